@@ -1,0 +1,162 @@
+// The storage engines that db-bench can drive, behind one interface.
+//
+// An Engine is an open database; a Session is what one thread works through, and owns everything
+// that can be reused from call to call (pinned values, read transactions, batches), so that the
+// adapters themselves allocate nothing in the steady state. A call costs one virtual call above the
+// engine's own work. Transactions will come as another class that a Session hands out.
+//
+// Thread rule: Engine functions from one thread, save new_session(), from any; a Session and its
+// cursor belong to one thread. Sessions must be gone before close().
+// Errors: every function may throw EngineError. Absence of a key is no error.
+
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "varve/types.h"
+
+namespace varve::bench {
+
+struct EngineError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+// How a database is opened. Sizes in bytes.
+struct EngineConfig {
+  std::string directory;
+  Durability durability = Durability::os;
+  Compression compression = Compression::zstd;
+  uint64_t cache_size = 0;         // everything that is not a memtable
+  uint64_t write_buffer_size = 0;  // W: all memtables together stay within 2 W
+  uint64_t memory_budget = 0;      // varve: replaces both; 0: not given
+  uint32_t block_size = 0;         // 0: the engine's own default
+  int bloom_bits = 10;             // per key; 0: no filters
+  uint64_t history_retention_seconds = 0;
+  bool statistics = false;
+  int sessions_max = 1;  // at once
+  // Of the data to come: engines whose indexes and filters live outside of their block cache take
+  // what these need off the cache, so that all of them keep to the same memory.
+  uint64_t expected_keys = 0;
+  uint32_t key_size = 16;
+  uint32_t value_size = 100;
+};
+
+// Since the database was opened; negative: the engine does not tell.
+struct EngineFigures {
+  double written_bytes = -1;  // to its files
+  double stall_seconds = -1;  // writers held back, summed over threads
+};
+
+// What is written next, where an engine can make use of it.
+enum class WriteOrder : uint8_t { any, ascending_new_keys };
+
+// A walk over the keys. key and value stay valid until the next call.
+class EngineCursor {
+ public:
+  virtual ~EngineCursor() = default;
+  bool valid() const { return valid_; }
+  std::string_view key() const { return key_; }      // requires valid()
+  std::string_view value() const { return value_; }  // requires valid()
+
+  // A new cursor as of now; the one before, if any, is destroyed as the engine's users would do it.
+  virtual void open() = 0;
+  // As of now again, in the cheapest way that the engine has. Requires open().
+  virtual void refresh() = 0;
+  // Gives back what the engine holds for it.
+  virtual void close() = 0;
+  virtual void seek_to_first() = 0;
+  virtual void seek_to_last() = 0;
+  virtual void seek(std::string_view key) = 0;  // the first key at or after `key`
+  virtual void next() = 0;                      // requires valid()
+  virtual void prev() = 0;                      // requires valid()
+
+ protected:
+  std::string_view key_;
+  std::string_view value_;
+  bool valid_ = false;
+};
+
+class Session {
+ public:
+  virtual ~Session() = default;
+
+  virtual void put(std::string_view key, std::string_view value) = 0;
+  virtual void erase(std::string_view key) = 0;
+
+  // Changes that commit together.
+  virtual void batch_put(std::string_view key, std::string_view value) = 0;
+  virtual void batch_erase(std::string_view key) = 0;
+  virtual void batch_commit() = 0;
+
+  // False: absent. `*value` stays valid until the next call on this session.
+  virtual bool get(std::string_view key, std::string_view* value) = 0;
+  // values[i] answers keys[i]; valid until the next call on this session.
+  virtual void multi_get(std::span<const std::string_view> keys,
+                         std::span<std::optional<std::string_view>> values) = 0;
+
+  // The session's cursor, closed at first. Lives as long as the session.
+  virtual EngineCursor& cursor() = 0;
+};
+
+class Engine {
+ public:
+  virtual ~Engine() = default;
+
+  virtual std::string version() const = 0;
+
+  virtual void open(const EngineConfig& config) = 0;  // creates what is missing
+  virtual void close() = 0;                           // ok if it is not open
+  // Whether a file or directory of this name, in the database's directory, is one of its own: only
+  // such are ever deleted.
+  virtual bool owns_file(std::string_view name) const = 0;
+
+  virtual std::unique_ptr<Session> new_session() = 0;
+  // For the writes to come. No session may be in use meanwhile.
+  virtual void set_durability(Durability durability) = 0;
+  virtual void set_write_order(WriteOrder) {}
+
+  virtual void flush() = 0;                // memtables to disk, waits
+  virtual void compact() = 0;              // flush, merge into one run, wait
+  virtual void wait_for_background() = 0;  // until no flush or compaction is due
+  virtual void settle() = 0;  // compact(), then release recycled log segments and obsolete files
+  virtual void verify_checksums() = 0;
+
+  virtual std::string stats_text() = 0;
+  virtual std::string level_stats_text() = 0;
+  virtual std::string memory_stats_text() = 0;
+  virtual EngineFigures figures() = 0;
+
+  // What was asked for that the engine lacks, and what it took instead; a sentence each.
+  const std::vector<std::string>& notes() const { return notes_; }
+
+ protected:
+  std::vector<std::string> notes_;
+};
+
+// Names that create_engine() knows in this build.
+std::vector<std::string> engine_names();
+// Null for an unknown name.
+std::unique_ptr<Engine> create_engine(std::string_view name);
+
+// The factories, one per adapter.
+std::unique_ptr<Engine> make_varve_engine();
+std::unique_ptr<Engine> make_rocksdb_engine();
+std::unique_ptr<Engine> make_leveldb_engine();
+std::unique_ptr<Engine> make_lmdb_engine();
+
+// What is left of `cache_size` for blocks in an engine (RocksDB, LevelDB) that keeps the index and
+// filter of every open file outside of its block cache. `block_size` is the engine's.
+uint64_t block_cache_bytes(const EngineConfig& config, uint32_t block_size);
+
+// Whether `name` is a decimal number followed by `suffix`, as files of most engines are named.
+bool is_numbered_file(std::string_view name, std::string_view suffix);
+
+}  // namespace varve::bench

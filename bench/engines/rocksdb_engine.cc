@@ -1,0 +1,308 @@
+// RocksDB. Settings: those of its own db_bench (two background jobs, pipelined writes), a shared
+// LRU block cache, whole-key full Bloom filters. Its indexes and filters stay outside of the cache,
+// which is its default and its fastest way; the cache is smaller by what they need.
+
+#include <rocksdb/cache.h>
+#include <rocksdb/db.h>
+#include <rocksdb/filter_policy.h>
+#include <rocksdb/options.h>
+#include <rocksdb/statistics.h>
+#include <rocksdb/table.h>
+#include <rocksdb/version.h>
+#include <rocksdb/write_batch.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <thread>
+
+#include "bench/engines/engine.h"
+
+namespace varve::bench {
+namespace {
+
+void check(const rocksdb::Status& status, const char* call) {
+  if (!status.ok()) throw EngineError(std::string("rocksdb: ") + call + ": " + status.ToString());
+}
+
+rocksdb::Slice to_slice(std::string_view bytes) { return {bytes.data(), bytes.size()}; }
+std::string_view to_view(const rocksdb::Slice& slice) { return {slice.data(), slice.size()}; }
+
+struct Shared {
+  std::unique_ptr<rocksdb::DB> db;
+  rocksdb::ReadOptions read_options;
+  rocksdb::WriteOptions write_options;
+};
+
+class RocksdbCursor final : public EngineCursor {
+ public:
+  explicit RocksdbCursor(const Shared* shared) : shared_(shared) {}
+
+  void open() override {
+    iterator_.reset();
+    iterator_.reset(shared_->db->NewIterator(shared_->read_options));
+    valid_ = false;
+  }
+  void refresh() override {
+    check(iterator_->Refresh(), "Refresh");
+    valid_ = false;
+  }
+  void close() override {
+    iterator_.reset();
+    valid_ = false;
+  }
+  void seek_to_first() override {
+    iterator_->SeekToFirst();
+    load();
+  }
+  void seek_to_last() override {
+    iterator_->SeekToLast();
+    load();
+  }
+  void seek(std::string_view key) override {
+    iterator_->Seek(to_slice(key));
+    load();
+  }
+  void next() override {
+    iterator_->Next();
+    load();
+  }
+  void prev() override {
+    iterator_->Prev();
+    load();
+  }
+
+ private:
+  void load() {
+    valid_ = iterator_->Valid();
+    if (valid_) {
+      key_ = to_view(iterator_->key());
+      value_ = to_view(iterator_->value());
+    } else {
+      check(iterator_->status(), "Iterator");
+    }
+  }
+
+  const Shared* shared_;
+  std::unique_ptr<rocksdb::Iterator> iterator_;
+};
+
+class RocksdbSession final : public Session {
+ public:
+  explicit RocksdbSession(const Shared* shared)
+      : shared_(shared), family_(shared->db->DefaultColumnFamily()), cursor_(shared) {}
+
+  void put(std::string_view key, std::string_view value) override {
+    check(shared_->db->Put(shared_->write_options, family_, to_slice(key), to_slice(value)), "Put");
+  }
+  void erase(std::string_view key) override {
+    check(shared_->db->Delete(shared_->write_options, family_, to_slice(key)), "Delete");
+  }
+  void batch_put(std::string_view key, std::string_view value) override {
+    check(batch_.Put(family_, to_slice(key), to_slice(value)), "WriteBatch::Put");
+  }
+  void batch_erase(std::string_view key) override {
+    check(batch_.Delete(family_, to_slice(key)), "WriteBatch::Delete");
+  }
+  void batch_commit() override {
+    check(shared_->db->Write(shared_->write_options, &batch_), "Write");
+    batch_.Clear();
+  }
+
+  bool get(std::string_view key, std::string_view* value) override {
+    value_.Reset();
+    const rocksdb::Status status =
+        shared_->db->Get(shared_->read_options, family_, to_slice(key), &value_);
+    if (status.ok()) {
+      *value = to_view(value_);
+      return true;
+    }
+    if (!status.IsNotFound()) check(status, "Get");
+    return false;
+  }
+  void multi_get(std::span<const std::string_view> keys,
+                 std::span<std::optional<std::string_view>> values) override {
+    if (keys.size() > values_size_) {
+      values_size_ = keys.size();
+      keys_.resize(values_size_);
+      statuses_.resize(values_size_);
+      values_ = std::make_unique<rocksdb::PinnableSlice[]>(values_size_);
+    }
+    for (size_t i = 0; i < keys.size(); i++) {
+      keys_[i] = to_slice(keys[i]);
+      values_[i].Reset();
+    }
+    shared_->db->MultiGet(shared_->read_options, family_, keys.size(), keys_.data(), values_.get(),
+                          statuses_.data());
+    for (size_t i = 0; i < keys.size(); i++) {
+      if (statuses_[i].ok()) {
+        values[i] = to_view(values_[i]);
+      } else {
+        if (!statuses_[i].IsNotFound()) check(statuses_[i], "MultiGet");
+        values[i] = std::nullopt;
+      }
+    }
+  }
+  EngineCursor& cursor() override { return cursor_; }
+
+ private:
+  const Shared* shared_;
+  rocksdb::ColumnFamilyHandle* family_;
+  RocksdbCursor cursor_;
+  rocksdb::WriteBatch batch_;
+  rocksdb::PinnableSlice value_;
+  size_t values_size_ = 0;
+  std::vector<rocksdb::Slice> keys_;
+  std::vector<rocksdb::Status> statuses_;
+  std::unique_ptr<rocksdb::PinnableSlice[]> values_;
+};
+
+rocksdb::Options to_options(const EngineConfig& config) {
+  rocksdb::BlockBasedTableOptions table;
+  if (config.block_size != 0) table.block_size = config.block_size;
+  table.block_cache =
+      rocksdb::NewLRUCache(block_cache_bytes(config, static_cast<uint32_t>(table.block_size)));
+  if (config.bloom_bits > 0) {
+    table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(config.bloom_bits));
+  }
+  table.whole_key_filtering = true;
+
+  rocksdb::Options options;
+  options.create_if_missing = true;
+  options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  options.write_buffer_size = config.write_buffer_size;
+  options.max_write_buffer_number = 2;  // one active, one immutable: 2 W
+  options.compression =
+      config.compression == Compression::none ? rocksdb::kNoCompression : rocksdb::kZSTD;
+  options.max_background_jobs = 2;
+  options.enable_pipelined_write = true;
+  if (config.statistics) options.statistics = rocksdb::CreateDBStatistics();
+  return options;
+}
+
+class RocksdbEngine final : public Engine {
+ public:
+  ~RocksdbEngine() override { close_quietly(); }
+  std::string version() const override {
+    return std::to_string(ROCKSDB_MAJOR) + "." + std::to_string(ROCKSDB_MINOR) + "." +
+           std::to_string(ROCKSDB_PATCH);
+  }
+
+  void open(const EngineConfig& config) override {
+    notes_.clear();
+    if (config.durability == Durability::buffered) {
+      notes_.push_back("has no bounded loss window: durability buffered becomes os");
+    }
+    if (config.history_retention_seconds != 0) notes_.push_back("keeps no history: ignored");
+    const rocksdb::Options options = to_options(config);
+    statistics_ = options.statistics;
+    rocksdb::DB* db = nullptr;
+    check(rocksdb::DB::Open(options, config.directory, &db), "Open");
+    shared_.db.reset(db);
+    set_durability(config.durability);
+  }
+  void close() override { check(close_quietly(), "Close"); }
+  bool owns_file(std::string_view name) const override {
+    return name == "CURRENT" || name == "LOCK" || name == "IDENTITY" || name == "LOG" ||
+           name.starts_with("LOG.old") ||
+           (name.starts_with("MANIFEST-") && is_numbered_file(name.substr(9), "")) ||
+           (name.starts_with("OPTIONS-") &&
+            (is_numbered_file(name.substr(8), "") || is_numbered_file(name.substr(8), ".dbtmp"))) ||
+           is_numbered_file(name, ".log") || is_numbered_file(name, ".sst") ||
+           is_numbered_file(name, ".dbtmp");
+  }
+
+  std::unique_ptr<Session> new_session() override {
+    return std::make_unique<RocksdbSession>(&shared_);
+  }
+  void set_durability(Durability durability) override {
+    shared_.write_options.sync = durability == Durability::sync;
+    shared_.write_options.disableWAL = durability == Durability::none;
+  }
+
+  void flush() override { check(shared_.db->Flush(rocksdb::FlushOptions()), "Flush"); }
+  void compact() override {
+    flush();
+    rocksdb::CompactRangeOptions options;
+    options.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForceOptimized;
+    check(shared_.db->CompactRange(options, nullptr, nullptr), "CompactRange");
+    wait_for_background();
+  }
+  void wait_for_background() override {
+    const std::string activities[] = {rocksdb::DB::Properties::kMemTableFlushPending,
+                                      rocksdb::DB::Properties::kNumRunningFlushes,
+                                      rocksdb::DB::Properties::kCompactionPending,
+                                      rocksdb::DB::Properties::kNumRunningCompactions};
+    for (bool busy = true; busy;) {
+      busy = false;
+      for (const std::string& activity : activities) {
+        uint64_t count = 0;
+        busy |= shared_.db->GetIntProperty(activity, &count) && count != 0;
+      }
+      if (busy) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+  }
+  void settle() override {
+    compact();
+    // Allowing deletions again looks for obsolete files.
+    check(shared_.db->DisableFileDeletions(), "DisableFileDeletions");
+    check(shared_.db->EnableFileDeletions(/*force=*/true), "EnableFileDeletions");
+  }
+  void verify_checksums() override { check(shared_.db->VerifyChecksum(), "VerifyChecksum"); }
+
+  std::string stats_text() override {
+    std::string text = property(rocksdb::DB::Properties::kStats);
+    if (statistics_ != nullptr) text += "\nSTATISTICS:\n" + statistics_->ToString();
+    return text;
+  }
+  std::string level_stats_text() override { return property(rocksdb::DB::Properties::kLevelStats); }
+  std::string memory_stats_text() override {
+    std::string text;
+    for (const std::string& name :
+         {rocksdb::DB::Properties::kCurSizeAllMemTables, rocksdb::DB::Properties::kSizeAllMemTables,
+          rocksdb::DB::Properties::kBlockCacheCapacity, rocksdb::DB::Properties::kBlockCacheUsage,
+          rocksdb::DB::Properties::kBlockCachePinnedUsage,
+          rocksdb::DB::Properties::kEstimateTableReadersMem}) {
+      text += name + ", bytes " + property(name) + "\n";
+    }
+    return text;
+  }
+  EngineFigures figures() override { return {.stall_seconds = stall_seconds()}; }
+
+ private:
+  rocksdb::Status close_quietly() {
+    if (shared_.db == nullptr) return rocksdb::Status::OK();
+    rocksdb::Status status = shared_.db->Close();
+    shared_.db.reset();
+    return status;
+  }
+  std::string property(const std::string& name) {
+    std::string value;
+    if (!shared_.db->GetProperty(name, &value)) return "no " + name + "\n";
+    return value;
+  }
+  // Its only always-on measure of it is a line of text: "Cumulative stall: 00:01:12.345 H:M:S,
+  // ...".
+  double stall_seconds() {
+    const std::string text = property(rocksdb::DB::Properties::kDBStats);
+    static constexpr const char* kLabel = "Cumulative stall: ";
+    const size_t at = text.find(kLabel);
+    int hours = 0;
+    int minutes = 0;
+    double seconds = 0;
+    if (at == std::string::npos || std::sscanf(text.c_str() + at + std::strlen(kLabel), "%d:%d:%lf",
+                                               &hours, &minutes, &seconds) != 3) {
+      return -1;
+    }
+    return hours * 3600 + minutes * 60 + seconds;
+  }
+
+  Shared shared_;
+  std::shared_ptr<rocksdb::Statistics> statistics_;
+};
+
+}  // namespace
+
+std::unique_ptr<Engine> make_rocksdb_engine() { return std::make_unique<RocksdbEngine>(); }
+
+}  // namespace varve::bench

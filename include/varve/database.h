@@ -1,0 +1,167 @@
+// The database: opens a directory, writes, reads, scans, looks inside.
+//
+// Thread rule: every function from any thread at once, except close() and destruction, which need
+// that no other call is in progress or begins. Objects handed out (cursors, snapshots, pinned
+// values) must be gone before destruction.
+// Errors: every call may return `closed` after close(), and writes `read_only` after a failed sync
+// of log or manifest: what is on disk is then unknown until the database is opened again.
+
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "varve/cursor.h"
+#include "varve/options.h"
+#include "varve/snapshot.h"
+#include "varve/statistics.h"
+#include "varve/status.h"
+#include "varve/types.h"
+#include "varve/write_batch.h"
+
+namespace varve {
+
+// A value where the engine holds it: no copy is made. It pins a block of the cache or a memtable;
+// release it soon. Thread rule: one thread at a time.
+class PinnedValue {
+ public:
+  PinnedValue() = default;
+  PinnedValue(PinnedValue&& other) noexcept { *this = std::move(other); }
+  PinnedValue& operator=(PinnedValue&& other) noexcept {
+    if (this != &other) {
+      release();
+      data_ = std::exchange(other.data_, {});
+      timestamp_ = other.timestamp_;
+      owner_ = std::exchange(other.owner_, nullptr);
+      release_ = other.release_;
+    }
+    return *this;
+  }
+  PinnedValue(const PinnedValue&) = delete;
+  PinnedValue& operator=(const PinnedValue&) = delete;
+  ~PinnedValue() { release(); }
+
+  std::string_view view() const { return data_; }
+  // kTimestampMin where history no longer records it.
+  Timestamp timestamp() const { return timestamp_; }
+  void release() {
+    if (owner_ != nullptr) release_(std::exchange(owner_, nullptr));
+    data_ = {};
+  }
+
+ private:
+  friend class Database;
+  std::string_view data_;
+  Timestamp timestamp_;
+  void* owner_ = nullptr;
+  void (*release_)(void*) = nullptr;
+};
+
+struct KeyspaceInfo {
+  Keyspace keyspace;
+  std::string name;
+  KeyspaceOptions options;
+};
+
+// One version of a key's history.
+struct HistoryEntry {
+  Timestamp timestamp;  // kTimestampMin: `at_or_before` is all that is still known
+  Timestamp at_or_before;
+  bool erased = false;
+  std::string value;
+};
+
+struct VerifyReport {
+  uint64_t files = 0;
+  uint64_t blocks = 0;
+  uint64_t entries = 0;
+  uint64_t bytes = 0;
+};
+
+class Database {
+ public:
+  // Opens or creates the database in `directory`. Recovers what every acknowledged commit was
+  // promised. Errors: not_found (missing, and not to be created), already_exists, busy (another
+  // owner), not_supported (newer format), corruption, io_error, invalid_argument (options, or a
+  // directory with foreign files). A failed open changes nothing that was committed.
+  static Result<std::unique_ptr<Database>> open(const Options& options,
+                                                const std::string& directory);
+  // close() without a deadline, errors logged.
+  ~Database();
+  Database(const Database&) = delete;
+  Database& operator=(const Database&) = delete;
+
+  // Stops background work, waits for cursors, snapshots and pinned values until `deadline` (busy if
+  // some are left: the database stays usable), makes the log durable and marks it complete.
+  Status close(std::optional<std::chrono::nanoseconds> deadline = std::nullopt);
+
+  // -- writes: each is a commit. Acknowledged means as durable as asked, and visible. --
+  Status put(std::string_view key, std::string_view value, const WriteOptions& options = {});
+  // Erasing an absent key is ok.
+  Status erase(std::string_view key, const WriteOptions& options = {});
+  // Commits `batch` whole; it stays as it was. `committed`, if given, receives the timestamp.
+  // Errors: not_found (a keyspace that is unknown or dropped: nothing is committed), timed_out,
+  // no_space, read_only, invalid_argument; io_error: whether it is there is known after reopening.
+  Status write(WriteBatch& batch, const WriteOptions& options = {},
+               Timestamp* committed = nullptr);
+
+  // -- reads --
+  // Copies the value into `*value` (allocates only when its capacity is too small). False: absent.
+  Result<bool> get(std::string_view key, std::string* value, const ReadOptions& options = {});
+  // Without a copy; nullopt: absent.
+  Result<std::optional<PinnedValue>> get(std::string_view key, const ReadOptions& options = {});
+  // values[i] answers keys[i], all as of one snapshot. Errors: the first one met.
+  Status multi_get(std::span<const std::string_view> keys,
+                   std::span<std::optional<PinnedValue>> values, const ReadOptions& options = {});
+  Result<Cursor> scan(const ScanOptions& options = {});
+
+  // -- time --
+  // As of now.
+  Result<Snapshot> snapshot();
+  // As of `time`: repeatable. Errors: invalid_argument (in the future; or below the watermark, which
+  // it names: that history is gone).
+  Result<Snapshot> snapshot_at(Timestamp time);
+  // All versions still kept of `key`, newest first, at most `limit`.
+  Result<std::vector<HistoryEntry>> history(std::string_view key, size_t limit = SIZE_MAX,
+                                            Keyspace keyspace = kDefaultKeyspace);
+
+  // -- keyspaces --
+  // Errors: already_exists, invalid_argument (name: 1 to 255 bytes).
+  Result<Keyspace> create_keyspace(std::string_view name, const KeyspaceOptions& options = {});
+  // Its data is gone at once for new readers, its files soon. Errors: not_found, invalid_argument
+  // (the default keyspace).
+  Status drop_keyspace(Keyspace keyspace);
+  // not_found.
+  Result<Keyspace> find_keyspace(std::string_view name);
+  std::vector<KeyspaceInfo> keyspaces();
+
+  // -- upkeep --
+  // Writes the memtables of all keyspaces to sstables and waits for it.
+  Status flush();
+  // Flushes, merges each keyspace into one run, and waits for it.
+  Status compact();
+  // Waits until no flush or compaction is due.
+  Status wait_for_background();
+  // Reads every file in use and checks every checksum and every order.
+  Result<VerifyReport> verify();
+
+  Statistics statistics();
+  MemoryReport memory_report();
+  const std::string& directory() const;
+
+ private:
+  class Impl;
+  explicit Database(std::unique_ptr<Impl> impl);
+  static void fill_pinned(PinnedValue* pinned, void* found_version, void* read_view);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace varve

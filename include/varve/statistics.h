@@ -1,0 +1,111 @@
+// What the engine did and holds, as plain structs.
+
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "varve/types.h"
+
+namespace varve {
+
+// Who holds memory. Order is stable; new roles are added at the end.
+enum class MemoryRole : uint8_t {
+  memtable,
+  sstable_builder,
+  compaction,
+  block_frames,
+  index,
+  filter,
+  cursor,
+  batch,
+  snapshot_registry,
+  commit_queue,
+  log_buffer,
+  control,  // levels, views, keyspaces, tables of files
+};
+inline constexpr size_t kMemoryRoleCount = 12;
+const char* memory_role_name(MemoryRole role);
+
+// Counters of one allocator, pool or size class.
+struct PoolStatistics {
+  std::string name;
+  uint64_t item_bytes = 0;   // size of an item; 0 where it varies
+  uint64_t acquired = 0;     // requests
+  uint64_t reused = 0;       // of these, served from memory at hand
+  uint64_t missed = 0;       // of these, served by asking the level below
+  uint64_t in_use = 0;       // items now
+  uint64_t high_water = 0;   // most items at once
+  uint64_t held_bytes = 0;   // bytes kept, in use or not
+};
+
+struct MemoryReport {
+  struct Role {
+    uint64_t live_bytes = 0;
+    uint64_t high_water_bytes = 0;
+  };
+  uint64_t budget_bytes = 0;
+  std::array<Role, kMemoryRoleCount> roles{};  // indexed by MemoryRole
+  uint64_t live_bytes = 0;                     // sum of roles
+  uint64_t idle_bytes = 0;                     // held from the system, free for the next request
+  uint64_t held_bytes = 0;                     // live + idle
+  std::vector<PoolStatistics> pools;
+  std::string to_string() const;
+};
+
+struct RunStatistics {
+  uint32_t level = 0;      // 0 is the newest
+  uint64_t files = 0;
+  uint64_t bytes = 0;      // on disk
+  uint64_t entries = 0;    // versions, tombstones included
+  uint64_t tombstones = 0;
+};
+
+struct KeyspaceStatistics {
+  Keyspace keyspace;
+  std::string name;
+  uint64_t memtable_bytes = 0;   // active and immutable
+  uint64_t memtable_entries = 0;
+  uint32_t immutable_memtables = 0;
+  std::vector<RunStatistics> runs;  // newest first
+  Timestamp watermark;              // history below it is gone
+};
+
+// Counters since open, unless said otherwise. Times in microseconds.
+struct Statistics {
+  uint64_t commits = 0;
+  uint64_t commit_groups = 0;
+  uint64_t entries_written = 0;
+  uint64_t user_bytes_written = 0;  // keys and values
+  uint64_t log_bytes_written = 0;
+  uint64_t log_syncs = 0;
+  uint64_t flushes = 0;
+  uint64_t flush_bytes_written = 0;
+  uint64_t compactions = 0;
+  uint64_t compaction_bytes_read = 0;
+  uint64_t compaction_bytes_written = 0;
+  uint64_t compaction_entries_in = 0;
+  uint64_t compaction_entries_out = 0;
+  uint64_t gets = 0;
+  uint64_t filter_probes = 0;
+  uint64_t filter_negatives = 0;
+  uint64_t block_hits = 0;
+  uint64_t block_misses = 0;
+  uint64_t blocks_evicted = 0;
+  uint64_t write_stalls = 0;
+  uint64_t write_stall_micros = 0;
+  uint64_t snapshots_open = 0;
+  uint64_t cursors_open = 0;
+  uint64_t disk_bytes = 0;  // files of the database, now
+  uint64_t log_bytes = 0;   // of these, log segments
+  Timestamp published;      // newest commit that reads see
+  Timestamp oldest_snapshot;
+  std::vector<KeyspaceStatistics> keyspaces;
+  // (log + flush + compaction bytes) / user bytes; 0 before the first write.
+  double write_amplification() const;
+  std::string to_string() const;
+};
+
+}  // namespace varve

@@ -1,0 +1,16 @@
+// All of varve's public interface.
+
+#pragma once
+
+#include "varve/clock.h"
+#include "varve/cursor.h"
+#include "varve/database.h"
+#include "varve/executor.h"
+#include "varve/file_system.h"
+#include "varve/logger.h"
+#include "varve/options.h"
+#include "varve/snapshot.h"
+#include "varve/statistics.h"
+#include "varve/status.h"
+#include "varve/types.h"
+#include "varve/write_batch.h"

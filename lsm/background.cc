@@ -1,0 +1,392 @@
+// The store's background work: flushes, compactions, and the small steps of upkeep. Each step is a
+// task of the executor; flush() and compact() do the same work on the calling thread.
+
+#include <algorithm>
+
+#include "base/assert.h"
+#include "base/format.h"
+#include "base/log.h"
+#include "base/sync_point.h"
+#include "lsm/merge_cursor.h"
+#include "lsm/run_cursor.h"
+#include "lsm/store.h"
+
+namespace varve {
+
+namespace {
+
+// A step that failed for want of disk or memory is tried again after this.
+constexpr uint64_t kRetryNanos = 500'000'000;
+
+bool heals_by_itself(const Status& status) {
+  return status.code() == StatusCode::no_space || status.code() == StatusCode::out_of_memory;
+}
+
+// Clears a flag of a tree, under the store's mutex, when the work is over.
+class WorkMark {
+ public:
+  WorkMark(Mutex& mutex, CondVar& changed, bool* flag)
+      : mutex_(mutex), changed_(changed), flag_(flag) {}
+  ~WorkMark() {
+    MutexLock lock(mutex_);
+    *flag_ = false;
+    changed_.notify_all();
+  }
+  WorkMark(const WorkMark&) = delete;
+  WorkMark& operator=(const WorkMark&) = delete;
+
+ private:
+  Mutex& mutex_;
+  CondVar& changed_;
+  bool* flag_;
+};
+
+}  // namespace
+
+void Store::schedule(StoreTask* task, uint64_t delay_nanos) {
+  MutexLock lock(mutex_);
+  if (closing_.load()) return;
+  if (task->queued.load()) {
+    task->again = true;
+    task->again_delay_nanos = delay_nanos;
+    return;
+  }
+  task->queued.store(true);
+  options_.executor->schedule(task, task->priority, delay_nanos);
+}
+
+void Store::run_task(Task* task) {
+  StoreTask* self = static_cast<StoreTask*>(task);
+  Store* store = self->store;
+  {
+    MutexLock lock(store->mutex_);
+    self->again = false;
+  }
+  if (!store->closing_.load()) (store->*self->work)();
+  MutexLock lock(store->mutex_);
+  if (self->again && !store->closing_.load()) {
+    store->options_.executor->schedule(self, self->priority, self->again_delay_nanos);
+  } else {
+    self->queued.store(false);
+  }
+  store->changed_.notify_all();
+}
+
+void Store::background_failed(const char* what, const Status& status) {
+  if (status.code() == StatusCode::cancelled || status.code() == StatusCode::read_only) return;
+  if (heals_by_itself(status)) {
+    log_line(options_.logger, LogLevel::warning, "%s will be tried again: %s", what,
+             status.to_string().c_str());
+  } else {
+    fail(status.with_context(what));
+  }
+}
+
+void Store::fill_run_writer_options(Tree* tree, bool bottom, MemoryRole role,
+                                    RunWriterOptions* options) {
+  options->file_system = options_.file_system;
+  options->directory = options_.directory;
+  options->numbers = this;
+  options->memory = &memory_;
+  options->clock = options_.clock;
+  options->keyspace = tree->keyspace;
+  options->block_size = options_.user.block_size;
+  options->filter_bits_per_key = options_.user.filter_bits_per_key;
+  options->codec = bottom ? options_.user.compression : Compression::none;
+  options->role = role;
+}
+
+Result<std::vector<Levels::Addition>> Store::open_outputs(const WrittenRun& run, RunId id) {
+  std::vector<Levels::Addition> additions;
+  for (const SstableInfo& info : run.files) {
+    Result<Sstable*> sstable =
+        Sstable::open(options_.file_system,
+                      path_in(options_.directory, sstable_name(info.number)), &cache_, info);
+    if (!sstable.ok()) {
+      for (const Levels::Addition& addition : additions) addition.sstable->unref();
+      return std::move(sstable).status();
+    }
+    additions.push_back({.run = id, .sstable = *sstable});
+  }
+  return additions;
+}
+
+// -- flush --
+
+void Store::flush_work() {
+  bool retry = false;
+  for (Tree* tree : trees()) {
+    Result<bool> flushed = flush_tree(tree);
+    if (!flushed.ok()) {
+      background_failed("flush", flushed.status());
+      retry |= heals_by_itself(flushed.status());
+    }
+    if (compaction_due(tree)) schedule(&compaction_task_);
+  }
+  if (retry) schedule(&flush_task_, kRetryNanos);
+}
+
+Result<bool> Store::flush_tree(Tree* tree) {
+  std::vector<Memtable*> flushed;
+  bool bottom;
+  RunId run_id;
+  ReadView* view;
+  {
+    MutexLock lock(mutex_);
+    while (tree->flushing && !closing_.load()) changed_.wait(mutex_);
+    if (closing_.load() || tree->dropped.load()) return false;
+    view = tree->view.load();
+    for (Memtable* memtable : view->memtables().subspan(1)) flushed.push_back(memtable);
+    if (flushed.empty()) return false;
+    view->ref();  // under mutex_, which publish_view() needs
+    bottom = view->levels().runs().empty();
+    run_id = RunId{tree->next_run++};
+    tree->flushing = true;
+  }
+  struct ViewRef {
+    ReadView* view;
+    ~ViewRef() { view->unref(); }
+  } view_ref{view};
+  WorkMark mark(mutex_, changed_, &tree->flushing);
+
+  VARVE_RETURN_IF_ERROR(failure());
+  // Protocol 13: the other half of a commit across keyspaces must not be left behind.
+  VARVE_RETURN_IF_ERROR(wal_->sync());
+  VARVE_SYNC_POINT("flush_log_synced");
+  std::vector<Timestamp> snapshots;
+  const Timestamp watermark =
+      snapshots_->horizon(tree->retention_nanos, &tree->watermark, &snapshots);
+  std::vector<MemtableCursor> cursors(flushed.size());
+  std::vector<VersionCursor*> sources;
+  for (size_t i = 0; i < flushed.size(); ++i) {
+    cursors[i].reset(flushed[i], kTimestampMax, /*all_versions=*/true);
+    sources.push_back(&cursors[i]);
+  }
+  MergeCursor merge;
+  merge.reset(sources);
+  RunWriterOptions writer_options;
+  fill_run_writer_options(tree, bottom, MemoryRole::sstable_builder, &writer_options);
+  VersionCursor* input = sources.size() == 1 ? sources[0] : &merge;
+  VARVE_ASSIGN_OR_RETURN(const WrittenRun run,
+                         write_run(input, {.watermark = watermark, .snapshots = snapshots}, bottom,
+                                   writer_options, closing_));
+  VARVE_ASSIGN_OR_RETURN(std::vector<Levels::Addition> additions, open_outputs(run, run_id));
+
+  Change change{.tree = tree, .edit = {}, .added = std::move(additions), .removed = {},
+                .flushed = flushed};
+  for (const SstableInfo& info : run.files) {
+    change.edit.added.push_back({.keyspace = tree->keyspace, .run = run_id, .info = info});
+  }
+  if (tree->logged) {
+    // The newest memtable of them is first.
+    change.edit.flushed.push_back({.keyspace = tree->keyspace, .lsn = flushed.front()->end_lsn()});
+  }
+  change.edit.watermarks.push_back({.keyspace = tree->keyspace, .watermark = watermark});
+  VARVE_RETURN_IF_ERROR(install(std::move(change)));
+  counters_.flushes.add();
+  counters_.flush_bytes.add(run.bytes);
+  log_line(options_.logger, LogLevel::info,
+           "keyspace %u: flushed %llu versions, kept %llu, %zu files, %llu bytes",
+           tree->keyspace.id, static_cast<unsigned long long>(run.versions_in),
+           static_cast<unsigned long long>(run.versions_out), run.files.size(),
+           static_cast<unsigned long long>(run.bytes));
+  return true;
+}
+
+Status Store::flush_all() {
+  for (Tree* tree : trees()) {
+    for (;;) {
+      VARVE_ASSIGN_OR_RETURN(const bool flushed, flush_tree(tree));
+      if (!flushed) break;
+    }
+    if (compaction_due(tree)) schedule(&compaction_task_);
+  }
+  return failure();
+}
+
+// -- compaction --
+
+namespace {
+
+std::vector<RunShape> shapes_of(const Levels& levels) {
+  std::vector<RunShape> shapes;
+  for (const Run& run : levels.runs()) {
+    shapes.push_back(
+        {.raw_bytes = run.raw_bytes, .versions = run.versions, .tombstones = run.tombstones});
+  }
+  return shapes;
+}
+
+}  // namespace
+
+bool Store::compaction_due(Tree* tree) {
+  ReadView* view = view_of(tree);
+  const bool due = pick_compaction(shapes_of(view->levels()), {}, /*manual=*/false).has_value();
+  view->unref();
+  return due;
+}
+
+void Store::compaction_work() {
+  for (Tree* tree : trees()) {
+    Result<bool> compacted = compact_tree(tree, /*manual=*/false);
+    if (!compacted.ok()) {
+      background_failed("compaction", compacted.status());
+      if (heals_by_itself(compacted.status())) schedule(&compaction_task_, kRetryNanos);
+      continue;
+    }
+    // One step a task: a flush that came up meanwhile goes first where threads are few.
+    if (*compacted && compaction_due(tree)) schedule(&compaction_task_);
+  }
+}
+
+Result<bool> Store::compact_tree(Tree* tree, bool manual) {
+  ReadView* view;
+  std::optional<CompactionChoice> choice;
+  {
+    MutexLock lock(mutex_);
+    while (tree->compacting && manual && !closing_.load()) changed_.wait(mutex_);
+    if (tree->compacting || closing_.load() || tree->dropped.load()) return false;
+    view = tree->view.load();
+    choice = pick_compaction(shapes_of(view->levels()), {}, manual);
+    if (!choice) return false;
+    view->ref();  // under mutex_, which publish_view() needs
+    tree->compacting = true;
+  }
+  struct ViewRef {
+    ReadView* view;
+    ~ViewRef() { view->unref(); }
+  } view_ref{view};
+  WorkMark mark(mutex_, changed_, &tree->compacting);
+
+  VARVE_RETURN_IF_ERROR(failure());
+  const std::span<const Run> inputs =
+      view->levels().runs().subspan(choice->first, choice->last - choice->first + 1);
+  std::vector<Timestamp> snapshots;
+  const Timestamp watermark =
+      snapshots_->horizon(tree->retention_nanos, &tree->watermark, &snapshots);
+  std::vector<std::unique_ptr<RunCursor>> cursors;
+  std::vector<VersionCursor*> sources;
+  uint64_t bytes_in = 0;
+  for (const Run& run : inputs) {
+    cursors.push_back(std::make_unique<RunCursor>(&memory_, MemoryRole::compaction));
+    cursors.back()->reset(run.files, /*fill_cache=*/false);
+    sources.push_back(cursors.back().get());
+    bytes_in += run.bytes;
+  }
+  MergeCursor merge;
+  merge.reset(sources);
+  RunWriterOptions writer_options;
+  fill_run_writer_options(tree, choice->bottom, MemoryRole::compaction, &writer_options);
+  VARVE_ASSIGN_OR_RETURN(const WrittenRun run,
+                         write_run(&merge, {.watermark = watermark, .snapshots = snapshots},
+                                   choice->bottom, writer_options, closing_));
+  // The output takes the place of its newest input.
+  const RunId run_id = inputs.front().id;
+  VARVE_ASSIGN_OR_RETURN(std::vector<Levels::Addition> additions, open_outputs(run, run_id));
+  Change change{.tree = tree, .edit = {}, .added = std::move(additions), .removed = {},
+                .flushed = {}};
+  for (const Run& input : inputs) {
+    for (const Sstable* file : input.files) {
+      change.removed.push_back(file->info().number);
+      change.edit.removed.push_back({.keyspace = tree->keyspace, .number = file->info().number});
+    }
+  }
+  for (const SstableInfo& info : run.files) {
+    change.edit.added.push_back({.keyspace = tree->keyspace, .run = run_id, .info = info});
+  }
+  change.edit.watermarks.push_back({.keyspace = tree->keyspace, .watermark = watermark});
+  VARVE_RETURN_IF_ERROR(install(std::move(change)));
+  counters_.compactions.add();
+  counters_.compaction_bytes_in.add(bytes_in);
+  counters_.compaction_bytes_out.add(run.bytes);
+  counters_.compaction_entries_in.add(run.versions_in);
+  counters_.compaction_entries_out.add(run.versions_out);
+  log_line(options_.logger, LogLevel::info,
+           "keyspace %u: merged %zu runs%s, %llu versions into %llu, %llu bytes into %llu",
+           tree->keyspace.id, inputs.size(), choice->bottom ? " to the bottom" : "",
+           static_cast<unsigned long long>(run.versions_in),
+           static_cast<unsigned long long>(run.versions_out),
+           static_cast<unsigned long long>(bytes_in), static_cast<unsigned long long>(run.bytes));
+  return true;
+}
+
+Status Store::compact_all() {
+  for (Tree* tree : trees()) {
+    for (;;) {
+      VARVE_ASSIGN_OR_RETURN(const bool compacted, compact_tree(tree, /*manual=*/true));
+      if (!compacted) break;
+    }
+  }
+  epochs_.collect();
+  disposal_work();
+  return failure();
+}
+
+Status Store::wait_for_background() {
+  for (;;) {
+    bool due = false;
+    for (Tree* tree : trees()) {
+      VARVE_ASSIGN_OR_RETURN(const bool flushed, flush_tree(tree));
+      due |= flushed;
+      // Done here too: correct whatever the executor does, and no slower than waiting for it.
+      VARVE_ASSIGN_OR_RETURN(const bool compacted, compact_tree(tree, /*manual=*/false));
+      due |= compacted;
+      MutexLock lock(mutex_);
+      while ((tree->flushing || tree->compacting) && !closing_.load()) {
+        due = true;
+        changed_.wait(mutex_);
+      }
+    }
+    if (!due || closing_.load()) break;
+  }
+  epochs_.collect();
+  disposal_work();
+  return failure();
+}
+
+// -- upkeep --
+
+void Store::schedule_log_sync() {
+  if (log_sync_task_.queued.load(kRelaxed)) return;  // a hint: schedule() looks again
+  schedule(&log_sync_task_, static_cast<uint64_t>(
+                                std::chrono::nanoseconds(options_.user.loss_window).count()));
+}
+
+void Store::log_sync_work() {
+  if (Status status = wal_->sync(); !status.ok()) fail(status);
+}
+
+void Store::lease_work() {
+  LevelsEdit edit;
+  edit.lease = oracle_->next_lease();
+  MutexLock lock(manifest_mutex_);
+  if (append_to_manifest(edit).ok()) oracle_->renew_lease(*edit.lease);
+}
+
+void Store::dispose(Sstable* sstable) {
+  {
+    MutexLock lock(disposal_mutex_);
+    disposed_.push_back(sstable);
+  }
+  schedule(&disposal_task_);
+}
+
+void Store::disposal_work() {
+  for (;;) {
+    Sstable* sstable;
+    {
+      MutexLock lock(disposal_mutex_);
+      if (disposed_.empty()) return;
+      sstable = disposed_.back();
+      disposed_.pop_back();
+    }
+    const std::string path = sstable->path();
+    sstable->destroy();
+    if (Status status = options_.file_system->remove(path); !status.ok()) {
+      log_line(options_.logger, LogLevel::warning, "an obsolete file stays: %s",
+               status.to_string().c_str());
+    }
+  }
+}
+
+}  // namespace varve

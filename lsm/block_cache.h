@@ -1,0 +1,207 @@
+// Frames: blocks in memory, ready to be read. There is no hash table: every block has a slot (an
+// atomic pointer) next to the handle that names it, in the frame of its index partition or in the
+// open sstable, and a hit is one load.
+//
+// Life of a frame:
+//   load:   filled privately, then installed by a CAS on its slot, and linked into the ring;
+//   use:    inside an epoch guard as it is; beyond one, with a reference (pin);
+//   evict:  CLOCK takes it from its slot and the ring and retires it; when no guard can see it any
+//           more the cache's own reference goes; whoever drops the last reference frees it.
+//
+// Invariants:
+//  1. A frame in a slot has the cache's reference; so inside a guard a pin never finds zero.
+//  2. An index partition with resident children is not evicted: their slots lie in it. A partition
+//     freed otherwise (its sstable is dropped) detaches its children first.
+//  3. bytes() counts the frames in the ring, and is brought back below the capacity on each insert.
+//
+// Thread rule: everything from any thread. Source of the policy: F. Corbato, A paging experiment
+// with the Multics system, 1968 (CLOCK), with two bits, so that indexes outlive data.
+
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/atomic.h"
+#include "base/mutex.h"
+#include "base/thread_slot.h"
+#include "lsm/block_reader.h"
+#include "lsm/codec.h"
+#include "lsm/filter.h"
+#include "memory/buffer.h"
+#include "memory/epoch.h"
+#include "memory/memory_manager.h"
+#include "memory/object_pool.h"
+#include "varve/file_system.h"
+
+namespace varve {
+
+enum class FrameKind : uint8_t { data, index, filter };
+
+class BlockCache;
+struct Frame;
+
+// Where a frame hangs.
+using FrameSlot = Atomic<Frame*>;
+
+struct Frame {
+  Retired retired;
+  Atomic<uint32_t> references{1};
+  Atomic<uint8_t> heat{0};  // CLOCK: steps of grace left
+  FrameKind kind = FrameKind::data;
+  MemoryRole role = MemoryRole::block_frames;
+  size_t memory_size = 0;
+  BlockCache* cache = nullptr;
+  FrameSlot* slot = nullptr;  // null: private, or evicted
+  Frame* parent = nullptr;    // the partition whose memory holds `slot`
+  Frame* ring_next = nullptr;
+  Frame* ring_previous = nullptr;
+  Atomic<uint32_t> resident_children{0};
+  uint32_t child_count = 0;
+  FrameSlot* children = nullptr;  // of an index partition: a slot a row
+  BlockView view;                 // data and index
+  FilterView filter;
+};
+
+// A counted reference to a frame.
+class FrameRef {
+ public:
+  FrameRef() = default;
+  explicit FrameRef(Frame* frame) : frame_(frame) {}  // takes over one reference
+  FrameRef(FrameRef&& other) noexcept : frame_(std::exchange(other.frame_, nullptr)) {}
+  FrameRef& operator=(FrameRef&& other) noexcept {
+    if (this != &other) {
+      reset();
+      frame_ = std::exchange(other.frame_, nullptr);
+    }
+    return *this;
+  }
+  ~FrameRef() { reset(); }
+  Frame* get() const { return frame_; }
+  Frame* operator->() const { return frame_; }
+  explicit operator bool() const { return frame_ != nullptr; }
+  Frame* release() { return std::exchange(frame_, nullptr); }
+  void reset();
+
+ private:
+  Frame* frame_ = nullptr;
+};
+
+// What a load needs to know of a block.
+struct BlockSource {
+  File* file = nullptr;
+  FileId id;
+  uint64_t offset = 0;
+  uint32_t stored_size = 0;
+  uint32_t raw_size = 0;
+  uint32_t rows = 0;  // 0 for filters
+  FrameKind kind = FrameKind::data;
+};
+
+// How many pinned values users hold. Spread over cache lines, since every pinned get counts.
+class PinCounter {
+ public:
+  void add() { cell().fetch_add(1, kRelaxed); }      // only the sum means something, and that only
+  void subtract() { cell().fetch_sub(1, kRelaxed); }  // when no call is in progress
+  int64_t count() const {
+    int64_t sum = 0;
+    for (const Cell& cell : cells_) sum += cell.value.load(kRelaxed);
+    return sum;
+  }
+
+ private:
+  static constexpr size_t kCells = 16;
+  struct alignas(64) Cell {
+    Atomic<int64_t> value{0};
+  };
+  Atomic<int64_t>& cell() { return cells_[this_thread_slot() % kCells].value; }
+  Cell cells_[kCells];
+};
+
+struct BlockCacheStatistics {
+  Counter hits;
+  Counter misses;
+  Counter evictions;
+};
+
+class BlockCache {
+ public:
+  BlockCache(MemoryManager* manager, EpochDomain* epochs, uint64_t capacity);
+  // Requires that every sstable was closed.
+  ~BlockCache();
+
+  // The frame in `slot`, pinned; loaded if need be. `fill` false: a loaded frame stays private.
+  // `parent`: the frame that holds `slot`, pinned by the caller; null if an sstable does.
+  // Errors: those of the load; out_of_memory.
+  Result<FrameRef> acquire(FrameSlot* slot, Frame* parent, const BlockSource& source, bool fill);
+
+  // Reads, checks and decodes a block into a private frame.
+  Result<FrameRef> load(const BlockSource& source);
+
+  // Takes the frame out of `slot`, and its children, for ever: the sstable goes away.
+  void detach(FrameSlot* slot);
+
+  void touch(Frame* frame) {
+    // A lost update costs a step of grace, nothing else.
+    if (frame->heat.load(kRelaxed) == 0) frame->heat.store(1, kRelaxed);
+  }
+
+  // A reference for a user, who gives it back with unpin_for_user(). The caller holds one, or an
+  // epoch guard.
+  void pin_for_user(Frame* frame) {
+    frame->references.fetch_add(1, kRelaxed);
+    pins_.add();
+  }
+  static void unpin_for_user(Frame* frame) {
+    frame->cache->pins_.subtract();
+    frame->cache->unpin(frame);
+  }
+
+  uint64_t bytes() const { return bytes_.load(kRelaxed); }  // a statistic
+  uint64_t capacity() const { return capacity_; }
+  EpochDomain& epochs() { return *epochs_; }
+  MemoryManager* manager() { return manager_; }
+  BlockCacheStatistics& statistics() { return statistics_; }
+  PinCounter& pins() { return pins_; }
+  PoolStatistics scratch_statistics() { return scratch_.statistics(); }
+
+ private:
+  friend class FrameRef;
+  // Working space of one load.
+  struct Scratch : PoolLink {
+    explicit Scratch(MemoryManager* manager)
+        : stored(manager, MemoryRole::block_frames), codec(manager, MemoryRole::block_frames) {}
+    Buffer stored;
+    Codec codec;
+  };
+
+  Result<FrameRef> load_rows(const BlockSource& source);
+  Result<FrameRef> load_filter(const BlockSource& source);
+  Frame* allocate_frame(const BlockSource& source, size_t payload_room, size_t* size);
+  void install(Frame* frame) VARVE_REQUIRES(mutex_);
+  Frame* evict_one() VARVE_REQUIRES(mutex_);
+  void unlink(Frame* frame) VARVE_REQUIRES(mutex_);
+  void retire(Frame* frame);
+  void unpin(Frame* frame);
+  static void reclaim(Retired* node);
+  void free_frame(Frame* frame);
+
+  MemoryManager* const manager_;
+  EpochDomain* const epochs_;
+  const uint64_t capacity_;
+  ObjectPool<Scratch> scratch_;
+  Atomic<uint64_t> bytes_{0};
+  BlockCacheStatistics statistics_;
+  PinCounter pins_;
+  Mutex mutex_;  // the ring, and every slot's change
+  Frame* hand_ VARVE_GUARDED_BY(mutex_) = nullptr;
+};
+
+inline void FrameRef::reset() {
+  if (frame_ != nullptr) {
+    Frame* frame = std::exchange(frame_, nullptr);
+    frame->cache->unpin(frame);
+  }
+}
+
+}  // namespace varve

@@ -1,0 +1,161 @@
+#include "lsm/block_reader.h"
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+#include <algorithm>
+#include <bit>
+#include <string>
+
+#include "base/format.h"
+
+namespace varve {
+
+namespace {
+
+Status bad_row(uint32_t row, uint32_t rows, size_t offset, const char* what) {
+  return Status::corruption(
+      format("block row %u of %u at payload offset %zu: %s", row, rows, offset, what));
+}
+
+// Positions of `tag` among the sixteen bytes at `tags`, as bits.
+inline uint32_t match_tags(const uint8_t* tags, uint8_t tag) {
+#if defined(__SSE2__)
+  const __m128i found = _mm_cmpeq_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(tags)),
+                                       _mm_set1_epi8(static_cast<char>(tag)));
+  return static_cast<uint32_t>(_mm_movemask_epi8(found));
+#else
+  uint32_t found = 0;
+  for (uint32_t i = 0; i < 16; ++i) found |= static_cast<uint32_t>(tags[i] == tag) << i;
+  return found;
+#endif
+}
+
+}  // namespace
+
+Result<BlockView> BlockView::parse(std::string_view payload, uint32_t row_count, char* columns,
+                                   bool with_tags) {
+  Decoder decoder(payload);
+  BlockView view;
+  view.payload_ = payload.data();
+  view.row_count_ = decoder.u32();
+  view.prefix_size_ = decoder.fixed<uint16_t>();
+  view.timestamp_width_ = decoder.u8();
+  view.kind_ = decoder.u8();
+  view.timestamp_base_ = decoder.u64();
+  view.prefix_ = decoder.bytes(view.prefix_size_).data();
+  if (!decoder.ok() || view.row_count_ == 0 || view.row_count_ != row_count ||
+      view.timestamp_width_ > 8) {
+    return Status::corruption(format("block header: %u rows (trailer: %u), timestamps of %u bytes",
+                                     view.row_count_, row_count, view.timestamp_width_));
+  }
+  const uint32_t rows = view.row_count_;
+  view.timestamps_ = decoder.bytes(uint64_t{rows} * view.timestamp_width_).data();
+  if (view.kind_ == 0) view.kinds_ = decoder.bytes(rows).data();
+  if (!decoder.ok()) return Status::corruption("block: columns exceed the payload");
+  for (uint32_t i = 0; i < (view.kind_ == 0 ? rows : 1u); ++i) {
+    if (!is_known(view.kind(i))) {
+      return Status::not_supported(
+          format("block row %u has version kind %u, unknown to this build", i,
+                 static_cast<unsigned>(view.kind(i))));
+    }
+  }
+
+  uint64_t* heads = reinterpret_cast<uint64_t*>(columns);
+  uint32_t* offsets = reinterpret_cast<uint32_t*>(columns + rows * sizeof(uint64_t));
+  uint8_t* tags = reinterpret_cast<uint8_t*>(offsets + rows + 1);
+  view.heads_ = heads;
+  view.offsets_ = offsets;
+  view.tags_ = with_tags ? tags : nullptr;
+  char hashed_key[256];  // prefix and suffix side by side; longer keys are hashed from the heap
+  std::string long_key;
+  std::memcpy(hashed_key, view.prefix_, std::min<size_t>(view.prefix_size_, sizeof hashed_key));
+  for (uint32_t i = 0; i < rows; ++i) {
+    const size_t start = decoder.offset();
+    const uint64_t suffix_size = decoder.varint();
+    const uint64_t value_size = decoder.varint();
+    const std::string_view suffix = decoder.bytes(suffix_size);
+    decoder.bytes(value_size);
+    const size_t key_size = view.prefix_size_ + suffix_size;
+    if (!decoder.ok() || key_size > kKeySizeMax) {
+      return bad_row(i, rows, start, "it exceeds the payload, or its key the limit");
+    }
+    offsets[i] = static_cast<uint32_t>(start);
+    heads[i] = key_head(suffix);
+    if (!with_tags) continue;
+    if (key_size <= sizeof hashed_key) {
+      std::memcpy(hashed_key + view.prefix_size_, suffix.data(), suffix.size());
+      tags[i] = static_cast<uint8_t>(key_hash({hashed_key, key_size}));
+    } else {
+      long_key.assign(view.prefix()).append(suffix);
+      tags[i] = static_cast<uint8_t>(key_hash(long_key));
+    }
+  }
+  if (!decoder.done()) {
+    return bad_row(rows, rows, decoder.offset(), "bytes follow the last row");
+  }
+  offsets[rows] = static_cast<uint32_t>(payload.size());
+  if (with_tags) std::memset(tags + rows, 0, kTagPadding);
+  return view;
+}
+
+template <bool kAfterEqual>
+uint32_t BlockView::bound(const VersionKey& key) const {
+  const size_t common = std::min<size_t>(key.user_key.size(), prefix_size_);
+  const int order = common == 0 ? 0 : std::memcmp(key.user_key.data(), prefix_, common);
+  if (order < 0 || (order == 0 && key.user_key.size() < prefix_size_)) return 0;
+  if (order > 0) return row_count_;
+  const std::string_view suffix = key.user_key.substr(prefix_size_);
+  const uint64_t wanted = key_head(suffix);
+  // Branchless binary search for the first head not below the wanted one.
+  const uint64_t* base = heads_;
+  uint32_t length = row_count_;
+  while (length > 1) {
+    const uint32_t half = length / 2;
+    base += base[half - 1] < wanted ? half : 0;
+    length -= half;
+  }
+  uint32_t first = static_cast<uint32_t>(base - heads_) + (*base < wanted);
+  // Rows with equal heads are told apart by their whole key and timestamp.
+  uint32_t last = first;
+  for (uint32_t step = 1; last < row_count_ && heads_[last] == wanted; step *= 2) {
+    last = std::min(row_count_, last + step);
+  }
+  while (first < last) {
+    const uint32_t middle = first + (last - first) / 2;
+    std::strong_ordering row_order = std::strong_ordering::greater;
+    if (heads_[middle] == wanted) {
+      row_order = compare_keys(row(middle).suffix, suffix);
+      if (row_order == 0) row_order = key.timestamp <=> timestamp(middle);
+    }
+    if (kAfterEqual ? row_order <= 0 : row_order < 0) {
+      first = middle + 1;
+    } else {
+      last = middle;
+    }
+  }
+  return first;
+}
+
+uint32_t BlockView::lower_bound(const VersionKey& key) const { return bound<false>(key); }
+uint32_t BlockView::upper_bound(const VersionKey& key) const { return bound<true>(key); }
+
+uint32_t BlockView::find(std::string_view user_key, uint64_t hash, Timestamp snapshot) const {
+  if (user_key.size() < prefix_size_ ||
+      std::memcmp(user_key.data(), prefix_, prefix_size_) != 0) {
+    return row_count_;
+  }
+  const std::string_view suffix = user_key.substr(prefix_size_);
+  const uint8_t tag = static_cast<uint8_t>(hash);
+  for (uint32_t start = 0; start < row_count_; start += 16) {
+    for (uint32_t found = match_tags(tags_ + start, tag); found != 0; found &= found - 1) {
+      const uint32_t i = start + static_cast<uint32_t>(std::countr_zero(found));
+      if (i >= row_count_) return row_count_;  // the padding
+      if (row(i).suffix == suffix && timestamp(i) <= snapshot) return i;
+    }
+  }
+  return row_count_;
+}
+
+}  // namespace varve

@@ -1,0 +1,104 @@
+// A block's payload with its derived columns: random access to rows, seeks and point reads.
+//
+// Thread rule: immutable once parsed; any number of threads.
+// Ownership: payload and columns are the caller's and outlive the view. Keys are handed out through
+// a buffer of the caller that holds the common prefix; values point into the payload.
+// Errors: parse() answers whatever bytes with a view that can only lead inside them, or corruption.
+
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "lsm/block_format.h"
+#include "mvcc/version.h"
+#include "varve/status.h"
+
+namespace varve {
+
+struct BlockRow {
+  std::string_view suffix;  // key without the prefix
+  std::string_view value;
+};
+
+class BlockView {
+ public:
+  // Bytes that the derived columns of `rows` rows take.
+  static constexpr size_t columns_size(size_t rows) {
+    return rows * (sizeof(uint64_t) + sizeof(uint32_t) + 1) + sizeof(uint32_t) + kTagPadding;
+  }
+
+  BlockView() = default;
+  // `columns`: aligned to 8 bytes, columns_size(row_count) of them. `row_count` is the trailer's.
+  // `with_tags`: point reads by hash are wanted.
+  static Result<BlockView> parse(std::string_view payload, uint32_t row_count, char* columns,
+                                 bool with_tags);
+
+  uint32_t row_count() const { return row_count_; }
+  std::string_view prefix() const { return {prefix_, prefix_size_}; }
+
+  BlockRow row(uint32_t i) const {
+    const char* p = payload_ + offsets_[i];
+    uint32_t suffix_size = static_cast<uint8_t>(*p++);
+    if (suffix_size >= 0x80) suffix_size = rest_of_varint(suffix_size, &p);
+    uint32_t value_size = static_cast<uint8_t>(*p++);
+    if (value_size >= 0x80) value_size = rest_of_varint(value_size, &p);
+    return {{p, suffix_size}, {p + suffix_size, value_size}};
+  }
+  Timestamp timestamp(uint32_t i) const {
+    if (timestamp_width_ == 0) return Timestamp{timestamp_base_};
+    uint64_t delta = 0;
+    std::memcpy(&delta, timestamps_ + size_t{i} * timestamp_width_, timestamp_width_);
+    return Timestamp{timestamp_base_ + delta};
+  }
+  VersionKind kind(uint32_t i) const {
+    return static_cast<VersionKind>(kinds_ == nullptr ? kind_ : static_cast<uint8_t>(kinds_[i]));
+  }
+  uint64_t head(uint32_t i) const { return heads_[i]; }
+
+  // First row at or after `key` in version order; row_count() if there is none.
+  uint32_t lower_bound(const VersionKey& key) const;
+  // First row after `key`.
+  uint32_t upper_bound(const VersionKey& key) const;
+  // Newest version of `user_key` at or below `snapshot`, by its hash; row_count() if there is none.
+  // Requires `with_tags`.
+  uint32_t find(std::string_view user_key, uint64_t hash, Timestamp snapshot) const;
+
+  // Whether row i has the user key `user_key`.
+  bool has_key(uint32_t i, std::string_view user_key) const {
+    return user_key.size() >= prefix_size_ &&
+           std::memcmp(user_key.data(), prefix_, prefix_size_) == 0 &&
+           row(i).suffix == user_key.substr(prefix_size_);
+  }
+
+ private:
+  static constexpr size_t kTagPadding = 16;  // tags are compared sixteen at a time
+
+  static uint32_t rest_of_varint(uint32_t first, const char** p) {
+    uint32_t value = first & 0x7f;
+    for (unsigned shift = 7; shift < 32; shift += 7) {
+      const uint32_t byte = static_cast<uint8_t>(*(*p)++);
+      value |= (byte & 0x7f) << shift;
+      if (byte < 0x80) break;
+    }
+    return value;
+  }
+  template <bool kAfterEqual>
+  uint32_t bound(const VersionKey& key) const;
+
+  const char* payload_ = nullptr;
+  const uint64_t* heads_ = nullptr;
+  const uint32_t* offsets_ = nullptr;
+  const uint8_t* tags_ = nullptr;
+  const char* timestamps_ = nullptr;
+  const char* kinds_ = nullptr;
+  const char* prefix_ = nullptr;
+  uint64_t timestamp_base_ = 0;
+  uint32_t row_count_ = 0;
+  uint16_t prefix_size_ = 0;
+  uint8_t timestamp_width_ = 0;
+  uint8_t kind_ = 0;
+};
+
+}  // namespace varve

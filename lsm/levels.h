@@ -1,0 +1,71 @@
+// The sstables of one keyspace at one moment: runs, from newest to oldest.
+//
+// A run is a sequence of sstables, disjoint and in key order. Versions of a key in a newer run are
+// newer than those in an older one. The oldest run is the bottom.
+//
+// Thread rule: immutable; any number of threads.
+// Ownership: counted; holds a reference on each sstable.
+// Invariants (checked by check_levels() whenever new levels are installed):
+//  1. Run ids descend, and no run is empty.
+//  2. Within a run files ascend and do not overlap: no user key lies in two of them.
+//  3. Only files of the bottom run hold collapsed timestamps.
+
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "base/atomic.h"
+#include "lsm/levels_edit.h"
+#include "lsm/sstable.h"
+
+namespace varve {
+
+struct Run {
+  RunId id;
+  std::vector<Sstable*> files;
+  // Sums over the files.
+  uint64_t bytes = 0;      // on disk
+  uint64_t raw_bytes = 0;  // of keys and values
+  uint64_t versions = 0;
+  uint64_t tombstones = 0;
+  Timestamp timestamp_max;
+
+  // The file that may hold `user_key`; null if none does.
+  Sstable* file_for(std::string_view user_key, uint64_t head) const;
+
+ private:
+  friend class Levels;
+  std::vector<uint64_t> largest_heads_;  // key heads of the files' largest keys
+};
+
+class Levels {
+ public:
+  // `runs` newest first, files in order; takes over a reference on each sstable. Has one reference.
+  static Levels* create(std::vector<Run> runs);
+  // `base` without the files that `removed` names, and with `added` (references taken over).
+  struct Addition {
+    RunId run;
+    Sstable* sstable;
+  };
+  static Levels* apply(const Levels& base, std::span<const FileNumber> removed,
+                       std::span<const Addition> added);
+
+  void ref() { references_.fetch_add(1, kRelaxed); }  // the caller holds one already
+  void unref() {
+    if (references_.fetch_sub(1, kAcqRel) == 1) delete this;
+  }
+  std::span<const Run> runs() const { return runs_; }
+  uint64_t bytes() const;
+
+ private:
+  explicit Levels(std::vector<Run> runs) : runs_(std::move(runs)) {}
+  ~Levels();
+  Atomic<uint32_t> references_{1};
+  std::vector<Run> runs_;
+};
+
+// The invariants above; corruption naming files and keys.
+Status check_levels(const Levels& levels);
+
+}  // namespace varve

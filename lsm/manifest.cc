@@ -1,0 +1,292 @@
+#include "lsm/manifest.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "base/assert.h"
+#include "base/format.h"
+#include "base/random.h"
+#include "base/sync_point.h"
+
+namespace varve {
+
+namespace {
+
+constexpr FileId kNoFile{};
+
+size_t padded(size_t size) { return (size + 7) & ~size_t{7}; }
+
+std::string hex(uint64_t value) {
+  return format("%016llx", static_cast<unsigned long long>(value));
+}
+
+std::string encode_header(const FileId& id, FileNumber number) {
+  char bytes[kManifestHeaderSize];
+  store_le(bytes, kManifestMagic);
+  store_le(bytes + 8, kManifestVersion);
+  store_le(bytes + 12, uint32_t{0});
+  store_le(bytes + 16, id.high);
+  store_le(bytes + 24, id.low);
+  store_le(bytes + 32, number.value);
+  store_le(bytes + 40, checksum({bytes, kManifestHeaderSize - 8}, id, 0));
+  return std::string(bytes, sizeof bytes);
+}
+
+Result<FileId> decode_header(std::string_view bytes) {
+  Decoder decoder(bytes);
+  const uint64_t magic = decoder.u64();
+  const uint32_t version = decoder.u32();
+  const uint32_t features = decoder.u32();
+  FileId id;
+  id.high = decoder.u64();
+  id.low = decoder.u64();
+  decoder.u64();
+  const uint64_t expected = decoder.u64();
+  if (!decoder.ok() || magic != kManifestMagic) {
+    return Status::corruption("no manifest header at offset 0");
+  }
+  if (version > kManifestVersion || features != 0) {
+    return Status::not_supported(
+        format("manifest format version %u, features %08x: this build reads version %u", version,
+               features, kManifestVersion));
+  }
+  const uint64_t found = checksum(bytes.substr(0, kManifestHeaderSize - 8), id, 0);
+  if (found != expected) {
+    return Status::corruption("header at offset 0: checksum " + hex(found) + ", expected " +
+                              hex(expected));
+  }
+  return id;
+}
+
+// The payload of the record at `offset`; nothing if no valid record stands there.
+std::optional<std::string_view> record_at(std::string_view bytes, size_t offset,
+                                          const FileId& id) {
+  if (offset + kManifestRecordHeaderSize > bytes.size()) return std::nullopt;
+  const char* record = bytes.data() + offset;
+  const uint32_t size = load_le<uint32_t>(record + 8);
+  if (load_le<uint32_t>(record + 12) != 1 ||
+      size > bytes.size() - offset - kManifestRecordHeaderSize ||
+      load_le<uint64_t>(record) !=
+          checksum({record + 8, kManifestRecordHeaderSize - 8 + size}, id, offset)) {
+    return std::nullopt;
+  }
+  return bytes.substr(offset + kManifestRecordHeaderSize, size);
+}
+
+Result<std::string> read_whole(FileSystem* file_system, const std::string& path) {
+  VARVE_ASSIGN_OR_RETURN(std::unique_ptr<File> file, file_system->open(path, OpenMode::read));
+  VARVE_ASSIGN_OR_RETURN(const uint64_t size, file->size());
+  std::string bytes(size, '\0');
+  VARVE_ASSIGN_OR_RETURN(const size_t got, file->read(0, bytes.data(), bytes.size()));
+  bytes.resize(got);
+  return bytes;
+}
+
+Status write_current(FileSystem* file_system, const std::string& directory, FileNumber number,
+                     const FileId& id) {
+  std::string line = manifest_name(number) + " " + hex(id.high) + " " + hex(id.low);
+  line += " " + hex(checksum(line, kNoFile, 0)) + "\n";
+  const std::string path = path_in(directory, kCurrentName);
+  const std::string temporary = path + ".tmp";
+  if (Status status = file_system->remove(temporary);
+      !status.ok() && status.code() != StatusCode::not_found) {
+    return status;
+  }
+  VARVE_ASSIGN_OR_RETURN(std::unique_ptr<File> file,
+                         file_system->open(temporary, OpenMode::create_exclusive));
+  VARVE_RETURN_IF_ERROR(file->write(0, line));
+  VARVE_RETURN_IF_ERROR(file->sync());
+  VARVE_RETURN_IF_ERROR(file->close());
+  VARVE_SYNC_POINT("current_written");
+  VARVE_RETURN_IF_ERROR(file_system->rename(temporary, path, /*replace=*/true));
+  return file_system->sync_directory(directory);
+}
+
+}  // namespace
+
+Status ManifestState::apply(const LevelsEdit& edit) {
+  for (const AddedKeyspace& added : edit.keyspaces_added) {
+    const bool fresh = keyspaces
+                           .emplace(added.keyspace.id,
+                                    KeyspaceState{.name = added.name,
+                                                  .options = added.options,
+                                                  .created = added.created,
+                                                  .flushed = added.flushed,
+                                                  .watermark = {},
+                                                  .files = {}})
+                           .second;
+    if (!fresh) {
+      return Status::corruption(format("manifest: keyspace %u is added twice", added.keyspace.id));
+    }
+  }
+  const auto keyspace_of = [&](Keyspace keyspace) {
+    const auto found = keyspaces.find(keyspace.id);
+    return found == keyspaces.end() ? nullptr : &found->second;
+  };
+  const auto unknown = [](Keyspace keyspace) {
+    return Status::corruption(format("manifest: keyspace %u is unknown", keyspace.id));
+  };
+  for (const RemovedFile& removed : edit.removed) {
+    KeyspaceState* keyspace = keyspace_of(removed.keyspace);
+    if (keyspace == nullptr) return unknown(removed.keyspace);
+    if (keyspace->files.erase(removed.number.value) == 0) {
+      return Status::corruption(format("manifest: file %llu is removed, but not there",
+                                       static_cast<unsigned long long>(removed.number.value)));
+    }
+  }
+  for (const AddedFile& added : edit.added) {
+    KeyspaceState* keyspace = keyspace_of(added.keyspace);
+    if (keyspace == nullptr) return unknown(added.keyspace);
+    if (!keyspace->files.emplace(added.info.number.value, added).second) {
+      return Status::corruption(format("manifest: file %llu is added twice",
+                                       static_cast<unsigned long long>(added.info.number.value)));
+    }
+  }
+  for (const FlushedPosition& flushed : edit.flushed) {
+    KeyspaceState* keyspace = keyspace_of(flushed.keyspace);
+    if (keyspace == nullptr) return unknown(flushed.keyspace);
+    keyspace->flushed = std::max(keyspace->flushed, flushed.lsn);
+  }
+  for (const KeyspaceWatermark& mark : edit.watermarks) {
+    KeyspaceState* keyspace = keyspace_of(mark.keyspace);
+    if (keyspace == nullptr) return unknown(mark.keyspace);
+    keyspace->watermark = std::max(keyspace->watermark, mark.watermark);
+  }
+  for (const DroppedKeyspace& dropped : edit.keyspaces_dropped) {
+    if (keyspaces.erase(dropped.keyspace.id) == 0) return unknown(dropped.keyspace);
+  }
+  if (edit.next_file) next_file = std::max(next_file, *edit.next_file);
+  if (edit.next_keyspace) next_keyspace = std::max(next_keyspace, *edit.next_keyspace);
+  if (edit.log_start) log_start = std::max(log_start, *edit.log_start);
+  if (edit.lease) lease = *edit.lease;
+  if (edit.last_timestamp) last_timestamp = *edit.last_timestamp;
+  return Status();
+}
+
+LevelsEdit ManifestState::as_edit() const {
+  LevelsEdit edit;
+  for (const auto& [id, keyspace] : keyspaces) {
+    edit.keyspaces_added.push_back({.keyspace = {id},
+                                    .name = keyspace.name,
+                                    .options = keyspace.options,
+                                    .created = keyspace.created,
+                                    .flushed = keyspace.flushed});
+    edit.watermarks.push_back({.keyspace = {id}, .watermark = keyspace.watermark});
+    for (const auto& [number, file] : keyspace.files) edit.added.push_back(file);
+  }
+  edit.next_file = next_file;
+  edit.next_keyspace = next_keyspace;
+  edit.lease = lease;
+  edit.log_start = log_start;
+  edit.last_timestamp = last_timestamp;
+  return edit;
+}
+
+Result<std::unique_ptr<ManifestWriter>> ManifestWriter::create(FileSystem* file_system,
+                                                               const std::string& directory,
+                                                               FileNumber number,
+                                                               const ManifestState& state) {
+  const FileId id = random_file_id();
+  VARVE_ASSIGN_OR_RETURN(std::unique_ptr<File> file,
+                         file_system->open(path_in(directory, manifest_name(number)),
+                                           OpenMode::create_exclusive));
+  VARVE_RETURN_IF_ERROR(file->write(0, encode_header(id, number)));
+  std::unique_ptr<ManifestWriter> writer(new ManifestWriter(std::move(file), id, number));
+  VARVE_RETURN_IF_ERROR(writer->append(state.as_edit()));
+  VARVE_RETURN_IF_ERROR(file_system->sync_directory(directory));
+  VARVE_SYNC_POINT("manifest_created");
+  VARVE_RETURN_IF_ERROR(write_current(file_system, directory, number, id));
+  return writer;
+}
+
+Status ManifestWriter::append(const LevelsEdit& edit) {
+  if (failed_) return Status::read_only("the manifest failed before");
+  Status status = write_record(edit);
+  VARVE_SYNC_POINT("manifest_appended");
+  if (status.ok()) status = file_->sync();
+  failed_ = !status.ok();
+  return status;
+}
+
+Status ManifestWriter::write_record(const LevelsEdit& edit) {
+  std::string record(kManifestRecordHeaderSize, '\0');
+  encode_edit(edit, &record);
+  const size_t size = record.size() - kManifestRecordHeaderSize;
+  store_le(record.data() + 8, static_cast<uint32_t>(size));
+  store_le(record.data() + 12, uint32_t{1});
+  store_le(record.data(), checksum(std::string_view(record).substr(8), id_, offset_));
+  record.resize(padded(record.size()), '\0');
+  VARVE_RETURN_IF_ERROR(file_->write(offset_, record));
+  offset_ += record.size();
+  return Status();
+}
+
+Status ManifestWriter::close() { return file_->close(); }
+
+Result<CurrentManifest> read_current(FileSystem* file_system, const std::string& directory) {
+  const std::string path = path_in(directory, kCurrentName);
+  VARVE_ASSIGN_OR_RETURN(const std::string line, read_whole(file_system, path));
+  const auto bad = [&](const char* what) {
+    return Status::corruption(path + " at offset 0: " + what + ": " + readable(line));
+  };
+  // NNNNNN.manifest HIGH LOW SUM\n
+  constexpr size_t kIdsSize = 17 + 17;
+  constexpr size_t kSumSize = 17 + 1;
+  if (line.size() < kIdsSize + kSumSize + 1 || line.back() != '\n') return bad("not a manifest line");
+  const std::string_view content = std::string_view(line).substr(0, line.size() - kSumSize);
+  if (std::string_view(line).substr(content.size() + 1, 16) !=
+      hex(checksum(content, kNoFile, 0))) {
+    return bad("the checksum does not hold");
+  }
+  const std::string_view name = content.substr(0, content.size() - kIdsSize);
+  const FileName parsed = parse_file_name(name);
+  if (parsed.type != FileType::manifest) return bad("not a manifest's name");
+  const auto number_at = [&](size_t offset) {
+    uint64_t value = 0;
+    for (const char c : content.substr(offset, 16)) {
+      value = value << 4 | static_cast<uint64_t>(c <= '9' ? c - '0' : c - 'a' + 10);
+    }
+    return value;
+  };
+  return CurrentManifest{.number = parsed.number,
+                         .file = {number_at(name.size() + 1), number_at(name.size() + 18)}};
+}
+
+Result<ManifestState> read_manifest(
+    FileSystem* file_system, const std::string& path, const FileId* expected,
+    const std::function<void(uint64_t, const LevelsEdit&)>& each) {
+  VARVE_ASSIGN_OR_RETURN(const std::string bytes, read_whole(file_system, path));
+  Result<FileId> id = decode_header(std::string_view(bytes).substr(
+      0, std::min(bytes.size(), kManifestHeaderSize)));
+  if (!id.ok()) return id.status().with_context(path);
+  if (expected != nullptr && *expected != *id) {
+    return Status::corruption(path + ": file id " + hex(id->high) + hex(id->low) +
+                              "; CURRENT expects " + hex(expected->high) + hex(expected->low));
+  }
+  ManifestState state;
+  size_t offset = kManifestHeaderSize;
+  bool first = true;
+  while (const std::optional<std::string_view> payload = record_at(bytes, offset, *id)) {
+    const std::string where = format("%s at offset %zu", path.c_str(), offset);
+    Result<LevelsEdit> edit = decode_edit(*payload);
+    if (!edit.ok()) return edit.status().with_context(where);
+    if (each) each(offset, *edit);
+    Status applied = state.apply(*edit);
+    if (!applied.ok()) return applied.with_context(where);
+    first = false;
+    offset += padded(kManifestRecordHeaderSize + payload->size());
+  }
+  // Synced one by one: only the last may be torn, and the first never, since CURRENT came after it.
+  bool more = false;
+  for (size_t at = offset + 8; !more && at + kManifestRecordHeaderSize <= bytes.size(); at += 8) {
+    more = record_at(bytes, at, *id).has_value();
+  }
+  if (first || more) {
+    return Status::corruption(
+        format("%s at offset %zu: a record is damaged that was complete once", path.c_str(),
+               offset));
+  }
+  return state;
+}
+
+}  // namespace varve

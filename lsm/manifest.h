@@ -1,0 +1,101 @@
+// The manifest: a log of edits that says what the database consists of. Each opening begins a new
+// one with a single edit that holds everything; then every change appends one edit, synced before
+// it takes effect.
+//
+//   file:    0  u64  kManifestMagic    8  u32  format version    12  u32  feature flags, 0
+//           16  u64  file id, high    24  u64  file id, low      32  u64  file number
+//           40  u64  checksum of bytes 0..39
+//   records follow, each padded with zeros to 8 bytes:
+//            0  u64  checksum of bytes 8.. to the payload's end
+//            8  u32  payload size     12  u32  1
+//           16  payload: an edit, lsm/levels_edit.h
+//
+//   CURRENT: one line of text, "NNNNNN.manifest HIGH LOW SUM\n": name and file id of the manifest in
+//   force, the ids as 16 hexadecimal digits each, and the checksum of all before " SUM".
+//
+// Every edit is synced before the next is appended, so only the last record may be torn; a bad
+// record with a valid one behind it is corruption.
+
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "lsm/levels_edit.h"
+#include "varve/file_system.h"
+
+namespace varve {
+
+inline constexpr uint64_t kManifestMagic = 0x3146494e'414d7276;  // "vrMANIF1" in the file
+inline constexpr uint32_t kManifestVersion = 1;
+inline constexpr size_t kManifestHeaderSize = 48;
+inline constexpr size_t kManifestRecordHeaderSize = 16;
+
+// What all edits of a manifest add up to.
+struct ManifestState {
+  struct KeyspaceState {
+    std::string name;
+    KeyspaceOptions options;
+    Timestamp created;
+    Lsn flushed;
+    Timestamp watermark;
+    std::map<uint64_t, AddedFile> files;  // by number
+  };
+  std::map<uint32_t, KeyspaceState> keyspaces;  // by id
+  FileNumber next_file{1};
+  Keyspace next_keyspace{1};
+  Timestamp lease;
+  Lsn log_start;
+  Timestamp last_timestamp;
+
+  // Errors: corruption (a file removed that is not there, added twice, an unknown keyspace).
+  Status apply(const LevelsEdit& edit);
+  // One edit that makes this state from nothing.
+  LevelsEdit as_edit() const;
+};
+
+// Thread rule: one thread at a time.
+class ManifestWriter {
+ public:
+  // Creates the manifest `number` with `state` as its first record, and makes CURRENT name it. When
+  // this fails, the manifest that was in force still is, or `number` is: both hold the same.
+  static Result<std::unique_ptr<ManifestWriter>> create(FileSystem* file_system,
+                                                        const std::string& directory,
+                                                        FileNumber number,
+                                                        const ManifestState& state);
+  // Appends and syncs. After an error nothing is known of the edit, and nothing more may be
+  // appended.
+  Status append(const LevelsEdit& edit);
+  Status close();
+  FileNumber number() const { return number_; }
+  uint64_t size() const { return offset_; }
+
+ private:
+  ManifestWriter(std::unique_ptr<File> file, const FileId& id, FileNumber number)
+      : file_(std::move(file)), id_(id), number_(number) {}
+  Status write_record(const LevelsEdit& edit);
+
+  std::unique_ptr<File> file_;
+  const FileId id_;
+  const FileNumber number_;
+  uint64_t offset_ = kManifestHeaderSize;
+  bool failed_ = false;
+};
+
+// Which manifest CURRENT names. not_found: there is no CURRENT.
+struct CurrentManifest {
+  FileNumber number;
+  FileId file;
+};
+Result<CurrentManifest> read_current(FileSystem* file_system, const std::string& directory);
+
+// Reads a manifest record by record; `each`, if given, is called with the offset of every edit.
+// Errors: corruption and not_supported, naming file and offset.
+Result<ManifestState> read_manifest(
+    FileSystem* file_system, const std::string& path, const FileId* expected,
+    const std::function<void(uint64_t offset, const LevelsEdit&)>& each = nullptr);
+
+}  // namespace varve

@@ -1,0 +1,373 @@
+#include "lsm/memtable.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <new>
+
+#include "base/assert.h"
+
+namespace varve {
+
+struct Memtable::Version {
+  uint64_t timestamp;
+  Version* older;
+  Version* jump;  // some version further down; see new_version()
+  uint32_t value_size;
+  uint32_t depth : 28;  // versions below this one
+  uint32_t kind : 4;
+
+  std::string_view value() const {
+    return {reinterpret_cast<const char*>(this + 1), value_size};
+  }
+};
+
+struct Memtable::Node {
+  uint64_t head;
+  uint32_t key_size;
+  uint32_t height;
+  Atomic<Version*> newest;
+  // Followed by `height` links and the key.
+
+  Atomic<Node*>* links() { return reinterpret_cast<Atomic<Node*>*>(this + 1); }
+  const Atomic<Node*>* links() const { return reinterpret_cast<const Atomic<Node*>*>(this + 1); }
+  // Pairs with the release stores that link nodes.
+  Node* next(int level) const { return links()[level].load(kAcquire); }
+  std::string_view key() const {
+    return {reinterpret_cast<const char*>(links() + height), key_size};
+  }
+  bool before(std::string_view key, uint64_t key_head) const {
+    if (head != key_head) return head < key_head;
+    return compare_keys(this->key(), key) < 0;
+  }
+};
+
+// Open addressing, linear probing. A slot holds the node's address with 16 bits of the key's hash
+// above it, so that a probe seldom touches a wrong node.
+struct Memtable::Table {
+  Retired retired;
+  MemoryManager* manager;
+  size_t size;  // bytes, this header included
+  size_t slot_count;  // a power of two
+
+  static constexpr int kTagShift = 48;
+  static constexpr uint64_t kAddressMask = (uint64_t{1} << kTagShift) - 1;
+
+  Atomic<uint64_t>* slots() { return reinterpret_cast<Atomic<uint64_t>*>(this + 1); }
+  static Node* node(uint64_t slot) { return reinterpret_cast<Node*>(slot & kAddressMask); }
+  static uint64_t slot_of(Node* node, uint64_t hash) {
+    return reinterpret_cast<uint64_t>(node) | hash >> kTagShift << kTagShift;
+  }
+  size_t start(uint64_t hash) const { return (hash >> 8) & (slot_count - 1); }
+
+  static void reclaim(Retired* node) {
+    Table* table = reinterpret_cast<Table*>(node);
+    table->manager->release(table, table->size, MemoryRole::memtable);
+  }
+};
+
+namespace {
+
+constexpr size_t kSlotsMin = 256;
+
+size_t align8(size_t size) { return (size + 7) & ~size_t{7}; }
+
+}  // namespace
+
+Memtable* Memtable::create(MemoryManager* manager, EpochDomain* epochs, size_t keys_expected) {
+  Memtable* memtable = new Memtable(manager, epochs);
+  if (memtable->head_ == nullptr ||
+      !memtable->grow_table(std::bit_ceil(std::max(kSlotsMin, keys_expected * 2)))) {
+    delete memtable;
+    return nullptr;
+  }
+  return memtable;
+}
+
+Memtable::Memtable(MemoryManager* manager, EpochDomain* epochs)
+    : manager_(manager),
+      epochs_(epochs),
+      arena_(manager, MemoryRole::memtable),
+      random_(random_seed()) {
+  head_ = new_node({}, 0, kHeightMax);
+  std::fill(std::begin(splice_), std::end(splice_), head_);
+}
+
+Memtable::~Memtable() {
+  if (Table* table = table_.load(kRelaxed)) Table::reclaim(&table->retired);
+}
+
+size_t Memtable::entry_size_max(size_t key_size, size_t value_size) {
+  return align8(sizeof(Node) + kHeightMax * sizeof(Atomic<Node*>) + key_size) +
+         align8(sizeof(Version) + value_size);
+}
+
+bool Memtable::reserve(size_t bytes, size_t entries) {
+  // The table first: it must take all entries without growing in apply().
+  const Table* table = table_.load(kRelaxed);  // this thread's
+  const size_t wanted = std::bit_ceil(std::max(kSlotsMin, (keys_ + entries) * 3 / 2));
+  if (wanted > table->slot_count) {
+    if (!grow_table(wanted)) return false;
+  }
+  if (!arena_.reserve(bytes, 2 * entries)) return false;
+  held_bytes_.store(arena_.held_bytes() + table_.load(kRelaxed)->size, kRelaxed);
+  return true;
+}
+
+bool Memtable::grow_table(size_t slots) {
+  const size_t size = sizeof(Table) + slots * sizeof(Atomic<uint64_t>);
+  void* memory = manager_->allocate(size, MemoryRole::memtable);
+  if (memory == nullptr) return false;
+  Table* table = new (memory) Table;
+  table->manager = manager_;
+  table->size = size;
+  table->slot_count = slots;
+  table->retired.reclaim = &Table::reclaim;
+  for (size_t i = 0; i < slots; ++i) new (&table->slots()[i]) Atomic<uint64_t>(0);
+  Table* old = table_.load(kRelaxed);
+  for (size_t i = 0; old != nullptr && i < old->slot_count; ++i) {
+    const uint64_t slot = old->slots()[i].load(kRelaxed);
+    if (slot == 0) continue;
+    size_t at = table->start(key_hash(Table::node(slot)->key()));
+    while (table->slots()[at].load(kRelaxed) != 0) at = (at + 1) & (slots - 1);
+    table->slots()[at].store(slot, kRelaxed);
+  }
+  table_.store(table, kRelease);  // pairs with find_in_table()
+  if (old != nullptr) epochs_->retire(&old->retired);
+  held_bytes_.store(arena_.held_bytes() + size, kRelaxed);
+  return true;
+}
+
+Memtable::Node* Memtable::find_in_table(std::string_view key, uint64_t hash) const {
+  Table* table = table_.load(kAcquire);  // pairs with grow_table()
+  if (table == nullptr) return nullptr;
+  const uint64_t tag = hash >> Table::kTagShift;
+  for (size_t at = table->start(hash);; at = (at + 1) & (table->slot_count - 1)) {
+    const uint64_t slot = table->slots()[at].load(kAcquire);  // pairs with insert_in_table()
+    if (slot == 0) return nullptr;
+    if (slot >> Table::kTagShift == tag && Table::node(slot)->key() == key) {
+      return Table::node(slot);
+    }
+  }
+}
+
+void Memtable::insert_in_table(Node* node, uint64_t hash) {
+  Table* table = table_.load(kRelaxed);  // this thread's
+  size_t at = table->start(hash);
+  while (table->slots()[at].load(kRelaxed) != 0) at = (at + 1) & (table->slot_count - 1);
+  table->slots()[at].store(Table::slot_of(node, hash), kRelease);  // pairs with find_in_table()
+}
+
+int Memtable::random_height() {
+  // One node in four reaches each next level.
+  const int zeros = std::countr_zero(random_.next() | uint64_t{1} << 62);
+  return std::min(1 + zeros / 2, kHeightMax);
+}
+
+Memtable::Node* Memtable::new_node(std::string_view key, uint64_t head, int height) {
+  char* memory = arena_.allocate(sizeof(Node) + static_cast<size_t>(height) * sizeof(Atomic<Node*>) +
+                                 key.size());
+  if (memory == nullptr) return nullptr;
+  Node* node = new (memory) Node;
+  node->head = head;
+  node->key_size = static_cast<uint32_t>(key.size());
+  node->height = static_cast<uint32_t>(height);
+  node->newest.store(nullptr, kRelaxed);
+  for (int i = 0; i < height; ++i) new (&node->links()[i]) Atomic<Node*>(nullptr);
+  if (!key.empty()) std::memcpy(const_cast<char*>(node->key().data()), key.data(), key.size());
+  return node;
+}
+
+void Memtable::find_splice(std::string_view key, uint64_t head) {
+  // Right behind the last insertion? Then its splice holds on every level: sequential writes.
+  if (splice_[0] == head_ || splice_[0]->before(key, head)) {
+    const Node* next = splice_[0]->next(0);
+    if (next == nullptr || !next->before(key, head)) return;
+  }
+  Node* node = head_;
+  for (int level = kHeightMax - 1; level >= 0; --level) {
+    for (Node* next = node->next(level); next != nullptr && next->before(key, head);
+         next = node->next(level)) {
+      node = next;
+    }
+    splice_[level] = node;
+  }
+}
+
+void Memtable::apply(std::string_view key, uint64_t hash, Timestamp timestamp, VersionKind kind,
+                     std::string_view value) {
+  Node* node = find_in_table(key, hash);
+  Version* older = node == nullptr ? nullptr : node->newest.load(kRelaxed);
+  VARVE_DCHECK(older == nullptr || older->timestamp < timestamp.nanos);
+
+  char* memory = arena_.allocate(sizeof(Version) + value.size());
+  VARVE_ASSERT(memory != nullptr);  // reserved
+  Version* version = new (memory) Version;
+  version->timestamp = timestamp.nanos;
+  version->older = older;
+  version->value_size = static_cast<uint32_t>(value.size());
+  version->kind = static_cast<uint32_t>(kind) & 0xf;
+  version->depth = older == nullptr ? 0 : older->depth + 1;
+  // Where the two jumps below span equal distances, jump over both; else to the neighbour.
+  version->jump = older;
+  if (older != nullptr && older->jump != nullptr && older->jump->jump != nullptr &&
+      older->depth - older->jump->depth == older->jump->depth - older->jump->jump->depth) {
+    version->jump = older->jump->jump;
+  }
+  if (!value.empty()) std::memcpy(version + 1, value.data(), value.size());
+
+  if (node == nullptr) {
+    const uint64_t head = key_head(key);
+    find_splice(key, head);
+    const int height = random_height();
+    node = new_node(key, head, height);
+    VARVE_ASSERT(node != nullptr);  // reserved
+    node->newest.store(version, kRelaxed);  // published by the links
+    for (int level = 0; level < height; ++level) {
+      Node* before = splice_[level];
+      node->links()[level].store(before->links()[level].load(kRelaxed), kRelaxed);
+      before->links()[level].store(node, kRelease);  // pairs with next()
+      splice_[level] = node;
+    }
+    insert_in_table(node, hash);
+    ++keys_;
+  } else {
+    node->newest.store(version, kRelease);  // pairs with visible()
+  }
+  versions_.store(versions_.load(kRelaxed) + 1, kRelaxed);  // written by this thread only
+  held_bytes_.store(arena_.held_bytes() + table_.load(kRelaxed)->size, kRelaxed);
+}
+
+const Memtable::Version* Memtable::visible(const Node* node, Timestamp snapshot) {
+  const Version* version = node->newest.load(kAcquire);  // pairs with apply()
+  while (version != nullptr && version->timestamp > snapshot.nanos) {
+    const Version* jump = version->jump;
+    version = jump != nullptr && jump->timestamp > snapshot.nanos ? jump : version->older;
+  }
+  return version;
+}
+
+bool Memtable::get(std::string_view key, uint64_t hash, Timestamp snapshot, Found* found) const {
+  const Node* node = find_in_table(key, hash);
+  if (node == nullptr) return false;
+  const Version* version = visible(node, snapshot);
+  if (version == nullptr) return false;
+  *found = {.kind = static_cast<VersionKind>(version->kind),
+            .timestamp = Timestamp{version->timestamp},
+            .value = version->value()};
+  return true;
+}
+
+Memtable::Node* Memtable::seek(std::string_view key) const {
+  return last_before(key)->next(0);
+}
+
+Memtable::Node* Memtable::last_before(std::string_view key) const {
+  const uint64_t head = key_head(key);
+  Node* node = head_;
+  for (int level = kHeightMax - 1; level >= 0; --level) {
+    for (Node* next = node->next(level); next != nullptr && next->before(key, head);
+         next = node->next(level)) {
+      node = next;
+    }
+  }
+  return node;
+}
+
+Memtable::Node* Memtable::last() const {
+  Node* node = head_;
+  for (int level = kHeightMax - 1; level >= 0; --level) {
+    while (Node* next = node->next(level)) node = next;
+  }
+  return node == head_ ? nullptr : node;
+}
+
+void MemtableCursor::reset(const Memtable* memtable, Timestamp snapshot, bool all_versions) {
+  memtable_ = memtable;
+  snapshot_ = snapshot;
+  all_versions_ = all_versions;
+  valid_ = false;
+}
+
+void MemtableCursor::stand_on(const Memtable::Node* node, const Memtable::Version* version) {
+  node_ = node;
+  version_ = version;
+  key_ = node->key();
+  head_ = node->head;
+  timestamp_ = Timestamp{version->timestamp};
+  kind_ = static_cast<VersionKind>(version->kind);
+  value_ = version->value();
+  valid_ = true;
+}
+
+void MemtableCursor::settle_forward(const Memtable::Node* node) {
+  valid_ = false;
+  for (; node != nullptr; node = node->next(0)) {
+    if (const Memtable::Version* version = Memtable::visible(node, snapshot_)) {
+      stand_on(node, version);
+      return;
+    }
+  }
+}
+
+void MemtableCursor::settle_backward(const Memtable::Node* node) {
+  valid_ = false;
+  while (node != nullptr && node != memtable_->head_) {
+    if (const Memtable::Version* version = Memtable::visible(node, snapshot_)) {
+      while (all_versions_ && version->older != nullptr) version = version->older;
+      stand_on(node, version);
+      return;
+    }
+    node = memtable_->last_before(node->key());
+  }
+}
+
+void MemtableCursor::seek_to_first() { settle_forward(memtable_->head_->next(0)); }
+void MemtableCursor::seek_to_last() { settle_backward(memtable_->last()); }
+
+void MemtableCursor::seek(const VersionKey& key) {
+  const Memtable::Node* node = memtable_->seek(key.user_key);
+  if (node == nullptr || node->key() != key.user_key) {
+    settle_forward(node);
+    return;
+  }
+  const Memtable::Version* version =
+      Memtable::visible(node, std::min(snapshot_, key.timestamp));
+  if (version == nullptr ||
+      (!all_versions_ && version != Memtable::visible(node, snapshot_))) {
+    settle_forward(node->next(0));
+  } else {
+    stand_on(node, version);
+  }
+}
+
+void MemtableCursor::seek_for_prev(const VersionKey& key) {
+  seek(key);
+  if (!valid_) {
+    seek_to_last();
+  } else if (compare_versions(version_key(), key) > 0) {
+    prev();
+  }
+}
+
+void MemtableCursor::next() {
+  if (all_versions_ && version_->older != nullptr) {
+    stand_on(node_, version_->older);
+  } else {
+    settle_forward(node_->next(0));
+  }
+}
+
+void MemtableCursor::prev() {
+  if (all_versions_) {
+    const Memtable::Version* newer = Memtable::visible(node_, snapshot_);
+    if (newer != version_) {
+      while (newer->older != version_) newer = newer->older;
+      stand_on(node_, newer);
+      return;
+    }
+  }
+  settle_backward(memtable_->last_before(node_->key()));
+}
+
+}  // namespace varve

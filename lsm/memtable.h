@@ -1,0 +1,149 @@
+// The sorted set of recent versions of one keyspace, in memory.
+//
+// Each user key is stored once, in a node of a skiplist ordered by key (W. Pugh, Skip lists, 1990),
+// with a chain of its versions from newest to oldest; so an overwritten key inserts nothing. A hash
+// table from key to node beside it answers point reads, and tells a writer that the key is there.
+// Version chains carry jump pointers (E. Myers, An applicative random-access stack, 1983), so that a
+// read below a million newer versions takes about twenty steps (protocol 6).
+//
+//   hash table -> node -> node -> ... (skiplist, level 0)
+//                  |
+//                  newest version -> older -> oldest
+//
+// Thread rule: apply() and reserve() by one thread at a time (the commit leader), in order of
+// timestamps; reads by any number of threads beside it, without locks.
+// Invariants:
+//  1. A node is complete before it is linked; a version before it is the newest of its node. Links
+//     are published by release stores and read by acquire loads.
+//  2. Nothing is unlinked or changed while the memtable lives; only the hash table is replaced, when
+//     it grows, and the old one is retired in the epoch domain.
+//  3. In a chain, timestamps descend.
+// Ownership: counted; read views hold it. All memory is of the role `memtable`.
+// Errors: reserve() is false when memory is refused; apply() after a successful reserve() cannot
+// fail.
+
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "base/atomic.h"
+#include "base/random.h"
+#include "lsm/batch_format.h"
+#include "lsm/lsn.h"
+#include "lsm/version_cursor.h"
+#include "memory/arena.h"
+#include "memory/epoch.h"
+
+namespace varve {
+
+class Memtable {
+ public:
+  struct Version;
+  struct Node;
+
+  // With one reference. `keys_expected`: how many keys the hash table is sized for at first. Null
+  // when memory is refused.
+  static Memtable* create(MemoryManager* manager, EpochDomain* epochs, size_t keys_expected);
+
+  void ref() { references_.fetch_add(1, kRelaxed); }  // the caller holds one already
+  void unref() {
+    if (references_.fetch_sub(1, kAcqRel) == 1) delete this;
+  }
+
+  // Bytes that one entry takes at most.
+  static size_t entry_size_max(size_t key_size, size_t value_size);
+  // Room for `entries` entries of `bytes` bytes in all, by entry_size_max().
+  [[nodiscard]] bool reserve(size_t bytes, size_t entries);
+  // Adds a version that is newer than all others of its key. `hash`: key_hash(key).
+  void apply(std::string_view key, uint64_t hash, Timestamp timestamp, VersionKind kind,
+             std::string_view value);
+
+  struct Found {
+    VersionKind kind;
+    Timestamp timestamp;
+    std::string_view value;  // lives as long as the memtable
+  };
+  // Newest version of `key` at or below `snapshot`. The caller holds an epoch guard.
+  bool get(std::string_view key, uint64_t hash, Timestamp snapshot, Found* found) const;
+
+  size_t held_bytes() const { return held_bytes_.load(kRelaxed); }  // a statistic to others
+  uint64_t versions() const { return versions_.load(kRelaxed); }
+  uint64_t keys() const { return keys_; }  // the writer's, or once immutable
+  bool empty() const { return versions() == 0; }
+
+  // The log positions of the groups that it holds: where the first begins (kLsnMax: none), and the
+  // end of the last. Written by the commit leader, read by anyone.
+  void cover_log(Lsn start, Lsn end) {
+    if (first_lsn_.load() == kLsnMax.value) first_lsn_.store(start.value);
+    end_lsn_.store(end.value);
+  }
+  Lsn first_lsn() const { return Lsn{first_lsn_.load()}; }
+  Lsn end_lsn() const { return Lsn{end_lsn_.load()}; }
+
+ private:
+  friend class MemtableCursor;
+  struct Table;
+  static constexpr int kHeightMax = 12;  // 4^12 nodes: beyond any write buffer
+
+  Memtable(MemoryManager* manager, EpochDomain* epochs);
+  ~Memtable();
+  Node* find_in_table(std::string_view key, uint64_t hash) const;
+  void insert_in_table(Node* node, uint64_t hash);
+  bool grow_table(size_t slots);
+  // Last node before `key` on each level, into splice_.
+  void find_splice(std::string_view key, uint64_t head);
+  // First node at or after `key`; null if there is none.
+  Node* seek(std::string_view key) const;
+  Node* last_before(std::string_view key) const;
+  Node* last() const;
+  Node* new_node(std::string_view key, uint64_t head, int height);
+  int random_height();
+  // Newest version of `node` at or below `snapshot`.
+  static const Version* visible(const Node* node, Timestamp snapshot);
+
+  MemoryManager* const manager_;
+  EpochDomain* const epochs_;
+  Atomic<uint32_t> references_{1};
+  Arena arena_;
+  Random random_;
+  Node* head_;                // before all keys; kHeightMax links
+  Node* splice_[kHeightMax];  // the writer's: where the last insertion went
+  Atomic<Table*> table_{nullptr};
+  uint64_t keys_ = 0;
+  Atomic<uint64_t> versions_{0};
+  Atomic<size_t> held_bytes_{0};
+  Atomic<uint64_t> first_lsn_{kLsnMax.value};
+  Atomic<uint64_t> end_lsn_{0};
+};
+
+// Walks a memtable in version order. With a snapshot it yields of each key only the version that
+// the snapshot sees; without one (kTimestampMax, `all`), every version.
+class MemtableCursor final : public VersionCursor {
+ public:
+  // `memtable` outlives the walk.
+  void reset(const Memtable* memtable, Timestamp snapshot, bool all_versions);
+
+  void seek_to_first() override;
+  void seek_to_last() override;
+  void seek(const VersionKey& key) override;
+  void seek_for_prev(const VersionKey& key) override;
+  void next() override;
+  void prev() override;
+  Status status() const override { return Status(); }
+
+ private:
+  // Stands on the first (or, going back, the last) version to be yielded of the first node at or
+  // after (before) `node` that has one.
+  void settle_forward(const Memtable::Node* node);
+  void settle_backward(const Memtable::Node* node);
+  void stand_on(const Memtable::Node* node, const Memtable::Version* version);
+
+  const Memtable* memtable_ = nullptr;
+  Timestamp snapshot_ = kTimestampMax;
+  bool all_versions_ = false;
+  const Memtable::Node* node_ = nullptr;
+  const Memtable::Version* version_ = nullptr;
+};
+
+}  // namespace varve

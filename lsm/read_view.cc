@@ -1,0 +1,48 @@
+#include "lsm/read_view.h"
+
+#include "base/assert.h"
+
+namespace varve {
+
+ReadView* ReadView::create(std::vector<Memtable*> memtables, Levels* levels, PinCounter* pins) {
+  ReadView* view = new ReadView;
+  view->memtables_ = std::move(memtables);
+  view->levels_ = levels;
+  view->pins_ = pins;
+  return view;
+}
+
+ReadView::~ReadView() {
+  for (Memtable* memtable : memtables_) memtable->unref();
+  levels_->unref();
+}
+
+Result<bool> ReadView::get(std::string_view user_key, uint64_t hash, Timestamp snapshot,
+                           EpochDomain* epochs, ReadAccess* access, FoundVersion* found,
+                           bool* memtable_value) const {
+  {
+    EpochDomain::Guard guard(*epochs);
+    for (const Memtable* memtable : memtables_) {
+      Memtable::Found in_memtable;
+      if (memtable->empty() || !memtable->get(user_key, hash, snapshot, &in_memtable)) continue;
+      found->kind = in_memtable.kind;
+      found->timestamp = in_memtable.timestamp;
+      found->value = in_memtable.value;
+      found->frame = nullptr;
+      *memtable_value = true;
+      return true;
+    }
+  }
+  *memtable_value = false;
+  const uint64_t head = key_head(user_key);
+  for (const Run& run : levels_->runs()) {
+    const Sstable* file = run.file_for(user_key, head);
+    if (file == nullptr) continue;
+    VARVE_ASSIGN_OR_RETURN(const bool got, file->get(user_key, hash, snapshot, access, found));
+    if (got) return true;
+    if (access->missed) return false;
+  }
+  return false;
+}
+
+}  // namespace varve

@@ -1,0 +1,289 @@
+// Opening: from what lies in the directory to a store that serves. Nothing else opens a database.
+//
+//   1. lock the directory; see what is there
+//   2. CURRENT -> manifest -> keyspaces and their sstables
+//   3. log -> memtables; decide where the log ends (lsm/wal_reader.h)
+//   4. make what was recovered durable again
+//   5. begin a new manifest, then a new log segment: what was recovered is never appended to
+//   6. remove what nothing names
+//
+// Nothing that was committed is changed before step 5, and step 5 only adds; so a failed opening,
+// or a crash anywhere in it, leaves what was there.
+
+#include <algorithm>
+
+#include "base/assert.h"
+#include "base/format.h"
+#include "base/log.h"
+#include "base/sync_point.h"
+#include "lsm/batch_format.h"
+#include "lsm/store.h"
+#include "lsm/wal_reader.h"
+
+namespace varve {
+
+struct Store::Recovered {
+  std::vector<std::string> names;  // all in the directory
+  std::vector<FileNumber> segments;
+  FileNumber highest;  // number of any file
+  bool fresh = false;  // there was no database
+  ManifestState state;
+  FileNumber manifest;
+  std::vector<WalWriter::Inherited> kept;
+  Lsn end;
+  Timestamp newest;  // timestamp of any commit
+  bool clean = false;
+};
+
+Status Store::recover() {
+  Recovered found;
+  VARVE_RETURN_IF_ERROR(read_directory(&found));
+  VARVE_RETURN_IF_ERROR(open_trees(&found));
+
+  Timestamp last = std::max({found.newest, found.state.last_timestamp, found.state.lease});
+  // The oracle exists before the log is replayed: memtables need none, the horizon does.
+  oracle_ = std::make_unique<TimestampOracle>(options_.clock, last, last);
+  snapshots_ = std::make_unique<SnapshotRegistry>(oracle_->published_cell());
+  VARVE_RETURN_IF_ERROR(replay_log(&found));
+  if (found.newest > last) {
+    oracle_->advance_to(found.newest);
+    oracle_->publish(found.newest);
+    last = found.newest;
+  }
+  VARVE_SYNC_POINT("recovery_log_replayed");
+  VARVE_RETURN_IF_ERROR(sync_log(found));
+
+  {
+    MutexLock lock(mutex_);
+    next_file_ = std::max(found.state.next_file.value, found.highest.value + 1);
+  }
+  const FileNumber manifest_number = next_file_number();
+  {
+    MutexLock lock(manifest_mutex_);
+    state_ = found.state;
+    state_.next_file = FileNumber{manifest_number.value + 1};
+    VARVE_ASSIGN_OR_RETURN(manifest_,
+                           ManifestWriter::create(options_.file_system, options_.directory,
+                                                  manifest_number, state_));
+  }
+  VARVE_SYNC_POINT("recovery_manifest_written");
+  // Segments beyond the log's end go before the next one is begun: it must not seem to attest them.
+  remove_unused_files(found);
+  VARVE_RETURN_IF_ERROR(options_.file_system->sync_directory(options_.directory));
+  wal_ = std::make_unique<WalWriter>(WalWriterOptions{.file_system = options_.file_system,
+                                                      .directory = options_.directory,
+                                                      .memory = &memory_,
+                                                      .numbers = this,
+                                                      .segment_size = options_.log_segment_size});
+  VARVE_RETURN_IF_ERROR(wal_->start(found.kept, found.end));
+  {
+    MutexLock lock(mutex_);
+    update_runs_most();
+  }
+  log_line(options_.logger, LogLevel::info,
+           "opened: %zu keyspaces, log of %zu segments up to LSN %llu%s, memory budget %llu bytes",
+           found.state.keyspaces.size(), found.kept.size(),
+           static_cast<unsigned long long>(found.end.value),
+           found.fresh ? ", new" : found.clean ? ", closed cleanly" : ", recovered",
+           static_cast<unsigned long long>(options_.memory_budget));
+  return Status();
+}
+
+Status Store::read_directory(Recovered* found) {
+  FileSystem* files = options_.file_system;
+  const std::string& directory = options_.directory;
+  Result<FileInfo> info = files->info(directory);
+  if (!info.ok() && info.status().code() == StatusCode::not_found) {
+    if (!options_.user.create_if_missing) {
+      return Status::not_found(directory + ": no such directory, and create_if_missing is false");
+    }
+    VARVE_RETURN_IF_ERROR(files->create_directory(directory));
+  } else if (!info.ok()) {
+    return std::move(info).status();
+  } else if (!info->is_directory) {
+    return Status::invalid_argument(directory + ": not a directory");
+  }
+  VARVE_ASSIGN_OR_RETURN(found->names, files->list(directory));
+  bool data_files = false;
+  std::string foreign;
+  for (const std::string& name : found->names) {
+    const FileName parsed = parse_file_name(name);
+    found->highest = std::max(found->highest, parsed.number);
+    if (parsed.type == FileType::wal) found->segments.push_back(parsed.number);
+    data_files |= parsed.type == FileType::wal || parsed.type == FileType::sstable;
+    if (parsed.type == FileType::foreign) foreign = name;
+  }
+  std::sort(found->segments.begin(), found->segments.end());
+
+  Result<CurrentManifest> current = read_current(files, directory);
+  if (!current.ok() && current.status().code() != StatusCode::not_found) {
+    return std::move(current).status();
+  }
+  found->fresh = !current.ok();
+  if (found->fresh) {
+    if (!foreign.empty()) {
+      return Status::invalid_argument(directory + ": not a database, and not empty: " +
+                                      readable(foreign));
+    }
+    if (data_files) {
+      return Status::corruption(path_in(directory, kCurrentName) +
+                                ": missing, but there are sstables or log segments");
+    }
+    if (!options_.user.create_if_missing) {
+      return Status::not_found(directory + ": no database, and create_if_missing is false");
+    }
+  } else if (options_.user.error_if_exists) {
+    return Status::already_exists(directory + ": a database, and error_if_exists is set");
+  }
+  VARVE_ASSIGN_OR_RETURN(lock_, files->lock(path_in(directory, kLockName)));
+  if (options_.logger == nullptr) {
+    VARVE_ASSIGN_OR_RETURN(own_logger_, open_file_logger(files, options_.clock,
+                                                         path_in(directory, kLogName)));
+    options_.logger = own_logger_.get();
+  }
+  if (found->fresh) return Status();
+  // Once more, now that nobody else can replace it.
+  VARVE_ASSIGN_OR_RETURN(const CurrentManifest in_force, read_current(files, directory));
+  found->manifest = in_force.number;
+  const std::string path = path_in(directory, manifest_name(in_force.number));
+  Result<ManifestState> state = read_manifest(files, path, &in_force.file);
+  if (!state.ok()) {
+    if (state.status().code() != StatusCode::not_found) return std::move(state).status();
+    return Status::corruption(path + ": named by CURRENT, but missing");
+  }
+  found->state = std::move(*state);
+  return Status();
+}
+
+Status Store::open_trees(Recovered* found) {
+  if (found->fresh) {
+    found->state.keyspaces[kDefaultKeyspace.id].name = "default";
+  }
+  for (const auto& [id, keyspace] : found->state.keyspaces) {
+    std::map<RunId, Run, std::greater<>> runs;
+    Status status;
+    for (const auto& [number, file] : keyspace.files) {
+      const std::string path = path_in(options_.directory, sstable_name(file.info.number));
+      Result<Sstable*> sstable = Sstable::open(options_.file_system, path, &cache_, file.info);
+      if (!sstable.ok()) {
+        status = std::move(sstable).status();
+        if (status.code() == StatusCode::not_found) {
+          status = Status::corruption(path + ": named by the manifest, but missing");
+        }
+        break;
+      }
+      Run& run = runs[file.run];
+      run.id = file.run;
+      run.files.push_back(*sstable);
+      found->newest = std::max(found->newest, file.info.timestamp_max);
+    }
+    std::vector<Run> ordered;
+    for (auto& [run_id, run] : runs) {
+      std::sort(run.files.begin(), run.files.end(), [](const Sstable* a, const Sstable* b) {
+        return a->info().smallest_key < b->info().smallest_key;
+      });
+      ordered.push_back(std::move(run));
+    }
+    Levels* levels = Levels::create(std::move(ordered));
+    if (status.ok()) status = check_levels(*levels);
+    if (!status.ok()) {
+      levels->unref();
+      return status;
+    }
+    VARVE_ASSIGN_OR_RETURN(Tree * tree,
+                           add_tree(Keyspace{id}, keyspace.name, keyspace.options, levels));
+    tree->watermark.store(keyspace.watermark.nanos);
+  }
+  return Status();
+}
+
+Status Store::replay_log(Recovered* found) {
+  WalReader reader(options_.file_system, options_.directory, &memory_);
+  VARVE_RETURN_IF_ERROR(reader.open(found->segments, found->state.log_start));
+  for (;;) {
+    WalGroup group;
+    VARVE_ASSIGN_OR_RETURN(const bool more, reader.next(&group));
+    if (!more) break;
+    VARVE_RETURN_IF_ERROR(replay_group(group, found));
+  }
+  for (const WalReader::UsedSegment& segment : reader.used()) {
+    found->kept.push_back({.number = segment.number, .start = segment.start, .end = segment.end});
+  }
+  found->end = std::max(reader.end(), found->state.log_start);
+  found->clean = reader.clean();
+  return Status();
+}
+
+Status Store::replay_group(const WalGroup& group, Recovered* found) {
+  const auto bad = [&](const char* what) {
+    return Status::corruption(
+        format("%s at offset %llu: %s", path_in(options_.directory, wal_name(group.segment)).c_str(),
+               static_cast<unsigned long long>(group.offset), what));
+  };
+  WalCommitReader commits(group.header, group.payload);
+  WalCommit commit;
+  while (commits.next(&commit)) {
+    found->newest = std::max(found->newest, commit.timestamp);
+    BatchReader entries(commit.batch);
+    BatchEntry entry;
+    while (entries.next(&entry)) {
+      if (entry.keyspace >= found->state.next_keyspace) return bad("an unknown keyspace");
+      Tree* tree = this->tree(entry.keyspace);
+      if (tree == nullptr) continue;  // dropped later
+      const Lsn flushed = found->state.keyspaces[entry.keyspace.id].flushed;
+      if (group.start < flushed) continue;  // in an sstable
+      Memtable* memtable = tree->active;
+      if (!memtable->reserve(Memtable::entry_size_max(entry.key.size(), entry.value.size()), 1)) {
+        return Status::out_of_memory("no memory to replay the log");
+      }
+      memtable->cover_log(group.start, group.end);
+      memtable->apply(entry.key, key_hash(entry.key), commit.timestamp, entry.kind, entry.value);
+      commit_account(tree);
+    }
+    if (!entries.ok()) return bad("a batch is malformed");
+  }
+  return commits.ok() ? Status() : bad("a group's commits are malformed");
+}
+
+Status Store::sync_log(const Recovered& found) {
+  for (const WalWriter::Inherited& segment : found.kept) {
+    VARVE_ASSIGN_OR_RETURN(
+        std::unique_ptr<File> file,
+        options_.file_system->open(path_in(options_.directory, wal_name(segment.number)),
+                                   OpenMode::read_write));
+    VARVE_RETURN_IF_ERROR(file->sync());
+    VARVE_RETURN_IF_ERROR(file->close());
+  }
+  return options_.file_system->sync_directory(options_.directory);
+}
+
+void Store::remove_unused_files(const Recovered& found) {
+  const auto needed = [&](const FileName& name) {
+    switch (name.type) {
+      case FileType::sstable:
+        return std::any_of(found.state.keyspaces.begin(), found.state.keyspaces.end(),
+                           [&](const auto& keyspace) {
+                             return keyspace.second.files.contains(name.number.value);
+                           });
+      case FileType::wal:
+        return std::any_of(found.kept.begin(), found.kept.end(),
+                           [&](const auto& segment) { return segment.number == name.number; });
+      case FileType::manifest:
+      case FileType::free_wal:
+      case FileType::temporary:
+        return false;
+      default:
+        return true;
+    }
+  };
+  for (const std::string& name : found.names) {
+    if (needed(parse_file_name(name))) continue;
+    Status status = options_.file_system->remove(path_in(options_.directory, name));
+    if (!status.ok() && status.code() != StatusCode::not_found) {
+      log_line(options_.logger, LogLevel::warning, "an unused file stays: %s",
+               status.to_string().c_str());
+    }
+  }
+}
+
+}  // namespace varve

@@ -1,0 +1,213 @@
+#include "lsm/run_cursor.h"
+
+#include <algorithm>
+
+#include "base/format.h"
+
+namespace varve {
+
+namespace {
+
+// That `second` lies behind `first` in the file: so a walk goes over each byte of a file once, though
+// a hostile index may name one block many times.
+Status check_order(const Sstable& file, const BlockHandle& first, const BlockHandle& second) {
+  if (second.offset >= first.offset + first.stored_size + kBlockTrailerSize) return Status();
+  return Status::corruption(format("%s: the block at offset %llu begins before the end of the one "
+                                   "at %llu, which the index names first",
+                                   file.path().c_str(),
+                                   static_cast<unsigned long long>(second.offset),
+                                   static_cast<unsigned long long>(first.offset)));
+}
+
+}  // namespace
+
+void RunCursor::reset(std::span<Sstable* const> files, bool fill_cache) {
+  clear();
+  files_ = files;
+  fill_cache_ = fill_cache;
+}
+
+void RunCursor::clear() {
+  valid_ = false;
+  status_ = Status();
+  view_ = nullptr;
+  block_frame_.reset();
+  partition_frame_.reset();
+  files_ = {};
+}
+
+bool RunCursor::fail(Status status) {
+  status_ = std::move(status);
+  valid_ = false;
+  return false;
+}
+
+bool RunCursor::open_partition(uint32_t partition) {
+  Result<FrameRef> frame = file()->partition(partition, fill_cache_);
+  if (!frame.ok()) return fail(std::move(frame).status());
+  partition_ = partition;
+  partition_frame_ = std::move(*frame);
+  return true;
+}
+
+bool RunCursor::open_block(uint32_t block) {
+  Result<FrameRef> frame = file()->block(partition_frame_, block, fill_cache_);
+  if (!frame.ok()) return fail(std::move(frame).status());
+  block_ = block;
+  block_frame_ = std::move(*frame);
+  view_ = &block_frame_->view;
+  const std::string_view prefix = view_->prefix();
+  prefix_size_ = prefix.size();
+  if (!key_buffer_.reserve(prefix_size_ + 256) || !key_buffer_.assign(prefix)) {
+    return fail(Status::out_of_memory("no memory for a cursor's key"));
+  }
+  return true;
+}
+
+void RunCursor::load_row(uint32_t row) {
+  row_ = row;
+  const BlockRow at = view_->row(row);
+  const size_t key_size = prefix_size_ + at.suffix.size();
+  if (key_size > key_buffer_.capacity()) {
+    if (!key_buffer_.reserve(key_size)) {
+      fail(Status::out_of_memory("no memory for a cursor's key"));
+      return;
+    }
+  }
+  std::memcpy(key_buffer_.data() + prefix_size_, at.suffix.data(), at.suffix.size());
+  key_ = {key_buffer_.data(), key_size};
+  head_ = key_head(key_);
+  value_ = at.value;
+  timestamp_ = view_->timestamp(row);
+  kind_ = view_->kind(row);
+  valid_ = true;
+}
+
+void RunCursor::next() {
+  if (row_ + 1 < view_->row_count()) {
+    load_row(row_ + 1);
+  } else {
+    enter_next_block();
+  }
+}
+
+void RunCursor::prev() {
+  if (row_ > 0) {
+    load_row(row_ - 1);
+  } else {
+    enter_previous_block();
+  }
+}
+
+void RunCursor::enter_next_block() {
+  valid_ = false;
+  Result<BlockHandle> from = file()->block_handle(partition_frame_->view, block_);
+  if (!from.ok()) {
+    fail(std::move(from).status());
+    return;
+  }
+  uint32_t block = block_ + 1;
+  if (block == partition_frame_->view.row_count()) {
+    block = 0;
+    if (partition_ + 1 < file()->partition_count()) {
+      if (!open_partition(partition_ + 1)) return;
+    } else {
+      if (file_ + 1 == files_.size()) return;
+      ++file_;
+      if (open_partition(0) && open_block(0)) load_row(0);
+      return;
+    }
+  }
+  Result<BlockHandle> to = file()->block_handle(partition_frame_->view, block);
+  if (Status status = to.ok() ? check_order(*file(), *from, *to) : std::move(to).status();
+      !status.ok()) {
+    fail(std::move(status));
+    return;
+  }
+  if (open_block(block)) load_row(0);
+}
+
+void RunCursor::enter_previous_block() {
+  valid_ = false;
+  Result<BlockHandle> from = file()->block_handle(partition_frame_->view, block_);
+  if (!from.ok()) {
+    fail(std::move(from).status());
+    return;
+  }
+  uint32_t block = block_;
+  if (block == 0) {
+    if (partition_ == 0) {
+      if (file_ != 0) {
+        --file_;
+        if (open_partition(file()->partition_count() - 1) &&
+            open_block(partition_frame_->view.row_count() - 1)) {
+          load_row(view_->row_count() - 1);
+        }
+      }
+      return;
+    }
+    if (!open_partition(partition_ - 1)) return;
+    block = partition_frame_->view.row_count();
+  }
+  --block;
+  Result<BlockHandle> to = file()->block_handle(partition_frame_->view, block);
+  if (Status status = to.ok() ? check_order(*file(), *to, *from) : std::move(to).status();
+      !status.ok()) {
+    fail(std::move(status));
+    return;
+  }
+  if (open_block(block)) load_row(view_->row_count() - 1);
+}
+
+void RunCursor::seek_to_first() {
+  valid_ = false;
+  status_ = Status();
+  if (files_.empty()) return;
+  file_ = 0;
+  if (open_partition(0) && open_block(0)) load_row(0);
+}
+
+void RunCursor::seek_to_last() {
+  valid_ = false;
+  status_ = Status();
+  if (files_.empty()) return;
+  file_ = static_cast<uint32_t>(files_.size() - 1);
+  if (open_partition(file()->partition_count() - 1) &&
+      open_block(partition_frame_->view.row_count() - 1)) {
+    load_row(view_->row_count() - 1);
+  }
+}
+
+void RunCursor::seek(const VersionKey& key) {
+  valid_ = false;
+  status_ = Status();
+  // The first file that does not end before the key; all versions of a key are in one file.
+  const auto at = std::partition_point(files_.begin(), files_.end(), [&](const Sstable* file) {
+    return compare_keys(file->info().largest_key, key.user_key) < 0;
+  });
+  if (at == files_.end()) return;
+  file_ = static_cast<uint32_t>(at - files_.begin());
+  // The last partition, then block, that begins at or before the key; what follows it begins after.
+  const uint32_t partition = file()->top().upper_bound(key);
+  if (!open_partition(partition == 0 ? 0 : partition - 1)) return;
+  const uint32_t block = partition_frame_->view.upper_bound(key);
+  if (!open_block(block == 0 ? 0 : block - 1)) return;
+  const uint32_t row = view_->lower_bound(key);
+  if (row < view_->row_count()) {
+    load_row(row);
+  } else {
+    enter_next_block();
+  }
+}
+
+void RunCursor::seek_for_prev(const VersionKey& key) {
+  seek(key);
+  if (!status_.ok()) return;
+  if (!valid_) {
+    seek_to_last();
+  } else if (compare_versions(version_key(), key) > 0) {
+    prev();
+  }
+}
+
+}  // namespace varve

@@ -1,0 +1,63 @@
+// Walks the versions of a run: sstables that are disjoint and in order. A single sstable is a run
+// of one. Files, partitions and blocks are opened when the walk reaches them.
+
+#pragma once
+
+#include <span>
+
+#include "lsm/sstable.h"
+#include "lsm/version_cursor.h"
+#include "memory/buffer.h"
+
+namespace varve {
+
+class RunCursor final : public VersionCursor {
+ public:
+  explicit RunCursor(MemoryManager* manager, MemoryRole role = MemoryRole::cursor)
+      : key_buffer_(manager, role) {}
+
+  // Walks `files` from now on; they outlive the walk. Unpositioned.
+  void reset(std::span<Sstable* const> files, bool fill_cache);
+  // Lets go of all blocks.
+  void clear();
+
+  void seek_to_first() override;
+  void seek_to_last() override;
+  void seek(const VersionKey& key) override;
+  void seek_for_prev(const VersionKey& key) override;
+  void next() override;
+  void prev() override;
+  Status status() const override { return status_; }
+
+  // Where it stands, for reports.
+  uint32_t file_index() const { return file_; }
+  uint32_t partition_index() const { return partition_; }
+  uint32_t block_index() const { return block_; }
+
+ private:
+  // Each opens the given place and returns false, not valid, on an error.
+  bool open_partition(uint32_t partition);
+  bool open_block(uint32_t block);
+  // Stands on `row` of the open block.
+  void load_row(uint32_t row);
+  // The first row of the next block, the last row of the previous one, across partitions and files.
+  void enter_next_block();
+  void enter_previous_block();
+  bool fail(Status status);
+  Sstable* file() const { return files_[file_]; }
+
+  std::span<Sstable* const> files_;
+  bool fill_cache_ = true;
+  uint32_t file_ = 0;
+  uint32_t partition_ = 0;
+  uint32_t block_ = 0;
+  uint32_t row_ = 0;
+  FrameRef partition_frame_;
+  FrameRef block_frame_;
+  const BlockView* view_ = nullptr;  // of block_frame_
+  size_t prefix_size_ = 0;
+  Buffer key_buffer_;  // the block's prefix, then the row's suffix
+  Status status_;
+};
+
+}  // namespace varve

@@ -1,0 +1,127 @@
+#include "lsm/run_writer.h"
+
+#include <memory>
+
+#include "base/assert.h"
+#include "base/random.h"
+#include "base/sync_point.h"
+
+namespace varve {
+
+namespace {
+
+// How many versions pass between two looks at the cancel flag.
+constexpr uint64_t kCancelInterval = 4096;
+
+class RunWriter {
+ public:
+  RunWriter(const GcHorizon& horizon, bool bottom, const RunWriterOptions& options)
+      : options_(options), horizon_(horizon), gc_(horizon, bottom),
+        last_key_(options.memory, options.role) {}
+
+  Status add_all(VersionCursor* input, const Atomic<bool>& cancel) {
+    bool first = true;
+    for (input->seek_to_first(); input->valid(); input->next()) {
+      if (++run_.versions_in % kCancelInterval == 0 && cancel.load()) {
+        return Status(StatusCode::cancelled, "the database is being closed");
+      }
+      const std::string_view key = input->user_key();
+      const bool new_key = first || key != last_key_.view();
+      if (new_key) {
+        first = false;
+        if (!last_key_.assign(key)) return Status::out_of_memory("no memory for a merge");
+        hash_ = key_hash(key);
+      }
+      const VersionGc::Verdict verdict = gc_.next(new_key, input->timestamp(), input->kind());
+      if (!verdict.keep) continue;
+      if (writer_ != nullptr && new_key && writer_->size_estimate() >= options_.file_size_max) {
+        VARVE_RETURN_IF_ERROR(finish_file());
+      }
+      if (writer_ == nullptr) VARVE_RETURN_IF_ERROR(begin_file());
+      VARVE_RETURN_IF_ERROR(writer_->add(key, hash_,
+                                         verdict.collapse ? kTimestampMin : input->timestamp(),
+                                         input->kind(), input->value()));
+      ++run_.versions_out;
+    }
+    VARVE_RETURN_IF_ERROR(input->status());
+    if (writer_ != nullptr) VARVE_RETURN_IF_ERROR(finish_file());
+    return run_.files.empty() ? Status()
+                              : options_.file_system->sync_directory(options_.directory);
+  }
+
+  void remove_files() {
+    writer_.reset();
+    for (const FileNumber number : begun_) {
+      static_cast<void>(options_.file_system->remove(path_of(number)));
+    }
+  }
+
+  WrittenRun take() { return std::move(run_); }
+
+ private:
+  std::string path_of(FileNumber number) const {
+    return path_in(options_.directory, sstable_name(number));
+  }
+
+  Status begin_file() {
+    number_ = options_.numbers->next_file_number();
+    VARVE_ASSIGN_OR_RETURN(
+        std::unique_ptr<File> file,
+        options_.file_system->open(path_of(number_), OpenMode::create_exclusive));
+    begun_.push_back(number_);
+    writer_ = std::make_unique<SstableWriter>(
+        options_.memory, std::move(file), random_file_id(),
+        SstableWriterOptions{.keyspace = options_.keyspace,
+                             .block_size = options_.block_size,
+                             .filter_bits_per_key = options_.filter_bits_per_key,
+                             .codec = options_.codec,
+                             .created_nanos = options_.clock->realtime_nanos(),
+                             .collapse_horizon = horizon_.watermark,
+                             .role = options_.role});
+    return Status();
+  }
+
+  Status finish_file() {
+    VARVE_ASSIGN_OR_RETURN(const SstableProperties properties, writer_->finish());
+    VARVE_SYNC_POINT("sstable_finished");
+    run_.files.push_back({.number = number_,
+                          .id = writer_->id(),
+                          .file_size = writer_->file_size(),
+                          .smallest_key = properties.smallest_key,
+                          .largest_key = properties.largest_key,
+                          .versions = properties.versions,
+                          .tombstones = properties.tombstones,
+                          .timestamp_min = properties.timestamp_min,
+                          .timestamp_max = properties.timestamp_max,
+                          .collapse_horizon = properties.collapse_horizon,
+                          .raw_bytes = properties.raw_bytes});
+    run_.bytes += writer_->file_size();
+    writer_.reset();
+    return Status();
+  }
+
+  const RunWriterOptions& options_;
+  const GcHorizon& horizon_;
+  VersionGc gc_;
+  Buffer last_key_;
+  uint64_t hash_ = 0;
+  FileNumber number_;
+  std::unique_ptr<SstableWriter> writer_;
+  std::vector<FileNumber> begun_;
+  WrittenRun run_;
+};
+
+}  // namespace
+
+Result<WrittenRun> write_run(VersionCursor* input, const GcHorizon& horizon, bool bottom,
+                             const RunWriterOptions& options, const Atomic<bool>& cancel) {
+  RunWriter writer(horizon, bottom, options);
+  Status status = writer.add_all(input, cancel);
+  if (!status.ok()) {
+    writer.remove_files();
+    return status;
+  }
+  return writer.take();
+}
+
+}  // namespace varve

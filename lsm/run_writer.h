@@ -1,0 +1,49 @@
+// A stream of versions -> the sstables of one run: what flush and compaction have in common.
+//
+//   cursor -> VersionGc -> SstableWriter, a new file whenever one is full and the user key changes
+//
+// Thread rule: one thread. Errors: the first one met; files begun are removed again.
+
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/atomic.h"
+#include "lsm/sstable.h"
+#include "lsm/sstable_writer.h"
+#include "lsm/version_cursor.h"
+#include "lsm/wal_writer.h"
+#include "mvcc/version_gc.h"
+#include "varve/clock.h"
+
+namespace varve {
+
+struct RunWriterOptions {
+  FileSystem* file_system = nullptr;
+  std::string directory;
+  FileNumberSource* numbers = nullptr;
+  MemoryManager* memory = nullptr;
+  Clock* clock = nullptr;
+  Keyspace keyspace;
+  uint32_t block_size = 16 * 1024;
+  uint32_t filter_bits_per_key = 10;
+  Compression codec = Compression::none;
+  uint64_t file_size_max = 64 << 20;  // bytes; a file ends at the next key after that
+  MemoryRole role = MemoryRole::sstable_builder;
+};
+
+struct WrittenRun {
+  std::vector<SstableInfo> files;
+  uint64_t bytes = 0;
+  uint64_t versions_in = 0;
+  uint64_t versions_out = 0;
+};
+
+// Writes what `input` yields from its first version on and `horizon` keeps. `bottom`: no older run
+// holds versions of these keys. `cancel`: looked at now and then; true ends with `cancelled`.
+// Files are synced; their names are durable when this returns ok.
+Result<WrittenRun> write_run(VersionCursor* input, const GcHorizon& horizon, bool bottom,
+                             const RunWriterOptions& options, const Atomic<bool>& cancel);
+
+}  // namespace varve

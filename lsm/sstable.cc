@@ -1,0 +1,281 @@
+#include "lsm/sstable.h"
+
+#include <algorithm>
+#include <new>
+
+#include "base/assert.h"
+#include "base/format.h"
+
+namespace varve {
+
+Result<Sstable*> Sstable::open(FileSystem* file_system, const std::string& path,
+                               BlockCache* cache, const SstableInfo& info) {
+  VARVE_ASSIGN_OR_RETURN(Sstable* sstable, open_unknown(file_system, path, cache));
+  if (Status status = sstable->check_against(info); !status.ok()) {
+    sstable->unref();
+    return status;
+  }
+  sstable->info_ = info;
+  return sstable;
+}
+
+Result<Sstable*> Sstable::open_unknown(FileSystem* file_system, const std::string& path,
+                                       BlockCache* cache) {
+  VARVE_ASSIGN_OR_RETURN(std::unique_ptr<File> file, file_system->open(path, OpenMode::read));
+  Sstable* sstable = new Sstable(std::move(file), path, cache);
+  if (Status status = sstable->load(); !status.ok()) {
+    sstable->unref();
+    return status.with_context(path);
+  }
+  return sstable;
+}
+
+Status Sstable::load() {
+  VARVE_ASSIGN_OR_RETURN(const uint64_t size, file_->size());
+  if (size < kSstableHeaderSize + kSstableFooterSize) {
+    return Status::corruption(format("%llu bytes, an sstable has at least %zu",
+                                     static_cast<unsigned long long>(size),
+                                     kSstableHeaderSize + kSstableFooterSize));
+  }
+  char bytes[kSstableFooterSize];
+  VARVE_ASSIGN_OR_RETURN(size_t got, file_->read(0, bytes, kSstableHeaderSize));
+  if (got != kSstableHeaderSize) return Status::corruption("the header is cut off");
+  VARVE_ASSIGN_OR_RETURN(id_, decode_sstable_header({bytes, kSstableHeaderSize}));
+  VARVE_ASSIGN_OR_RETURN(got, file_->read(size - kSstableFooterSize, bytes, kSstableFooterSize));
+  if (got != kSstableFooterSize) return Status::corruption("the footer is cut off");
+  VARVE_ASSIGN_OR_RETURN(const SstableFooter footer,
+                         decode_sstable_footer({bytes, kSstableFooterSize}, size));
+  if (footer.file != id_) return Status::corruption("header and footer are of different files");
+
+  const uint64_t properties_end =
+      footer.properties_offset + footer.properties_stored_size + kBlockTrailerSize;
+  if (footer.properties_offset > size || properties_end != size - kSstableFooterSize ||
+      footer.top_index_offset > footer.properties_offset ||
+      uint64_t{footer.top_index_stored_size} + kBlockTrailerSize >
+          footer.properties_offset - footer.top_index_offset) {
+    return Status::corruption(
+        format("footer: properties of %u bytes at %llu, top index of %u at %llu, file of %llu bytes",
+               footer.properties_stored_size,
+               static_cast<unsigned long long>(footer.properties_offset),
+               footer.top_index_stored_size,
+               static_cast<unsigned long long>(footer.top_index_offset),
+               static_cast<unsigned long long>(size)));
+  }
+  std::string properties(footer.properties_stored_size + kBlockTrailerSize, '\0');
+  VARVE_ASSIGN_OR_RETURN(
+      got, file_->read(footer.properties_offset, properties.data(), properties.size()));
+  if (got != properties.size()) return Status::corruption("the properties are cut off");
+  VARVE_ASSIGN_OR_RETURN(const BlockTrailer trailer,
+                         open_block(properties.data(), footer.properties_stored_size, id_,
+                                    footer.properties_offset));
+  if (trailer.codec != Compression::none) return Status::not_supported("compressed properties");
+  VARVE_ASSIGN_OR_RETURN(properties_,
+                         decode_properties(std::string_view(properties)
+                                               .substr(0, footer.properties_stored_size)));
+
+  data_end_ = footer.top_index_offset;
+  VARVE_ASSIGN_OR_RETURN(top_, cache_->load({.file = file_.get(),
+                                             .id = id_,
+                                             .offset = footer.top_index_offset,
+                                             .stored_size = footer.top_index_stored_size,
+                                             .raw_size = footer.top_index_raw_size,
+                                             .rows = footer.top_index_rows,
+                                             .kind = FrameKind::index}));
+  filters_ = static_cast<FrameSlot*>(cache_->manager()->allocate(
+      partition_count() * sizeof(FrameSlot), MemoryRole::index));
+  if (filters_ == nullptr) return Status::out_of_memory("no memory to open an sstable");
+  for (uint32_t i = 0; i < partition_count(); ++i) new (&filters_[i]) FrameSlot(nullptr);
+  for (uint32_t i = 0; i < partition_count(); ++i) {
+    VARVE_RETURN_IF_ERROR(partition_handle(i).status());
+  }
+  info_.id = id_;
+  info_.file_size = size;
+  info_.smallest_key = properties_.smallest_key;
+  info_.largest_key = properties_.largest_key;
+  info_.versions = properties_.versions;
+  info_.tombstones = properties_.tombstones;
+  info_.timestamp_min = properties_.timestamp_min;
+  info_.timestamp_max = properties_.timestamp_max;
+  info_.collapse_horizon = properties_.collapse_horizon;
+  info_.raw_bytes = properties_.raw_bytes;
+  return Status();
+}
+
+Status Sstable::check_against(const SstableInfo& info) const {
+  if (info.id == id_ && info.file_size == info_.file_size) return Status();
+  return Status::corruption(
+      format("%s: file id %016llx%016llx of %llu bytes; the manifest expects %016llx%016llx of "
+             "%llu bytes",
+             path_.c_str(), static_cast<unsigned long long>(id_.high),
+             static_cast<unsigned long long>(id_.low),
+             static_cast<unsigned long long>(info_.file_size),
+             static_cast<unsigned long long>(info.id.high),
+             static_cast<unsigned long long>(info.id.low),
+             static_cast<unsigned long long>(info.file_size)));
+}
+
+Sstable::~Sstable() {
+  if (filters_ == nullptr) return;
+  for (uint32_t i = 0; i < partition_count(); ++i) cache_->detach(&filters_[i]);
+  cache_->manager()->release(filters_, partition_count() * sizeof(FrameSlot), MemoryRole::index);
+}
+
+void Sstable::unref() {
+  if (references_.fetch_sub(1, kAcqRel) != 1) return;  // the last one sees all uses of the others
+  if (Disposer* disposer = disposer_.load(); disposer != nullptr) {
+    disposer->dispose(this);
+  } else {
+    destroy();
+  }
+}
+
+void Sstable::destroy() { delete this; }
+
+Result<BlockHandle> Sstable::handle(const BlockView& index, uint32_t i, bool partition) const {
+  BlockHandle handle;
+  if (!decode_block_handle(index.row(i).value, partition, &handle) ||
+      handle.offset > data_end_ ||
+      uint64_t{handle.stored_size} + kBlockTrailerSize > data_end_ - handle.offset ||
+      (partition && handle.filter_stored_size != 0 &&
+       (handle.filter_offset > data_end_ ||
+        uint64_t{handle.filter_stored_size} + kBlockTrailerSize >
+            data_end_ - handle.filter_offset))) {
+    return Status::corruption(format("%s: index row %u of %u is no block of this file",
+                                     path_.c_str(), i, index.row_count()));
+  }
+  return handle;
+}
+
+Result<BlockHandle> Sstable::partition_handle(uint32_t i) const {
+  return handle(top(), i, /*partition=*/true);
+}
+
+Result<BlockHandle> Sstable::block_handle(const BlockView& partition, uint32_t i) const {
+  return handle(partition, i, /*partition=*/false);
+}
+
+BlockSource Sstable::source(const BlockHandle& handle, FrameKind kind) const {
+  if (kind == FrameKind::filter) {
+    return {.file = file_.get(),
+            .id = id_,
+            .offset = handle.filter_offset,
+            .stored_size = handle.filter_stored_size,
+            .raw_size = handle.filter_stored_size,
+            .rows = 0,
+            .kind = kind};
+  }
+  return {.file = file_.get(),
+          .id = id_,
+          .offset = handle.offset,
+          .stored_size = handle.stored_size,
+          .raw_size = handle.raw_size,
+          .rows = handle.rows,
+          .kind = kind};
+}
+
+Result<FrameRef> Sstable::partition(uint32_t i, bool fill_cache) const {
+  VARVE_ASSIGN_OR_RETURN(const BlockHandle handle, partition_handle(i));
+  Result<FrameRef> frame = cache_->acquire(&top_->children[i], nullptr,
+                                           source(handle, FrameKind::index), fill_cache);
+  if (!frame.ok()) return frame.status().with_context(path_);
+  return frame;
+}
+
+Result<FrameRef> Sstable::block(const FrameRef& partition, uint32_t i, bool fill_cache) const {
+  VARVE_ASSIGN_OR_RETURN(const BlockHandle handle, block_handle(partition->view, i));
+  Result<FrameRef> frame =
+      cache_->acquire(&partition->children[i], partition.get(), source(handle, FrameKind::data),
+                      fill_cache);
+  if (!frame.ok()) return frame.status().with_context(path_);
+  return frame;
+}
+
+Result<FrameRef> Sstable::filter(uint32_t i, bool fill_cache) const {
+  VARVE_ASSIGN_OR_RETURN(const BlockHandle handle, partition_handle(i));
+  if (handle.filter_stored_size == 0) return FrameRef();
+  Result<FrameRef> frame = cache_->acquire(&filters_[i], nullptr,
+                                           source(handle, FrameKind::filter), fill_cache);
+  if (!frame.ok()) return frame.status().with_context(path_);
+  return frame;
+}
+
+Result<Frame*> Sstable::fetch(FrameSlot* slot, const FrameRef* parent_pin,
+                              const BlockSource& source, ReadAccess* access, FrameRef* pin) const {
+  if (access->resident_only) {
+    Frame* frame = slot->load(kAcquire);  // pairs with the cache's install
+    if (frame == nullptr) {
+      access->missed = true;
+    } else {
+      cache_->touch(frame);
+    }
+    return frame;
+  }
+  Result<FrameRef> loaded = cache_->acquire(
+      slot, parent_pin == nullptr ? nullptr : parent_pin->get(), source, access->fill_cache);
+  if (!loaded.ok()) return loaded.status().with_context(path_);
+  *pin = std::move(*loaded);
+  return pin->get();
+}
+
+Result<bool> Sstable::get(std::string_view user_key, uint64_t hash, Timestamp snapshot,
+                          ReadAccess* access, FoundVersion* found) const {
+  const VersionKey wanted{user_key, snapshot};
+  const BlockView& top = this->top();
+  // The version lies in the last partition that begins at or before it, or is the first version of
+  // the next one.
+  const uint32_t after = top.upper_bound(wanted);
+  for (uint32_t p = after == 0 ? 0 : after - 1; p < top.row_count(); ++p) {
+    if (p >= after && !top.has_key(p, user_key)) return false;
+    VARVE_ASSIGN_OR_RETURN(const BlockHandle partition_at, partition_handle(p));
+    if (partition_at.filter_stored_size != 0) {
+      FrameRef pin;
+      VARVE_ASSIGN_OR_RETURN(Frame * filter, fetch(&filters_[p], nullptr,
+                                                   source(partition_at, FrameKind::filter), access,
+                                                   &pin));
+      if (filter == nullptr) return false;
+      if (!filter->filter.may_contain(hash)) {
+        if (p < after) continue;
+        return Status::corruption(format("%s: the filter at offset %llu denies a key that the top "
+                                         "index names",
+                                         path_.c_str(),
+                                         static_cast<unsigned long long>(
+                                             partition_at.filter_offset)));
+      }
+    }
+    FrameRef partition_pin;
+    VARVE_ASSIGN_OR_RETURN(Frame * partition,
+                           fetch(&top_->children[p], nullptr,
+                                 source(partition_at, FrameKind::index), access, &partition_pin));
+    if (partition == nullptr) return false;
+    const uint32_t after_block = partition->view.upper_bound(wanted);
+    for (uint32_t b = after_block == 0 ? 0 : after_block - 1; b < partition->view.row_count();
+         ++b) {
+      if (b >= after_block && !partition->view.has_key(b, user_key)) return false;
+      VARVE_ASSIGN_OR_RETURN(const BlockHandle block_at, block_handle(partition->view, b));
+      FrameRef pin;
+      VARVE_ASSIGN_OR_RETURN(Frame * block,
+                             fetch(&partition->children[b], &partition_pin,
+                                   source(block_at, FrameKind::data), access, &pin));
+      if (block == nullptr) return false;
+      const uint32_t row = block->view.find(user_key, hash, snapshot);
+      if (row == block->view.row_count()) {
+        if (b < after_block) continue;
+        // The index names it as the block's first version: without this a hostile index could lead
+        // through the same blocks again and again.
+        return Status::corruption(format("%s: the block at offset %llu does not begin as its index "
+                                         "says",
+                                         path_.c_str(),
+                                         static_cast<unsigned long long>(block_at.offset)));
+      }
+      found->kind = block->view.kind(row);
+      found->timestamp = block->view.timestamp(row);
+      found->value = block->view.row(row).value;
+      found->frame = block;
+      found->pin = std::move(pin);
+      return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace varve

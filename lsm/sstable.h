@@ -1,0 +1,124 @@
+// An open sstable: its top index, and the way to its blocks through the cache.
+//
+// Thread rule: immutable; everything by any number of threads.
+// Ownership: counted. Whoever drops the last reference of one that was marked obsolete hands it to
+// the owner's disposer, which deletes the file; of any other it is just closed.
+// Errors: every message names the file.
+
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/atomic.h"
+#include "lsm/block_cache.h"
+#include "lsm/file_names.h"
+#include "lsm/sstable_format.h"
+
+namespace varve {
+
+// How a call may read blocks.
+struct ReadAccess {
+  // True: inside an epoch guard, only what is in memory; `missed` then says that it was not enough,
+  // and the call is to be repeated with false: without a guard, blocks pinned, I/O allowed.
+  bool resident_only = false;
+  bool fill_cache = true;
+  bool missed = false;
+};
+
+// What the manifest knows of an sstable.
+struct SstableInfo {
+  FileNumber number;
+  FileId id;
+  uint64_t file_size = 0;
+  std::string smallest_key;
+  std::string largest_key;
+  uint64_t versions = 0;
+  uint64_t tombstones = 0;
+  Timestamp timestamp_min;
+  Timestamp timestamp_max;
+  Timestamp collapse_horizon;
+  uint64_t raw_bytes = 0;
+};
+
+// A version found by a point read. `frame` holds the value: pinned by `pin`, or by the caller's
+// epoch guard when the read was resident-only.
+struct FoundVersion {
+  VersionKind kind = VersionKind::value;
+  Timestamp timestamp;
+  std::string_view value;
+  Frame* frame = nullptr;
+  FrameRef pin;
+};
+
+class Sstable {
+ public:
+  // Opens `path`. Errors: corruption (also if it is not the file that `info` describes),
+  // not_supported, io_error, not_found.
+  static Result<Sstable*> open(FileSystem* file_system, const std::string& path, BlockCache* cache,
+                               const SstableInfo& info);
+  // As open(), for a file of which nothing is known: `info` is filled from it.
+  static Result<Sstable*> open_unknown(FileSystem* file_system, const std::string& path,
+                                       BlockCache* cache);
+
+  void ref() { references_.fetch_add(1, kRelaxed); }  // the caller holds one already
+  void unref();
+  // Called, instead of destruction, with an obsolete sstable that nobody uses any more.
+  struct Disposer {
+    virtual void dispose(Sstable* sstable) = 0;
+
+   protected:
+    ~Disposer() = default;
+  };
+  void mark_obsolete(Disposer* disposer) { disposer_.store(disposer); }
+  void destroy();
+
+  const SstableInfo& info() const { return info_; }
+  const SstableProperties& properties() const { return properties_; }
+  const std::string& path() const { return path_; }
+  const FileId& id() const { return id_; }
+  File* file() const { return file_.get(); }
+
+  // Newest version of `user_key` at or below `snapshot` in this file. False: there is none, or
+  // access->missed.
+  Result<bool> get(std::string_view user_key, uint64_t hash, Timestamp snapshot,
+                   ReadAccess* access, FoundVersion* found) const;
+
+  // For cursors: partitions and blocks by number, pinned.
+  uint32_t partition_count() const { return top().row_count(); }
+  const BlockView& top() const { return top_->view; }
+  Result<FrameRef> partition(uint32_t i, bool fill_cache) const;
+  Result<FrameRef> block(const FrameRef& partition, uint32_t i, bool fill_cache) const;
+  Result<FrameRef> filter(uint32_t i, bool fill_cache) const;  // null if the file has none
+  // Handles; corruption if a row of an index is not one, or points outside the file.
+  Result<BlockHandle> partition_handle(uint32_t i) const;
+  Result<BlockHandle> block_handle(const BlockView& partition, uint32_t i) const;
+
+ private:
+  Sstable(std::unique_ptr<File> file, std::string path, BlockCache* cache)
+      : file_(std::move(file)), path_(std::move(path)), cache_(cache) {}
+  ~Sstable();
+  Status load();
+  Status check_against(const SstableInfo& info) const;
+  Result<BlockHandle> handle(const BlockView& index, uint32_t i, bool partition) const;
+  BlockSource source(const BlockHandle& handle, FrameKind kind) const;
+  // Null frame without an error: resident_only, and it is not.
+  Result<Frame*> fetch(FrameSlot* slot, const FrameRef* parent_pin, const BlockSource& source,
+                       ReadAccess* access, FrameRef* pin) const;
+
+  const std::unique_ptr<File> file_;
+  const std::string path_;
+  BlockCache* const cache_;
+  Atomic<uint32_t> references_{1};
+  Atomic<Disposer*> disposer_{nullptr};
+  SstableInfo info_;
+  SstableProperties properties_;
+  FileId id_;
+  uint64_t data_end_ = 0;  // handles point below it
+  FrameRef top_;           // its children are the slots of partitions
+  FrameSlot* filters_ = nullptr;
+};
+
+}  // namespace varve

@@ -1,0 +1,142 @@
+// Statistics as text, and as the JSON of the file STATS.
+
+#include "varve/statistics.h"
+
+#include "base/format.h"
+#include "lsm/store.h"
+
+namespace varve {
+
+namespace {
+
+unsigned long long ull(uint64_t value) { return value; }
+
+double mib(uint64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
+
+void add_string(std::string* json, std::string_view text) {
+  *json += '"';
+  for (const char c : text) {
+    if (c == '"' || c == '\\' || static_cast<unsigned char>(c) < 0x20 ||
+        static_cast<unsigned char>(c) >= 0x7f) {
+      // Keyspace names may be any bytes: each as the code point of its number.
+      *json += format("\\u%04x", static_cast<unsigned char>(c));
+    } else {
+      *json += c;
+    }
+  }
+  *json += '"';
+}
+
+struct NamedCounter {
+  const char* name;
+  uint64_t Statistics::*field;
+};
+
+constexpr NamedCounter kCounters[] = {
+    {"commits", &Statistics::commits},
+    {"commit_groups", &Statistics::commit_groups},
+    {"entries_written", &Statistics::entries_written},
+    {"user_bytes_written", &Statistics::user_bytes_written},
+    {"log_bytes_written", &Statistics::log_bytes_written},
+    {"log_syncs", &Statistics::log_syncs},
+    {"flushes", &Statistics::flushes},
+    {"flush_bytes_written", &Statistics::flush_bytes_written},
+    {"compactions", &Statistics::compactions},
+    {"compaction_bytes_read", &Statistics::compaction_bytes_read},
+    {"compaction_bytes_written", &Statistics::compaction_bytes_written},
+    {"compaction_entries_in", &Statistics::compaction_entries_in},
+    {"compaction_entries_out", &Statistics::compaction_entries_out},
+    {"gets", &Statistics::gets},
+    {"filter_probes", &Statistics::filter_probes},
+    {"filter_negatives", &Statistics::filter_negatives},
+    {"block_hits", &Statistics::block_hits},
+    {"block_misses", &Statistics::block_misses},
+    {"blocks_evicted", &Statistics::blocks_evicted},
+    {"write_stalls", &Statistics::write_stalls},
+    {"write_stall_micros", &Statistics::write_stall_micros},
+    {"snapshots_open", &Statistics::snapshots_open},
+    {"cursors_open", &Statistics::cursors_open},
+    {"disk_bytes", &Statistics::disk_bytes},
+    {"log_bytes", &Statistics::log_bytes},
+};
+
+}  // namespace
+
+double Statistics::write_amplification() const {
+  if (user_bytes_written == 0) return 0;
+  return static_cast<double>(log_bytes_written + flush_bytes_written + compaction_bytes_written) /
+         static_cast<double>(user_bytes_written);
+}
+
+std::string Statistics::to_string() const {
+  std::string text;
+  for (const NamedCounter& counter : kCounters) {
+    text += format("%-26s %llu\n", counter.name, ull(this->*counter.field));
+  }
+  text += format("%-26s %.2f\n", "write_amplification", write_amplification());
+  text += format("%-26s %llu\n", "published", ull(published.nanos));
+  for (const KeyspaceStatistics& keyspace : keyspaces) {
+    text += format("keyspace %u %s: memtables %.1f MiB, %llu entries, %u immutable; watermark %llu\n",
+                   keyspace.keyspace.id, readable(keyspace.name).c_str(),
+                   mib(keyspace.memtable_bytes), ull(keyspace.memtable_entries),
+                   keyspace.immutable_memtables, ull(keyspace.watermark.nanos));
+    for (const RunStatistics& run : keyspace.runs) {
+      text += format("  run %u: %llu files, %.1f MiB, %llu entries, %llu tombstones\n", run.level,
+                     ull(run.files), mib(run.bytes), ull(run.entries), ull(run.tombstones));
+    }
+  }
+  return text;
+}
+
+std::string encode_statistics_json(const Statistics& statistics, const MemoryReport& memory,
+                                   uint64_t now_nanos) {
+  std::string json = format("{\"time_nanos\":%llu,\"statistics\":{", ull(now_nanos));
+  for (const NamedCounter& counter : kCounters) {
+    json += format("\"%s\":%llu,", counter.name, ull(statistics.*counter.field));
+  }
+  json += format("\"write_amplification\":%.4f,\"published\":%llu,\"oldest_snapshot\":%llu,",
+                 statistics.write_amplification(), ull(statistics.published.nanos),
+                 ull(statistics.oldest_snapshot.nanos));
+  json += "\"keyspaces\":[";
+  for (size_t k = 0; k < statistics.keyspaces.size(); ++k) {
+    const KeyspaceStatistics& keyspace = statistics.keyspaces[k];
+    json += format("%s{\"id\":%u,\"name\":", k == 0 ? "" : ",", keyspace.keyspace.id);
+    add_string(&json, keyspace.name);
+    json += format(
+        ",\"memtable_bytes\":%llu,\"memtable_entries\":%llu,\"immutable_memtables\":%u,"
+        "\"watermark\":%llu,\"runs\":[",
+        ull(keyspace.memtable_bytes), ull(keyspace.memtable_entries), keyspace.immutable_memtables,
+        ull(keyspace.watermark.nanos));
+    for (size_t r = 0; r < keyspace.runs.size(); ++r) {
+      const RunStatistics& run = keyspace.runs[r];
+      json += format(
+          "%s{\"level\":%u,\"files\":%llu,\"bytes\":%llu,\"entries\":%llu,\"tombstones\":%llu}",
+          r == 0 ? "" : ",", run.level, ull(run.files), ull(run.bytes), ull(run.entries),
+          ull(run.tombstones));
+    }
+    json += "]}";
+  }
+  json += format("]},\"memory\":{\"budget_bytes\":%llu,\"live_bytes\":%llu,\"idle_bytes\":%llu,"
+                 "\"held_bytes\":%llu,\"roles\":{",
+                 ull(memory.budget_bytes), ull(memory.live_bytes), ull(memory.idle_bytes),
+                 ull(memory.held_bytes));
+  for (size_t i = 0; i < kMemoryRoleCount; ++i) {
+    json += format("%s\"%s\":{\"live_bytes\":%llu,\"high_water_bytes\":%llu}", i == 0 ? "" : ",",
+                   memory_role_name(static_cast<MemoryRole>(i)), ull(memory.roles[i].live_bytes),
+                   ull(memory.roles[i].high_water_bytes));
+  }
+  json += "},\"pools\":[";
+  for (size_t i = 0; i < memory.pools.size(); ++i) {
+    const PoolStatistics& pool = memory.pools[i];
+    json += format("%s{\"name\":", i == 0 ? "" : ",");
+    add_string(&json, pool.name);
+    json += format(
+        ",\"item_bytes\":%llu,\"acquired\":%llu,\"reused\":%llu,\"missed\":%llu,\"in_use\":%llu,"
+        "\"high_water\":%llu,\"held_bytes\":%llu}",
+        ull(pool.item_bytes), ull(pool.acquired), ull(pool.reused), ull(pool.missed),
+        ull(pool.in_use), ull(pool.high_water), ull(pool.held_bytes));
+  }
+  return json + "]}}\n";
+}
+
+}  // namespace varve

@@ -1,0 +1,480 @@
+#include "lsm/store.h"
+
+#include <algorithm>
+
+#include "base/assert.h"
+#include "base/format.h"
+#include "base/log.h"
+#include "base/sync_point.h"
+
+namespace varve {
+
+namespace {
+
+// Beyond this, a manifest is replaced by a new one that holds the state alone.
+constexpr uint64_t kManifestSizeMax = 4 << 20;
+// Reads look at every run; so many are never left for long.
+constexpr size_t kRunsStall = 24;
+
+}  // namespace
+
+struct Store::TreeTable {
+  Retired retired;
+  std::vector<Tree*> trees;  // by id; null: unknown
+
+  static void reclaim(Retired* node) { delete reinterpret_cast<TreeTable*>(node); }
+};
+
+Store::Store(const StoreOptions& options)
+    : options_(options),
+      memory_(options.memory_budget),
+      cache_(&memory_, &epochs_, options.cache_size) {
+  const auto bind = [this](StoreTask& task, void (Store::*work)(), TaskPriority priority) {
+    task.run = &Store::run_task;
+    task.store = this;
+    task.work = work;
+    task.priority = priority;
+  };
+  bind(flush_task_, &Store::flush_work, TaskPriority::flush);
+  bind(compaction_task_, &Store::compaction_work, TaskPriority::compaction);
+  bind(log_sync_task_, &Store::log_sync_work, TaskPriority::upkeep);
+  bind(lease_task_, &Store::lease_work, TaskPriority::upkeep);
+  bind(disposal_task_, &Store::disposal_work, TaskPriority::upkeep);
+  bind(statistics_task_, &Store::publish_statistics_work, TaskPriority::upkeep);
+}
+
+Result<std::unique_ptr<Store>> Store::open(const StoreOptions& options) {
+  std::unique_ptr<Store> store(new Store(options));
+  VARVE_RETURN_IF_ERROR(store->recover());
+  store->schedule(&store->statistics_task_);
+  store->schedule(&store->flush_task_);
+  return store;
+}
+
+Store::~Store() {
+  closing_.store(true);
+  for (StoreTask* task : {&flush_task_, &compaction_task_, &log_sync_task_, &lease_task_,
+                          &disposal_task_, &statistics_task_}) {
+    const bool cancelled = options_.executor->cancel(task);
+    MutexLock lock(mutex_);
+    if (cancelled) task->queued.store(false);
+    while (task->queued.load()) changed_.wait(mutex_);
+  }
+  epochs_.drain();
+  std::vector<ReadView*> views;
+  {
+    MutexLock lock(mutex_);
+    for (auto& [id, tree] : all_trees_) {
+      if (ReadView* view = tree->view.exchange(nullptr)) views.push_back(view);
+    }
+  }
+  for (ReadView* view : views) view->unref();
+  disposal_work();
+  if (TreeTable* table = tree_table_.load()) delete table;
+}
+
+Status Store::close() {
+  closing_.store(true);
+  changed_.notify_all();
+  for (StoreTask* task :
+       {&flush_task_, &compaction_task_, &log_sync_task_, &lease_task_, &disposal_task_}) {
+    const bool cancelled = options_.executor->cancel(task);
+    MutexLock lock(mutex_);
+    if (cancelled) task->queued.store(false);
+    while (task->queued.load()) changed_.wait(mutex_);
+  }
+  publish_statistics_work();
+  Status status = failure();
+  if (status.ok()) status = wal_->finish();
+  MutexLock lock(manifest_mutex_);
+  if (status.ok()) {
+    // The lease ends here: whoever opens next goes on right above the last timestamp.
+    const Timestamp last = oracle_->last_allocated();
+    LevelsEdit edit;
+    edit.lease = last;
+    edit.last_timestamp = last;
+    {
+      MutexLock trees_lock(mutex_);
+      edit.next_file = FileNumber{next_file_};
+    }
+    status = append_to_manifest(edit);
+  }
+  Status closed = manifest_->close();
+  lock_.reset();
+  return status.ok() ? closed : status;
+}
+
+FileNumber Store::next_file_number() {
+  MutexLock lock(mutex_);
+  return FileNumber{next_file_++};
+}
+
+// -- keyspaces --
+
+Tree* Store::tree(Keyspace keyspace) {
+  EpochDomain::Guard guard(epochs_);
+  const TreeTable* table = tree_table_.load(kAcquire);  // pairs with publish_trees()
+  if (keyspace.id >= table->trees.size()) return nullptr;
+  Tree* tree = table->trees[keyspace.id];
+  return tree == nullptr || tree->dropped.load(kRelaxed) ? nullptr : tree;
+}
+
+std::vector<Tree*> Store::trees() {
+  MutexLock lock(mutex_);
+  std::vector<Tree*> trees;
+  for (auto& [id, tree] : all_trees_) {
+    if (!tree->dropped.load()) trees.push_back(tree.get());
+  }
+  return trees;
+}
+
+void Store::publish_trees() {
+  TreeTable* table = new TreeTable;
+  table->retired.reclaim = &TreeTable::reclaim;
+  for (auto& [id, tree] : all_trees_) {
+    table->trees.resize(id + 1, nullptr);
+    table->trees[id] = tree.get();
+  }
+  TreeTable* old = tree_table_.exchange(table);
+  if (old != nullptr) epochs_.retire(&old->retired);
+}
+
+ReadView* Store::view_of(Tree* tree) {
+  EpochDomain::Guard guard(epochs_);
+  ReadView* view = tree->view.load(kAcquire);  // pairs with publish_view()
+  view->ref();
+  return view;
+}
+
+ReadView* Store::publish_view(Tree* tree, ReadView* view) {
+  return tree->view.exchange(view, kAcqRel);  // release: pairs with loads of readers
+}
+
+Result<Tree*> Store::add_tree(Keyspace keyspace, const std::string& name,
+                              const KeyspaceOptions& options, Levels* levels) {
+  Memtable* memtable = Memtable::create(&memory_, &epochs_, 0);
+  if (memtable == nullptr) {
+    levels->unref();
+    return Status::out_of_memory("no memory for a keyspace's memtable");
+  }
+  auto tree = std::make_unique<Tree>(keyspace, name, options);
+  tree->logged = options.durability.value_or(options_.user.durability) != Durability::none;
+  tree->retention_nanos = static_cast<uint64_t>(
+      options.history_retention.value_or(options_.user.history_retention).count());
+  tree->active = memtable;
+  for (const Run& run : levels->runs()) {
+    tree->next_run = std::max(tree->next_run, run.id.value + 1);
+  }
+  tree->view.store(ReadView::create({memtable}, levels, &cache_.pins()));
+  Tree* added = tree.get();
+  commit_account(added);
+  MutexLock lock(mutex_);
+  all_trees_[keyspace.id] = std::move(tree);
+  publish_trees();
+  return added;
+}
+
+Result<Keyspace> Store::commit_create_keyspace(std::string_view name,
+                                               const KeyspaceOptions& options,
+                                               Timestamp timestamp) {
+  for (const Tree* tree : trees()) {
+    if (tree->name == name) {
+      return Status::already_exists("keyspace " + readable(name) + " exists");
+    }
+  }
+  Keyspace keyspace;
+  {
+    MutexLock lock(manifest_mutex_);
+    keyspace = state_.next_keyspace;
+    LevelsEdit edit;
+    edit.keyspaces_added.push_back({.keyspace = keyspace,
+                                    .name = std::string(name),
+                                    .options = options,
+                                    .created = timestamp,
+                                    .flushed = wal_->end()});
+    edit.next_keyspace = Keyspace{keyspace.id + 1};
+    VARVE_RETURN_IF_ERROR(append_to_manifest(edit));
+  }
+  VARVE_RETURN_IF_ERROR(add_tree(keyspace, std::string(name), options, Levels::create({})).status());
+  return keyspace;
+}
+
+Status Store::commit_drop_keyspace(Keyspace keyspace, Timestamp timestamp) {
+  if (keyspace == kDefaultKeyspace) {
+    return Status::invalid_argument("the default keyspace cannot be dropped");
+  }
+  Tree* tree = this->tree(keyspace);
+  if (tree == nullptr) return Status::not_found(format("no keyspace %u", keyspace.id));
+  Memtable* memtable = Memtable::create(&memory_, &epochs_, 0);
+  if (memtable == nullptr) return Status::out_of_memory("no memory to drop a keyspace");
+  ReadView* old;
+  {
+    MutexLock manifest_lock(manifest_mutex_);
+    LevelsEdit edit;
+    edit.keyspaces_dropped.push_back({.keyspace = keyspace, .dropped = timestamp});
+    if (Status status = append_to_manifest(edit); !status.ok()) {
+      memtable->unref();
+      return status;
+    }
+    MutexLock lock(mutex_);
+    tree->dropped.store(true);
+    old = publish_view(tree, ReadView::create({memtable}, Levels::create({}), &cache_.pins()));
+    active_bytes_.fetch_sub(tree->active_bytes);
+    for (const Memtable* flushed : old->memtables().subspan(1)) {
+      immutable_bytes_.fetch_sub(flushed->held_bytes());
+    }
+    tree->active = memtable;
+    tree->active_bytes = 0;
+    changed_.notify_all();
+  }
+  std::vector<FileNumber> files;
+  for (const Run& run : old->levels().runs()) {
+    for (const Sstable* file : run.files) files.push_back(file->info().number);
+  }
+  mark_obsolete(old->levels(), files);
+  old->retire(&epochs_);
+  return Status();
+}
+
+// -- writes --
+
+Status Store::failure() {
+  if (!failed_.load()) return Status();
+  MutexLock lock(mutex_);
+  return failure_;
+}
+
+void Store::fail(const Status& status) {
+  log_line(options_.logger, LogLevel::error, "read-only from now on: %s",
+           status.to_string().c_str());
+  MutexLock lock(mutex_);
+  if (!failed_.load()) {
+    failure_ = Status::read_only("until reopened, because " + status.to_string());
+    failed_.store(true);
+  }
+  changed_.notify_all();
+}
+
+Status Store::wait_for_room(const std::optional<std::chrono::nanoseconds>& timeout) {
+  const auto stalled = [this] {
+    return write_stall({.memtable_bytes = memtable_bytes(),
+                        .memtable_bytes_max = 2 * options_.write_buffer_size,
+                        .runs = runs_most_.load(kRelaxed),  // a hint; looked at again
+                        .runs_max = kRunsStall});
+  };
+  if (stalled() == WriteStall::none) return Status();
+  counters_.stalls.add();
+  const uint64_t start = options_.clock->monotonic_nanos();
+  const uint64_t limit = timeout ? static_cast<uint64_t>(timeout->count()) : UINT64_MAX;
+  Status status;
+  MutexLock lock(mutex_);
+  while (stalled() != WriteStall::none && !failed_.load() && !closing_.load()) {
+    const uint64_t waited = options_.clock->monotonic_nanos() - start;
+    if (waited >= limit) {
+      status = Status::timed_out(stalled() == WriteStall::memtables
+                                     ? "memtables are full: flushes are behind"
+                                     : "too many runs: compactions are behind");
+      break;
+    }
+    changed_.wait_for(mutex_, std::min<uint64_t>(limit - waited, 100'000'000));
+  }
+  counters_.stall_nanos.add(options_.clock->monotonic_nanos() - start);
+  return status;
+}
+
+Status Store::commit_make_room() {
+  while (active_bytes_.load() >= options_.write_buffer_size && immutable_bytes_.load() == 0) {
+    const std::vector<Tree*> all = trees();
+    Tree* largest = *std::max_element(all.begin(), all.end(), [](const Tree* a, const Tree* b) {
+      return a->active_bytes < b->active_bytes;
+    });
+    VARVE_RETURN_IF_ERROR(rotate(largest));
+  }
+  return Status();
+}
+
+Status Store::commit_rotate_all() {
+  for (Tree* tree : trees()) {
+    if (!tree->active->empty()) VARVE_RETURN_IF_ERROR(rotate(tree));
+  }
+  return Status();
+}
+
+Status Store::rotate(Tree* tree) {
+  Memtable* fresh = Memtable::create(&memory_, &epochs_, tree->active->keys());
+  if (fresh == nullptr) return Status::out_of_memory("no memory for a memtable");
+  ReadView* old;
+  {
+    MutexLock lock(mutex_);
+    const ReadView* current = tree->view.load();
+    std::vector<Memtable*> memtables{fresh};
+    for (Memtable* memtable : current->memtables()) {
+      memtable->ref();
+      memtables.push_back(memtable);
+    }
+    current->levels().ref();
+    old = publish_view(
+        tree, ReadView::create(std::move(memtables), &current->levels(), &cache_.pins()));
+    active_bytes_.fetch_sub(tree->active_bytes);
+    immutable_bytes_.fetch_add(tree->active->held_bytes());
+    tree->active = fresh;
+    tree->active_bytes = 0;
+  }
+  commit_account(tree);
+  old->retire(&epochs_);
+  schedule(&flush_task_);
+  return Status();
+}
+
+void Store::commit_account(Tree* tree) {
+  const size_t held = tree->active->held_bytes();
+  active_bytes_.fetch_add(held - tree->active_bytes);
+  tree->active_bytes = held;
+}
+
+Status Store::commit_ensure_lease(uint64_t count) {
+  if (!oracle_->covered(count)) {
+    LevelsEdit edit;
+    edit.lease = Timestamp{oracle_->next_lease().nanos + count};
+    MutexLock lock(manifest_mutex_);
+    VARVE_RETURN_IF_ERROR(append_to_manifest(edit));
+    oracle_->renew_lease(*edit.lease);
+  } else if (oracle_->lease_is_short() && !lease_task_.queued.load(kRelaxed)) {  // a hint
+    schedule(&lease_task_);
+  }
+  return Status();
+}
+
+void Store::count_commit_group(uint64_t commits, uint64_t entries, uint64_t user_bytes) {
+  counters_.commits.add(commits);
+  counters_.groups.add();
+  counters_.entries.add(entries);
+  counters_.user_bytes.add(user_bytes);
+  if (!statistics_task_.queued.load(kRelaxed)) {  // a hint: schedule() looks again
+    schedule(&statistics_task_, 1'000'000'000);
+  }
+}
+
+// -- change --
+
+Status Store::append_to_manifest(const LevelsEdit& edit) {
+  VARVE_RETURN_IF_ERROR(failure());
+  if (manifest_->size() > kManifestSizeMax) {
+    const FileNumber old = manifest_->number();
+    Result<std::unique_ptr<ManifestWriter>> fresh =
+        ManifestWriter::create(options_.file_system, options_.directory, next_file_number(), state_);
+    if (!fresh.ok()) {
+      fail(fresh.status());
+      return failure();
+    }
+    static_cast<void>(manifest_->close());  // superseded
+    manifest_ = std::move(*fresh);
+    static_cast<void>(options_.file_system->remove(path_in(options_.directory, manifest_name(old))));
+  }
+  if (Status status = manifest_->append(edit); !status.ok()) {
+    fail(status);
+    return failure();
+  }
+  const Status applied = state_.apply(edit);
+  VARVE_ASSERT(applied.ok());  // what was written is what is there
+  return Status();
+}
+
+Lsn Store::log_start_without(const Tree* tree, const std::vector<Memtable*>& flushed) {
+  // In this order: a group that is logged but not yet applied is seen either as unapplied or in its
+  // memtable.
+  Lsn start = wal_->end();
+  start = std::min(start, Lsn{unapplied_from_.load()});
+  MutexLock lock(mutex_);
+  for (const auto& [id, other] : all_trees_) {
+    if (other->dropped.load() || !other->logged) continue;
+    for (Memtable* memtable : other->view.load()->memtables()) {
+      const bool leaves = other.get() == tree &&
+                          std::find(flushed.begin(), flushed.end(), memtable) != flushed.end();
+      if (!leaves) start = std::min(start, memtable->first_lsn());
+    }
+  }
+  return start;
+}
+
+Status Store::install(Change change) {
+  MutexLock manifest_lock(manifest_mutex_);
+  const auto abandon = [&change, this](Status status) {
+    for (const Levels::Addition& addition : change.added) {
+      addition.sstable->mark_obsolete(this);
+      addition.sstable->unref();
+    }
+    return status;
+  };
+  if (change.tree->dropped.load()) {
+    return abandon(Status(StatusCode::cancelled, "the keyspace was dropped"));
+  }
+  // Levels change only here, so the current ones stay current while manifest_mutex_ is held.
+  ReadView* current = view_of(change.tree);
+  Levels* levels = Levels::apply(current->levels(), change.removed, change.added);
+  current->unref();
+  if (Status status = check_levels(*levels); !status.ok()) {
+    levels->unref();
+    fail(status);
+    return status;
+  }
+  const Lsn log_start = log_start_without(change.tree, change.flushed);
+  change.edit.log_start = log_start;
+  {
+    MutexLock lock(mutex_);
+    change.edit.next_file = FileNumber{next_file_};
+  }
+  VARVE_SYNC_POINT("before_install");
+  if (Status status = append_to_manifest(change.edit); !status.ok()) {
+    // Whether the edit is on disk is unknown: the files stay until the next opening.
+    levels->unref();
+    return status;
+  }
+  VARVE_SYNC_POINT("after_install");
+  ReadView* old;
+  {
+    MutexLock lock(mutex_);
+    const ReadView* view = change.tree->view.load();
+    std::vector<Memtable*> memtables;
+    for (Memtable* memtable : view->memtables()) {
+      if (std::find(change.flushed.begin(), change.flushed.end(), memtable) !=
+          change.flushed.end()) {
+        immutable_bytes_.fetch_sub(memtable->held_bytes());
+        continue;
+      }
+      memtable->ref();
+      memtables.push_back(memtable);
+    }
+    old = publish_view(change.tree,
+                       ReadView::create(std::move(memtables), levels, &cache_.pins()));
+    update_runs_most();
+    changed_.notify_all();
+  }
+  mark_obsolete(old->levels(), change.removed);
+  old->retire(&epochs_);
+  if (Status status = wal_->release_before(log_start); !status.ok()) {
+    log_line(options_.logger, LogLevel::warning, "an old log segment stays: %s",
+             status.to_string().c_str());
+  }
+  return Status();
+}
+
+void Store::mark_obsolete(const Levels& levels, std::span<const FileNumber> removed) {
+  for (const Run& run : levels.runs()) {
+    for (Sstable* file : run.files) {
+      if (std::find(removed.begin(), removed.end(), file->info().number) != removed.end()) {
+        file->mark_obsolete(this);
+      }
+    }
+  }
+}
+
+void Store::update_runs_most() {
+  size_t most = 0;
+  for (const auto& [id, tree] : all_trees_) {
+    most = std::max(most, tree->view.load()->levels().runs().size());
+  }
+  runs_most_.store(most);
+}
+
+}  // namespace varve

@@ -1,0 +1,258 @@
+// Owns and wires what a database consists of: memory, cache, log, manifest, keyspaces, background
+// work. Transactions and the public interface stand above it.
+//
+// Data flow:
+//   writes   commit leader -> make_room, reserve -> wal() -> apply -> oracle().publish
+//   reads    tree(keyspace)->view inside an epoch guard, or view_of() counted
+//   change   flush and compaction write sstables and return an edit; install() is the only place
+//            that applies one: manifest first, then the published view, then what is obsolete
+//
+// Thread rule: open and close by one thread; commit_* by the commit leader, one at a time;
+// everything else by any thread.
+// Locks: manifest_mutex_ before mutex_. No file is touched under mutex_.
+// Errors: after a failed write or sync of log or manifest failure() is set: the store is read-only
+// until it is opened again.
+
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/atomic.h"
+#include "base/mutex.h"
+#include "lsm/block_cache.h"
+#include "lsm/compaction_pick.h"
+#include "lsm/manifest.h"
+#include "lsm/run_writer.h"
+#include "lsm/tree.h"
+#include "lsm/wal_reader.h"
+#include "lsm/wal_writer.h"
+#include "lsm/write_stall.h"
+#include "mvcc/snapshot_registry.h"
+#include "mvcc/timestamp_oracle.h"
+#include "varve/database.h"
+#include "varve/executor.h"
+#include "varve/logger.h"
+
+namespace varve {
+
+// Options with everything derived and every seam set.
+struct StoreOptions {
+  Options user;
+  std::string directory;
+  FileSystem* file_system = nullptr;
+  Clock* clock = nullptr;
+  Executor* executor = nullptr;
+  Logger* logger = nullptr;
+  uint64_t memory_budget = 0;
+  uint64_t write_buffer_size = 0;
+  uint64_t cache_size = 0;
+  uint64_t log_segment_size = 0;
+};
+
+class Store final : public FileNumberSource, public Sstable::Disposer {
+ public:
+  static Result<std::unique_ptr<Store>> open(const StoreOptions& options);
+  ~Store();
+
+  // Stops background work and makes the log complete. No call is in progress or begins.
+  Status close();
+
+  // -- parts --
+  MemoryManager& memory() { return memory_; }
+  EpochDomain& epochs() { return epochs_; }
+  TimestampOracle& oracle() { return *oracle_; }
+  SnapshotRegistry& snapshots() { return *snapshots_; }
+  WalWriter& wal() { return *wal_; }
+  BlockCache& cache() { return cache_; }
+  const StoreOptions& options() const { return options_; }
+
+  // -- keyspaces --
+  // Null: unknown or dropped.
+  Tree* tree(Keyspace keyspace);
+  // With a reference; null if the keyspace is dropped.
+  ReadView* view_of(Tree* tree);
+  std::vector<Tree*> trees();
+  // The commit leader's: takes effect at `timestamp`.
+  Result<Keyspace> commit_create_keyspace(std::string_view name, const KeyspaceOptions& options,
+                                          Timestamp timestamp);
+  Status commit_drop_keyspace(Keyspace keyspace, Timestamp timestamp);
+
+  // -- writes --
+  // Waits while memtables or runs exceed their bounds. timed_out, read_only.
+  Status wait_for_room(const std::optional<std::chrono::nanoseconds>& timeout);
+  // The commit leader's, before a group: begins a new memtable where one is full.
+  Status commit_make_room();
+  // Around the logging and applying of a group: what is logged but not yet in a memtable holds the
+  // log's start back.
+  void commit_begin_group() { unapplied_from_.store(wal_->end().value); }
+  void commit_end_group() { unapplied_from_.store(kLsnMax.value); }
+  // After a group's changes were applied to `tree`.
+  void commit_account(Tree* tree);
+  // Ensures that `count` timestamps are covered by a durable lease.
+  Status commit_ensure_lease(uint64_t count);
+  // Durability `buffered`: the log is synced within the loss window.
+  void schedule_log_sync();
+
+  Status failure();
+  void fail(const Status& status);
+
+  // -- upkeep --
+  // Begins new memtables for all keyspaces: the commit leader's; then any thread waits.
+  Status commit_rotate_all();
+  Status flush_all();
+  Status compact_all();
+  Status wait_for_background();
+  Result<VerifyReport> verify();
+  void statistics(Statistics* statistics);
+
+  FileNumber next_file_number() override;
+  void dispose(Sstable* sstable) override;
+
+  // Counters of reads, bumped by the layers above.
+  struct ReadCounters {
+    Counter gets;
+    Counter cursors_open;    // opened
+    Counter cursors_closed;
+  };
+  ReadCounters& read_counters() { return read_counters_; }
+  void count_commit_group(uint64_t commits, uint64_t entries, uint64_t user_bytes);
+
+ private:
+  explicit Store(const StoreOptions& options);
+
+  // A task that knows its store.
+  struct StoreTask : Task {
+    Store* store = nullptr;
+    void (Store::*work)() = nullptr;
+    TaskPriority priority = TaskPriority::upkeep;
+    Atomic<bool> queued{false};  // or running; changed under mutex_
+    bool again = false;          // asked for while running; under mutex_
+    uint64_t again_delay_nanos = 0;
+  };
+
+  // Recovery, lsm/recovery.cc.
+  struct Recovered;
+  Status recover();
+  Status read_directory(Recovered* found);
+  Status open_trees(Recovered* found);
+  Status replay_log(Recovered* found);
+  Status replay_group(const WalGroup& group, Recovered* found);
+  Status sync_log(const Recovered& found);
+  void remove_unused_files(const Recovered& found);
+
+  Result<Tree*> add_tree(Keyspace keyspace, const std::string& name,
+                         const KeyspaceOptions& options, Levels* levels);
+  void publish_trees() VARVE_REQUIRES(mutex_);
+  // Replaces the tree's view; the old one is retired after the caller let go of mutex_.
+  ReadView* publish_view(Tree* tree, ReadView* view) VARVE_REQUIRES(mutex_);
+  Status rotate(Tree* tree);
+
+  // The only place where an edit takes effect: see the head comment.
+  struct Change {
+    Tree* tree = nullptr;
+    LevelsEdit edit;
+    std::vector<Levels::Addition> added;
+    std::vector<FileNumber> removed;
+    std::vector<Memtable*> flushed;  // leave the view
+  };
+  Status install(Change change);
+  void mark_obsolete(const Levels& levels, std::span<const FileNumber> removed);
+  Status append_to_manifest(const LevelsEdit& edit) VARVE_REQUIRES(manifest_mutex_);
+  void update_runs_most() VARVE_REQUIRES(mutex_);
+  Lsn log_start_without(const Tree* tree, const std::vector<Memtable*>& flushed);
+
+  void schedule(StoreTask* task, uint64_t delay_nanos = 0);
+  static void run_task(Task* task);
+  void flush_work();
+  void compaction_work();
+  void log_sync_work();
+  void lease_work();
+  void disposal_work();
+  void publish_statistics_work();
+
+  // Flushes the tree's immutable memtables; false: there are none.
+  Result<bool> flush_tree(Tree* tree);
+  // Does one compaction of the tree; false: none is due.
+  Result<bool> compact_tree(Tree* tree, bool manual);
+  bool compaction_due(Tree* tree);
+  Result<std::vector<Levels::Addition>> open_outputs(const WrittenRun& run, RunId id);
+  void fill_run_writer_options(Tree* tree, bool bottom, MemoryRole role, RunWriterOptions* options);
+  void background_failed(const char* what, const Status& status);
+  uint64_t memtable_bytes() const { return active_bytes_.load() + immutable_bytes_.load(); }
+
+  StoreOptions options_;
+  std::unique_ptr<Logger> own_logger_;  // the file LOG, when the user gave none
+  MemoryManager memory_;
+  EpochDomain epochs_;
+  BlockCache cache_;
+  std::unique_ptr<FileLock> lock_;
+  std::unique_ptr<TimestampOracle> oracle_;
+  std::unique_ptr<SnapshotRegistry> snapshots_;
+  std::unique_ptr<WalWriter> wal_;
+
+  Mutex manifest_mutex_;
+  std::unique_ptr<ManifestWriter> manifest_ VARVE_GUARDED_BY(manifest_mutex_);
+  ManifestState state_ VARVE_GUARDED_BY(manifest_mutex_);
+
+  // Trees by id; replaced whole, the old array is retired.
+  struct TreeTable;
+  Atomic<TreeTable*> tree_table_{nullptr};
+
+  Mutex mutex_;
+  CondVar changed_;  // a flush or compaction ended, room was made, a failure happened
+  std::map<uint32_t, std::unique_ptr<Tree>> all_trees_ VARVE_GUARDED_BY(mutex_);
+  Status failure_ VARVE_GUARDED_BY(mutex_);
+  uint64_t next_file_ VARVE_GUARDED_BY(mutex_) = 1;
+  Atomic<bool> failed_{false};
+  Atomic<bool> closing_{false};
+  Atomic<uint64_t> unapplied_from_{kLsnMax.value};
+  Atomic<uint64_t> active_bytes_{0};
+  Atomic<uint64_t> immutable_bytes_{0};
+  Atomic<size_t> runs_most_{0};
+
+  Mutex disposal_mutex_;
+  std::vector<Sstable*> disposed_ VARVE_GUARDED_BY(disposal_mutex_);
+
+  StoreTask flush_task_;
+  StoreTask compaction_task_;
+  StoreTask log_sync_task_;
+  StoreTask lease_task_;
+  StoreTask disposal_task_;
+  StoreTask statistics_task_;
+
+  ReadCounters read_counters_;
+  struct WorkCounters {
+    Counter commits;
+    Counter groups;
+    Counter entries;
+    Counter user_bytes;
+    Counter flushes;
+    Counter flush_bytes;
+    Counter compactions;
+    Counter compaction_bytes_in;
+    Counter compaction_bytes_out;
+    Counter compaction_entries_in;
+    Counter compaction_entries_out;
+    Counter stalls;
+    Counter stall_nanos;
+  };
+  WorkCounters counters_;
+};
+
+// Reads all of a file: every checksum, every order, and the counts that the manifest knows; adds to
+// `report`. Errors: corruption, io_error.
+Status verify_sstable(Sstable* file, MemoryManager* memory, VerifyReport* report);
+
+// The text of the file STATS: {"time_nanos": .., "statistics": {..}, "memory": {..}}, with the field
+// names of varve/statistics.h.
+std::string encode_statistics_json(const Statistics& statistics, const MemoryReport& memory,
+                                   uint64_t now_nanos);
+
+// How much of the memory budget each part may use, and every seam's default, from what the user
+// gave. invalid_argument: settings that contradict each other.
+Result<StoreOptions> derive_store_options(const Options& options, const std::string& directory);
+
+}  // namespace varve

@@ -1,0 +1,106 @@
+// From the three settings that a user gives to everything that the store needs to know.
+
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+#include <string>
+
+#include "base/format.h"
+#include "lsm/store.h"
+
+namespace varve {
+
+namespace {
+
+constexpr uint64_t kMiB = 1 << 20;
+constexpr uint64_t kBudgetMin = 4 * kMiB;
+constexpr uint64_t kBudgetFallback = 256 * kMiB;  // where the machine's memory is not to be learnt
+
+// First number in a file of the kernel; 0 if there is none ("max", no such file).
+uint64_t number_in(const char* path, const char* after = nullptr) {
+  std::ifstream file(path);
+  std::string word;
+  while (file >> word) {
+    if (after != nullptr && word != after) continue;
+    if (after != nullptr && !(file >> word)) return 0;
+    char* end = nullptr;
+    const uint64_t number = std::strtoull(word.c_str(), &end, 10);
+    return end == word.c_str() ? 0 : number;
+  }
+  return 0;
+}
+
+uint64_t machine_memory() {
+  uint64_t memory = number_in("/proc/meminfo", "MemTotal:") * 1024;
+  if (const uint64_t group = number_in("/sys/fs/cgroup/memory.max"); group != 0) {
+    memory = memory == 0 ? group : std::min(memory, group);
+  }
+  return memory;
+}
+
+}  // namespace
+
+Result<StoreOptions> derive_store_options(const Options& options, const std::string& directory) {
+  StoreOptions derived;
+  derived.user = options;
+  derived.directory = directory;
+  while (derived.directory.size() > 1 && derived.directory.back() == '/') {
+    derived.directory.pop_back();
+  }
+  if (derived.directory.empty()) return Status::invalid_argument("the directory's name is empty");
+  derived.file_system =
+      options.file_system != nullptr ? options.file_system : FileSystem::posix();
+  derived.clock = options.clock != nullptr ? options.clock : Clock::system();
+  derived.executor = options.executor;
+  derived.logger = options.logger;
+
+  const uint64_t budget = options.memory_budget != 0 ? options.memory_budget
+                          : machine_memory() != 0    ? std::max(machine_memory() / 4, kBudgetMin)
+                                                     : kBudgetFallback;
+  if (budget < kBudgetMin) {
+    return Status::invalid_argument(format("memory_budget of %llu bytes, at least %llu are needed",
+                                           static_cast<unsigned long long>(budget),
+                                           static_cast<unsigned long long>(kBudgetMin)));
+  }
+  derived.memory_budget = budget;
+  derived.write_buffer_size = options.write_buffer_size != 0
+                                  ? options.write_buffer_size
+                                  : std::clamp(budget / 8, uint64_t{64 * 1024}, 64 * kMiB);
+  if (derived.write_buffer_size < 16 * 1024) {
+    return Status::invalid_argument("write_buffer_size is below 16 KiB");
+  }
+  // Memtables take two write buffers; an eighth of the budget is left for what else there is.
+  const uint64_t taken = 2 * derived.write_buffer_size + budget / 8;
+  derived.cache_size = options.cache_size != 0 ? options.cache_size
+                       : taken < budget        ? budget - taken
+                                               : budget / 8;
+  if (options.memory_budget != 0 &&
+      2 * derived.write_buffer_size + derived.cache_size > options.memory_budget) {
+    return Status::invalid_argument(
+        format("two write buffers of %llu bytes and a cache of %llu exceed the budget of %llu",
+               static_cast<unsigned long long>(derived.write_buffer_size),
+               static_cast<unsigned long long>(derived.cache_size),
+               static_cast<unsigned long long>(options.memory_budget)));
+  }
+  if (options.memory_budget == 0) {
+    derived.memory_budget =
+        std::max(budget, 2 * derived.write_buffer_size + derived.cache_size + budget / 8);
+  }
+  derived.log_segment_size =
+      std::clamp(derived.write_buffer_size / 2, uint64_t{256 * 1024}, 32 * kMiB);
+  if (options.block_size < 512 || options.block_size > 4 * kMiB) {
+    return Status::invalid_argument("block_size is not between 512 bytes and 4 MiB");
+  }
+  if (options.filter_bits_per_key > 64) {
+    return Status::invalid_argument("filter_bits_per_key exceeds 64");
+  }
+  if (options.history_retention.count() < 0) {
+    return Status::invalid_argument("history_retention is negative");
+  }
+  if (options.durability > Durability::none || options.compression > Compression::zstd) {
+    return Status::invalid_argument("durability or compression is no known value");
+  }
+  return derived;
+}
+
+}  // namespace varve

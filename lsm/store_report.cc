@@ -1,0 +1,140 @@
+// What the store says of itself: statistics, their file for tools beside a running owner, and the
+// verification of everything on disk.
+
+#include <algorithm>
+
+#include "base/assert.h"
+#include "base/format.h"
+#include "base/log.h"
+#include "lsm/run_cursor.h"
+#include "lsm/store.h"
+
+namespace varve {
+
+void Store::statistics(Statistics* s) {
+  s->commits = counters_.commits.get();
+  s->commit_groups = counters_.groups.get();
+  s->entries_written = counters_.entries.get();
+  s->user_bytes_written = counters_.user_bytes.get();
+  s->log_bytes_written = wal_->bytes_written();
+  s->log_syncs = wal_->syncs();
+  s->flushes = counters_.flushes.get();
+  s->flush_bytes_written = counters_.flush_bytes.get();
+  s->compactions = counters_.compactions.get();
+  s->compaction_bytes_read = counters_.compaction_bytes_in.get();
+  s->compaction_bytes_written = counters_.compaction_bytes_out.get();
+  s->compaction_entries_in = counters_.compaction_entries_in.get();
+  s->compaction_entries_out = counters_.compaction_entries_out.get();
+  s->gets = read_counters_.gets.get();
+  s->block_hits = cache_.statistics().hits.get();
+  s->block_misses = cache_.statistics().misses.get();
+  s->blocks_evicted = cache_.statistics().evictions.get();
+  s->write_stalls = counters_.stalls.get();
+  s->write_stall_micros = counters_.stall_nanos.get() / 1000;
+  s->snapshots_open = snapshots_->count();
+  s->cursors_open = read_counters_.cursors_open.get() - read_counters_.cursors_closed.get();
+  s->log_bytes = wal_->disk_bytes();
+  s->disk_bytes = s->log_bytes;
+  s->published = oracle_->published();
+  s->oldest_snapshot = snapshots_->oldest();
+  for (Tree* tree : trees()) {
+    ReadView* view = view_of(tree);
+    KeyspaceStatistics& keyspace = s->keyspaces.emplace_back();
+    keyspace.keyspace = tree->keyspace;
+    keyspace.name = tree->name;
+    keyspace.watermark = Timestamp{tree->watermark.load()};
+    for (const Memtable* memtable : view->memtables()) {
+      keyspace.memtable_bytes += memtable->held_bytes();
+      keyspace.memtable_entries += memtable->versions();
+    }
+    keyspace.immutable_memtables = static_cast<uint32_t>(view->memtables().size() - 1);
+    uint32_t level = 0;
+    for (const Run& run : view->levels().runs()) {
+      keyspace.runs.push_back({.level = level++,
+                               .files = run.files.size(),
+                               .bytes = run.bytes,
+                               .entries = run.versions,
+                               .tombstones = run.tombstones});
+      s->disk_bytes += run.bytes;
+    }
+    view->unref();
+  }
+}
+
+void Store::publish_statistics_work() {
+  Statistics current;
+  statistics(&current);
+  const std::string text =
+      encode_statistics_json(current, memory_.report(), options_.clock->realtime_nanos());
+  FileSystem* files = options_.file_system;
+  const std::string path = path_in(options_.directory, kStatsName);
+  const std::string temporary = path + ".tmp";
+  static_cast<void>(files->remove(temporary));  // of an earlier failure, if at all
+  const auto write = [&]() -> Status {
+    VARVE_ASSIGN_OR_RETURN(std::unique_ptr<File> file,
+                           files->open(temporary, OpenMode::create_exclusive));
+    VARVE_RETURN_IF_ERROR(file->write(0, text));
+    VARVE_RETURN_IF_ERROR(file->close());
+    return files->rename(temporary, path, /*replace=*/true);
+  };
+  if (Status status = write(); !status.ok()) {
+    log_line(options_.logger, LogLevel::warning, "statistics are not published: %s",
+             status.to_string().c_str());
+  }
+}
+
+Result<VerifyReport> Store::verify() {
+  VerifyReport report;
+  for (Tree* tree : trees()) {
+    ReadView* view = view_of(tree);
+    struct ViewRef {
+      ReadView* view;
+      ~ViewRef() { view->unref(); }
+    } view_ref{view};
+    VARVE_RETURN_IF_ERROR(check_levels(view->levels()));
+    for (const Run& run : view->levels().runs()) {
+      for (Sstable* file : run.files) {
+        VARVE_RETURN_IF_ERROR(verify_sstable(file, &memory_, &report));
+      }
+    }
+  }
+  return report;
+}
+
+Status verify_sstable(Sstable* file, MemoryManager* memory, VerifyReport* report) {
+  RunCursor cursor(memory);
+  Sstable* const files[] = {file};
+  cursor.reset(files, /*fill_cache=*/false);
+  uint64_t versions = 0;
+  std::string last_key;
+  Timestamp last_timestamp;
+  for (cursor.seek_to_first(); cursor.valid(); cursor.next()) {
+    if (versions != 0 &&
+        compare_versions({last_key, last_timestamp}, cursor.version_key()) >= 0) {
+      return Status::corruption(format("%s: partition %u, block %u: key %s is out of order",
+                                       file->path().c_str(), cursor.partition_index(),
+                                       cursor.block_index(), readable(cursor.user_key()).c_str()));
+    }
+    last_key.assign(cursor.user_key());
+    last_timestamp = cursor.timestamp();
+    ++versions;
+  }
+  VARVE_RETURN_IF_ERROR(cursor.status());
+  for (uint32_t i = 0; i < file->partition_count(); ++i) {
+    VARVE_RETURN_IF_ERROR(file->filter(i, /*fill_cache=*/false).status());
+  }
+  if (versions != file->info().versions || last_key != file->info().largest_key) {
+    return Status::corruption(
+        format("%s: %llu versions up to %s; expected %llu up to %s", file->path().c_str(),
+               static_cast<unsigned long long>(versions), readable(last_key).c_str(),
+               static_cast<unsigned long long>(file->info().versions),
+               readable(file->info().largest_key).c_str()));
+  }
+  report->files += 1;
+  report->blocks += file->properties().data_blocks;
+  report->entries += versions;
+  report->bytes += file->info().file_size;
+  return Status();
+}
+
+}  // namespace varve

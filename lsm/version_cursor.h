@@ -1,0 +1,49 @@
+// Walks versions in version order: the interface between memtables, runs, merges and filters.
+//
+// The current version lies in fields, so that a merge reads it without a virtual call.
+//
+// Thread rule: one thread at a time.
+// Lifetime: key and value are valid until the cursor moves or is destroyed.
+// Errors end a walk: not valid, and status() says why.
+
+#pragma once
+
+#include <string_view>
+
+#include "base/coding.h"
+#include "mvcc/version.h"
+#include "varve/status.h"
+
+namespace varve {
+
+class VersionCursor {
+ public:
+  virtual ~VersionCursor() = default;
+
+  bool valid() const { return valid_; }
+  // The rest requires valid().
+  std::string_view user_key() const { return key_; }
+  uint64_t head() const { return head_; }  // key_head(user_key())
+  Timestamp timestamp() const { return timestamp_; }
+  VersionKind kind() const { return kind_; }
+  std::string_view value() const { return value_; }
+  VersionKey version_key() const { return {key_, timestamp_}; }
+
+  virtual void seek_to_first() = 0;
+  virtual void seek_to_last() = 0;
+  virtual void seek(const VersionKey& key) = 0;           // first at or after
+  virtual void seek_for_prev(const VersionKey& key) = 0;  // last at or before
+  virtual void next() = 0;
+  virtual void prev() = 0;
+  virtual Status status() const = 0;
+
+ protected:
+  std::string_view key_;
+  std::string_view value_;
+  uint64_t head_ = 0;
+  Timestamp timestamp_;
+  VersionKind kind_ = VersionKind::value;
+  bool valid_ = false;
+};
+
+}  // namespace varve

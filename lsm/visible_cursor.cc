@@ -1,0 +1,182 @@
+#include "lsm/visible_cursor.h"
+
+#include "mvcc/visibility.h"
+
+namespace varve {
+
+Status VisibleCursor::reset(VersionCursor* source, Timestamp snapshot, std::string_view lower,
+                            std::string_view upper) {
+  source_ = source;
+  snapshot_ = snapshot;
+  valid_ = false;
+  forward_ = true;
+  out_of_memory_ = false;
+  if (!lower_.assign(lower) || !upper_.assign(upper)) {
+    return Status::out_of_memory("no memory for a cursor's bounds");
+  }
+  return Status();
+}
+
+Status VisibleCursor::status() const {
+  if (out_of_memory_) return Status::out_of_memory("no memory for a cursor's key");
+  return source_ == nullptr ? Status() : source_->status();
+}
+
+void VisibleCursor::fail_memory() {
+  out_of_memory_ = true;
+  valid_ = false;
+}
+
+void VisibleCursor::replace_source(VersionCursor* source) {
+  source_ = source;
+  if (!valid_) return;
+  if (forward_) {
+    source_->seek({key_.view(), snapshot_});
+    find_forward(/*skip_current_key=*/false);
+  } else {
+    source_->seek_for_prev({key_.view(), kTimestampMax});
+    // Before all versions of the key: the value shown was copied.
+  }
+}
+
+void VisibleCursor::seek_to_first() {
+  if (lower_.size() == 0) {
+    source_->seek_to_first();
+  } else {
+    source_->seek({lower_.view(), kTimestampMax});
+  }
+  find_forward(/*skip_current_key=*/false);
+}
+
+void VisibleCursor::seek(std::string_view key) {
+  if (!within_lower(key)) {
+    seek_to_first();
+    return;
+  }
+  source_->seek({key, snapshot_});
+  find_forward(/*skip_current_key=*/false);
+}
+
+void VisibleCursor::next() {
+  if (!forward_) {
+    source_->seek({key_.view(), snapshot_});
+    forward_ = true;
+  } else {
+    source_->next();
+  }
+  find_forward(/*skip_current_key=*/true);
+}
+
+void VisibleCursor::find_forward(bool skip_current_key) {
+  // key_ holds the key that is to be skipped: its newest visible version was dealt with.
+  valid_ = false;
+  forward_ = true;
+  int skipped = 0;
+  while (source_->valid()) {
+    const std::string_view key = source_->user_key();
+    if (skip_current_key && key == key_.view()) {
+      if (++skipped > kSkipMax) {
+        skipped = 0;
+        source_->seek({key_.view(), kTimestampMin});
+        if (source_->valid() && source_->user_key() == key_.view()) source_->next();
+      } else {
+        source_->next();
+      }
+      continue;
+    }
+    if (!within_upper(key)) return;
+    if (!is_visible(source_->timestamp(), snapshot_)) {
+      if (++skipped > kSkipMax) {
+        skipped = 0;
+        if (!key_.assign(key)) return fail_memory();
+        skip_current_key = false;
+        source_->seek({key_.view(), snapshot_});
+      } else {
+        source_->next();
+      }
+      continue;
+    }
+    if (!key_.assign(key)) return fail_memory();
+    if (source_->kind() == VersionKind::tombstone) {
+      skip_current_key = true;
+      skipped = 0;
+      source_->next();
+      continue;
+    }
+    current_value_ = source_->value();
+    timestamp_ = source_->timestamp();
+    valid_ = true;
+    return;
+  }
+}
+
+void VisibleCursor::seek_to_last() {
+  if (upper_.size() == 0) {
+    source_->seek_to_last();
+  } else {
+    // Before all versions of the upper bound.
+    source_->seek_for_prev({upper_.view(), kTimestampMax});
+    if (source_->valid() && source_->user_key() == upper_.view()) source_->prev();
+  }
+  find_backward();
+}
+
+void VisibleCursor::seek_for_prev(std::string_view key) {
+  if (!within_upper(key)) {
+    seek_to_last();
+    return;
+  }
+  // After all versions of the key.
+  source_->seek_for_prev({key, kTimestampMin});
+  find_backward();
+}
+
+void VisibleCursor::prev() {
+  if (forward_) {
+    // To before all versions of the key shown.
+    source_->seek_for_prev({key_.view(), kTimestampMax});
+    if (source_->valid() && source_->user_key() == key_.view()) source_->prev();
+  }
+  find_backward();
+}
+
+void VisibleCursor::find_backward() {
+  valid_ = false;
+  forward_ = false;
+  while (source_->valid() && within_lower(source_->user_key())) {
+    // Going back, versions of a key come oldest first: remember the newest visible one.
+    if (!key_.assign(source_->user_key())) return fail_memory();
+    bool found = false;
+    bool live = false;
+    int seen = 0;
+    while (source_->valid() && source_->user_key() == key_.view()) {
+      if (!is_visible(source_->timestamp(), snapshot_) || ++seen > kSkipMax) {
+        if (seen > kSkipMax) {
+          // Many versions: go straight to the newest visible one, and from there before the key.
+          source_->seek({key_.view(), snapshot_});
+          if (!source_->valid()) return;  // it was there: an error
+          live = source_->kind() != VersionKind::tombstone;
+          found = true;
+          if (!value_.assign(live ? source_->value() : std::string_view{})) return fail_memory();
+          timestamp_ = source_->timestamp();
+        }
+        source_->seek_for_prev({key_.view(), kTimestampMax});
+        if (source_->valid() && source_->user_key() == key_.view()) source_->prev();
+        break;
+      }
+      found = true;
+      live = source_->kind() != VersionKind::tombstone;
+      if (live && !value_.assign(source_->value())) return fail_memory();
+      timestamp_ = source_->timestamp();
+      source_->prev();
+    }
+    if (!source_->valid() && !source_->status().ok()) return;
+    if (found && live) {
+      current_value_ = value_.view();
+      valid_ = true;
+      return;
+    }
+  }
+}
+
+}  // namespace varve

@@ -1,0 +1,71 @@
+// A stream of versions -> what a snapshot sees of it: of each key the newest visible version, and
+// nothing of keys whose newest visible version is a tombstone. Both ways, within bounds.
+//
+// Thread rule: one thread. Ownership: the source is the caller's and outlives the cursor.
+// Lifetime: key and value are valid until the cursor moves.
+
+#pragma once
+
+#include <string_view>
+
+#include "lsm/version_cursor.h"
+#include "memory/buffer.h"
+
+namespace varve {
+
+class VisibleCursor {
+ public:
+  explicit VisibleCursor(MemoryManager* manager)
+      : key_(manager, MemoryRole::cursor),
+        value_(manager, MemoryRole::cursor),
+        lower_(manager, MemoryRole::cursor),
+        upper_(manager, MemoryRole::cursor) {}
+
+  // Bounds are copied: keys in [lower, upper), an empty upper is no bound. Unpositioned.
+  Status reset(VersionCursor* source, Timestamp snapshot, std::string_view lower,
+               std::string_view upper);
+  // Goes on over another source of the same data (files and memtables may have changed); stands
+  // where it stood.
+  void replace_source(VersionCursor* source);
+
+  bool valid() const { return valid_; }
+  std::string_view key() const { return key_.view(); }
+  std::string_view value() const { return current_value_; }
+  Timestamp timestamp() const { return timestamp_; }
+  Status status() const;
+
+  void seek_to_first();
+  void seek_to_last();
+  void seek(std::string_view key);
+  void seek_for_prev(std::string_view key);
+  void next();
+  void prev();
+
+ private:
+  // After this many versions of one key that are not to be shown, one seek leaps over the rest.
+  static constexpr int kSkipMax = 8;
+
+  // From the source's position on, finds the first (going back: last) visible version.
+  void find_forward(bool skip_current_key);
+  void find_backward();
+  bool within_upper(std::string_view key) const {
+    return upper_.size() == 0 || compare_keys(key, upper_.view()) < 0;
+  }
+  bool within_lower(std::string_view key) const { return compare_keys(key, lower_.view()) >= 0; }
+  void fail_memory();
+
+  VersionCursor* source_ = nullptr;
+  Timestamp snapshot_;
+  Buffer key_;
+  Buffer value_;  // going back, the source is already past the version shown
+  std::string_view current_value_;
+  Buffer lower_;
+  Buffer upper_;
+  Timestamp timestamp_;
+  bool valid_ = false;
+  // Forward: the source stands on the version shown. Backward: before all versions of its key.
+  bool forward_ = true;
+  bool out_of_memory_ = false;
+};
+
+}  // namespace varve

@@ -1,0 +1,308 @@
+#include "lsm/wal_writer.h"
+
+#include <algorithm>
+
+#include "base/assert.h"
+#include "base/random.h"
+#include "base/sync_point.h"
+
+namespace varve {
+
+namespace {
+
+// Commits of durability `buffered` wait for at most this many bytes of company.
+constexpr size_t kPendingBytesMax = 1 << 20;
+// A roll-over needs this many segments open and unsynced at most; more are synced by it.
+constexpr size_t kUnsyncedSegmentsMax = 8;
+
+class FileLogSegment final : public LogSegment {
+ public:
+  explicit FileLogSegment(std::unique_ptr<File> file) : file_(std::move(file)) {}
+  Status append(uint64_t offset, std::string_view bytes) override {
+    return file_->write(offset, bytes);
+  }
+  Status sync() override { return file_->sync(); }
+  Status close() override { return file_->close(); }
+
+ private:
+  std::unique_ptr<File> file_;
+};
+
+}  // namespace
+
+std::unique_ptr<LogSegment> create_file_log_segment(std::unique_ptr<File> file) {
+  return std::make_unique<FileLogSegment>(std::move(file));
+}
+
+WalWriter::WalWriter(const WalWriterOptions& options)
+    : options_(options),
+      pending_(options.memory, MemoryRole::log_buffer),
+      group_bytes_(options.memory, MemoryRole::log_buffer) {}
+
+WalWriter::~WalWriter() = default;
+
+Status WalWriter::start(std::vector<Inherited> inherited, Lsn end) {
+  {
+    MutexLock lock(mutex_);
+    for (const Inherited& segment : inherited) {
+      segments_.push_back({.number = segment.number,
+                           .file = {},
+                           .start = segment.start,
+                           .end = segment.end,
+                           .out = nullptr});
+    }
+  }
+  end_.store(end.value);
+  written_.store(end.value);
+  durable_.store(end.value);
+  return open_segment();
+}
+
+Status WalWriter::fail(Status status) {
+  if (failure_.ok()) failure_ = status;
+  return status;
+}
+
+Result<std::unique_ptr<File>> WalWriter::create_file(FileNumber number,
+                                                     const WalSegmentHeader& header) {
+  char bytes[kWalHeaderSize];
+  encode_wal_segment_header(bytes, header);
+  FileSystem* files = options_.file_system;
+  const std::string path = path_in(options_.directory, wal_name(number));
+  FileNumber recycled;
+  {
+    MutexLock lock(mutex_);
+    if (!free_.empty()) {
+      recycled = free_.back();
+      free_.pop_back();
+    }
+  }
+  std::unique_ptr<File> file;
+  if (recycled != FileNumber{}) {
+    // The header goes in under the old name: whatever bears the new name is of this life.
+    const std::string free_path = path_in(options_.directory, free_wal_name(recycled));
+    VARVE_ASSIGN_OR_RETURN(file, files->open(free_path, OpenMode::read_write));
+    VARVE_RETURN_IF_ERROR(file->write(0, {bytes, sizeof bytes}));
+    VARVE_RETURN_IF_ERROR(files->rename(free_path, path, /*replace=*/false));
+  } else {
+    VARVE_ASSIGN_OR_RETURN(file, files->open(path, OpenMode::create_exclusive));
+    // Space first (protocol 17): a full disk shows here, before anything depends on it.
+    if (Status status = file->allocate(options_.segment_size, /*keep_size=*/true);
+        !status.ok() && status.code() != StatusCode::not_supported) {
+      file.reset();
+      static_cast<void>(files->remove(path));
+      return status;
+    }
+    VARVE_RETURN_IF_ERROR(file->write(0, {bytes, sizeof bytes}));
+  }
+  VARVE_RETURN_IF_ERROR(files->sync_directory(options_.directory));
+  return file;
+}
+
+Status WalWriter::open_segment() {
+  VARVE_RETURN_IF_ERROR(write());  // pending groups belong to the segment that ends
+  bool too_many_unsynced;
+  FileNumber predecessor;
+  {
+    MutexLock lock(mutex_);
+    if (!failure_.ok()) return failure_;
+    if (!segments_.empty()) predecessor = segments_.back().number;
+    too_many_unsynced = std::count_if(segments_.begin(), segments_.end(), [](const Segment& s) {
+                          return s.out != nullptr;
+                        }) >= static_cast<ptrdiff_t>(kUnsyncedSegmentsMax);
+  }
+  if (too_many_unsynced) VARVE_RETURN_IF_ERROR(sync());
+  const FileNumber number = options_.numbers->next_file_number();
+  const WalSegmentHeader header{.file = random_file_id(),
+                                .number = number,
+                                .start = end(),
+                                .predecessor = predecessor,
+                                .durable = durable()};
+  VARVE_ASSIGN_OR_RETURN(std::unique_ptr<File> file, create_file(number, header));
+  VARVE_SYNC_POINT("wal_segment_opened");
+  MutexLock lock(mutex_);
+  if (!segments_.empty() && segments_.back().end == kLsnMax) segments_.back().end = header.start;
+  segments_.push_back({.number = number,
+                       .file = header.file,
+                       .start = header.start,
+                       .end = kLsnMax,
+                       .out = create_file_log_segment(std::move(file))});
+  current_file_ = header.file;
+  current_start_ = header.start;
+  bytes_written_.add(kWalHeaderSize);
+  return Status();
+}
+
+Status WalWriter::begin_group(size_t payload_size_max) {
+  if (end_.load() - current_start_.value >= options_.segment_size) {
+    VARVE_RETURN_IF_ERROR(open_segment());
+  }
+  group_bytes_.clear();
+  if (!group_bytes_.reserve(wal_group_size(payload_size_max))) {
+    return Status::out_of_memory("no memory to encode a log record");
+  }
+  static_cast<void>(group_bytes_.resize(kWalGroupHeaderSize));  // reserved
+  group_ = {};
+  return Status();
+}
+
+void WalWriter::add_commit(Timestamp timestamp, std::string_view batch) {
+  if (group_.commits == 0) {
+    group_.timestamp = timestamp;
+    last_timestamp_ = timestamp;
+  }
+  char varints[2 * kVarint64BytesMax];
+  char* end = store_varint(varints, timestamp.nanos - last_timestamp_.nanos);
+  end = store_varint(end, batch.size());
+  const bool fits =
+      group_bytes_.append({varints, static_cast<size_t>(end - varints)}) &&
+      group_bytes_.append(batch);
+  VARVE_ASSERT(fits);  // reserved by begin_group()
+  last_timestamp_ = timestamp;
+  ++group_.commits;
+}
+
+Status WalWriter::end_group(bool buffered) {
+  group_.payload_size = static_cast<uint32_t>(group_bytes_.size() - kWalGroupHeaderSize);
+  group_.durable = durable();
+  const uint64_t start = end_.load();
+  const size_t size = wal_group_size(group_.payload_size);
+  static_cast<void>(group_bytes_.resize(size));  // reserved
+  seal_wal_group(group_bytes_.data(), group_, current_file_,
+                 kWalHeaderSize + start - current_start_.value);
+  MutexLock lock(mutex_);
+  if (!failure_.ok()) return failure_;
+  const bool wait = buffered && pending_.size() + size <= kPendingBytesMax;
+  if (wait || pending_.size() != 0) {
+    if (!pending_.append(group_bytes_.view())) {
+      return Status::out_of_memory("no memory to buffer a log record");
+    }
+    end_.store(start + size);
+    return wait ? Status() : write_pending();
+  }
+  VARVE_RETURN_IF_ERROR(write_bytes(group_bytes_.view()));
+  end_.store(start + size);
+  return Status();
+}
+
+Status WalWriter::write_bytes(std::string_view bytes) {
+  const uint64_t at = written_.load();
+  Segment& current = segments_.back();
+  Status status = current.out->append(kWalHeaderSize + at - current.start.value, bytes);
+  if (!status.ok()) return fail(std::move(status));
+  written_.store(at + bytes.size());
+  bytes_written_.add(bytes.size());
+  return Status();
+}
+
+Status WalWriter::write_pending() {
+  if (pending_.size() == 0) return Status();
+  VARVE_RETURN_IF_ERROR(write_bytes(pending_.view()));
+  pending_.clear();
+  return Status();
+}
+
+Status WalWriter::write() {
+  MutexLock lock(mutex_);
+  if (!failure_.ok()) return failure_;
+  return write_pending();
+}
+
+Status WalWriter::sync() {
+  std::vector<std::shared_ptr<LogSegment>> unsynced;
+  uint64_t target;
+  {
+    MutexLock lock(mutex_);
+    if (!failure_.ok()) return failure_;
+    VARVE_RETURN_IF_ERROR(write_pending());
+    target = written_.load();
+    if (durable_.load() >= target) return Status();
+    for (const Segment& segment : segments_) {
+      if (segment.out != nullptr) unsynced.push_back(segment.out);
+    }
+  }
+  // Oldest first: a later segment is never durable beyond an earlier one's end for long.
+  Status status;
+  for (const std::shared_ptr<LogSegment>& segment : unsynced) {
+    status = segment->sync();
+    if (!status.ok()) break;
+  }
+  syncs_.add();
+  MutexLock lock(mutex_);
+  if (!status.ok()) return fail(std::move(status));
+  durable_.store(std::max(durable_.load(), target));
+  for (Segment& segment : segments_) {
+    if (segment.out == nullptr || segment.end.value > target) continue;
+    Status closed = segment.out->close();
+    segment.out = nullptr;
+    if (!closed.ok()) return fail(std::move(closed));
+  }
+  return Status();
+}
+
+Status WalWriter::finish() {
+  VARVE_RETURN_IF_ERROR(sync());
+  VARVE_RETURN_IF_ERROR(begin_group(0));
+  group_.kind = WalKind::end_marker;
+  VARVE_RETURN_IF_ERROR(end_group(/*buffered=*/false));
+  return sync();
+}
+
+uint64_t WalWriter::bytes_from(Lsn lsn) {
+  MutexLock lock(mutex_);
+  uint64_t first = end_.load();
+  for (const Segment& segment : segments_) {
+    if (segment.end > lsn) {
+      first = segment.start.value;
+      break;
+    }
+  }
+  return end_.load() - std::min(first, end_.load());
+}
+
+uint64_t WalWriter::disk_bytes() {
+  MutexLock lock(mutex_);
+  return (segments_.size() + free_.size()) * options_.segment_size;
+}
+
+Status WalWriter::release_before(Lsn lsn) {
+  for (;;) {
+    FileNumber number;
+    bool recycle;
+    {
+      MutexLock lock(mutex_);
+      // The current segment stays, and so does one that is not synced and closed: it is synced
+      // before what it holds is dropped elsewhere, see protocol 13.
+      if (segments_.size() < 2 || segments_.front().end > lsn) return Status();
+      if (segments_.front().out != nullptr) return Status();
+      number = segments_.front().number;
+      // An inherited segment may have any size.
+      recycle = segments_.front().file != FileId{} && free_.size() < options_.free_segments_max;
+      segments_.erase(segments_.begin());
+    }
+    const std::string path = path_in(options_.directory, wal_name(number));
+    if (recycle) {
+      VARVE_RETURN_IF_ERROR(options_.file_system->rename(
+          path, path_in(options_.directory, free_wal_name(number)), /*replace=*/false));
+      MutexLock lock(mutex_);
+      free_.push_back(number);
+    } else {
+      VARVE_RETURN_IF_ERROR(options_.file_system->remove(path));
+    }
+  }
+}
+
+Status WalWriter::drop_free_segments() {
+  std::vector<FileNumber> numbers;
+  {
+    MutexLock lock(mutex_);
+    numbers.swap(free_);
+  }
+  for (const FileNumber number : numbers) {
+    VARVE_RETURN_IF_ERROR(options_.file_system->remove(
+        path_in(options_.directory, free_wal_name(number))));
+  }
+  return Status();
+}
+
+}  // namespace varve

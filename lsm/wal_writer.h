@@ -1,0 +1,141 @@
+// Appends commit groups to the log, and keeps account of its segments.
+//
+// A group is encoded once, into the writer's buffer, and goes to the operating system in one call
+// (`os`, `sync`) or waits in the buffer for flush() (`buffered`).
+//
+// Thread rule: start(), begin_group() .. end_group() and finish() by one thread at a time (the commit
+// leader); everything else by any.
+// Invariants:
+//  1. LSNs are contiguous: a segment starts where its predecessor ended.
+//  2. durable() <= written() <= end().
+//  3. A segment becomes visible under its own name only when its header was written; it is recycled
+//     by a rename that cannot replace, after the manifest no longer needs it (protocol 16).
+// Errors: after a failed write or sync every call fails with the same status: what is on disk is
+// unknown. The store becomes read-only (style: errors).
+
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/atomic.h"
+#include "base/mutex.h"
+#include "lsm/wal_format.h"
+#include "memory/buffer.h"
+#include "varve/file_system.h"
+
+namespace varve {
+
+// What a log segment can do: the seam behind which pwrite, direct or mapped writes lie.
+class LogSegment {
+ public:
+  virtual ~LogSegment() = default;
+  virtual Status append(uint64_t offset, std::string_view bytes) = 0;
+  virtual Status sync() = 0;
+  virtual Status close() = 0;
+};
+
+// Writes through a File.
+std::unique_ptr<LogSegment> create_file_log_segment(std::unique_ptr<File> file);
+
+// Who names new segments.
+class FileNumberSource {
+ public:
+  virtual FileNumber next_file_number() = 0;
+
+ protected:
+  ~FileNumberSource() = default;
+};
+
+struct WalWriterOptions {
+  FileSystem* file_system = nullptr;
+  std::string directory;
+  MemoryManager* memory = nullptr;
+  FileNumberSource* numbers = nullptr;
+  uint64_t segment_size = 16 << 20;  // bytes; a single larger group makes a larger segment
+  uint32_t free_segments_max = 4;    // kept for reuse
+};
+
+class WalWriter {
+ public:
+  explicit WalWriter(const WalWriterOptions& options);
+  ~WalWriter();
+
+  // What recovery found and keeps: older segments, in order; the log goes on at `end` in a segment
+  // of its own. Everything below `end` is durable.
+  struct Inherited {
+    FileNumber number;
+    Lsn start;
+    Lsn end;
+  };
+  Status start(std::vector<Inherited> inherited, Lsn end);
+
+  // One group at a time: begin, add its commits, end. Bytes up to end_group() are only encoded.
+  // Errors: out_of_memory: nothing was changed; those of opening the next segment.
+  Status begin_group(size_t payload_size_max);
+  void add_commit(Timestamp timestamp, std::string_view batch);
+  // Seals the group and hands it, and what waits in the buffer before it, to the operating system;
+  // with `buffered` it may wait in the buffer for write() or sync().
+  Status end_group(bool buffered);
+  // Hands the buffer to the operating system.
+  Status write();
+
+  // Writes and makes durable everything up to end() as of now.
+  Status sync();
+  // The clean end: marker, sync.
+  Status finish();
+
+  Lsn end() const { return Lsn{end_.load()}; }
+  Lsn written() const { return Lsn{written_.load()}; }
+  Lsn durable() const { return Lsn{durable_.load()}; }
+  // Bytes of log segments that hold what is not below `lsn`.
+  uint64_t bytes_from(Lsn lsn);
+  uint64_t disk_bytes();
+
+  // Segments that end at or below `lsn` are recycled or removed. Their removal is not synced: a
+  // segment that comes back after a crash is recognised by the manifest's log start.
+  Status release_before(Lsn lsn);
+  // Removes the segments kept for reuse.
+  Status drop_free_segments();
+
+  uint64_t bytes_written() const { return bytes_written_.get(); }
+  uint64_t syncs() const { return syncs_.get(); }
+
+ private:
+  struct Segment {
+    FileNumber number;
+    FileId file;
+    Lsn start;
+    Lsn end;  // kLsnMax for the current one
+    std::shared_ptr<LogSegment> out;  // null once synced and closed
+  };
+
+  Status open_segment();
+  Result<std::unique_ptr<File>> create_file(FileNumber number, const WalSegmentHeader& header);
+  // Writes `bytes`, which begin at LSN written().
+  Status write_bytes(std::string_view bytes) VARVE_REQUIRES(mutex_);
+  Status write_pending() VARVE_REQUIRES(mutex_);
+  Status fail(Status status) VARVE_REQUIRES(mutex_);
+
+  const WalWriterOptions options_;
+  Mutex mutex_;
+  std::vector<Segment> segments_ VARVE_GUARDED_BY(mutex_);  // oldest first; the last is current
+  std::vector<FileNumber> free_ VARVE_GUARDED_BY(mutex_);
+  Status failure_ VARVE_GUARDED_BY(mutex_);
+  Buffer pending_ VARVE_GUARDED_BY(mutex_);  // groups [written_, end_)
+  Buffer group_bytes_;                       // the leader's: the group being encoded
+  // The current segment, as the leader sees it.
+  FileId current_file_;
+  Lsn current_start_;
+  WalGroupHeader group_;
+  Timestamp last_timestamp_;
+  Atomic<uint64_t> end_{0};
+  Atomic<uint64_t> written_{0};
+  Atomic<uint64_t> durable_{0};
+  Counter bytes_written_;
+  Counter syncs_;
+};
+
+}  // namespace varve

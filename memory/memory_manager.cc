@@ -1,0 +1,137 @@
+#include "memory/memory_manager.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <new>
+
+#include "base/assert.h"
+#include "base/atomic.h"
+#include "memory/budget.h"
+#include "memory/leak_check.h"
+#include "memory/page_source.h"
+#include "memory/slab_allocator.h"
+
+namespace varve {
+namespace {
+
+// An eighth of the budget may wait for the next request, so that a memtable follows another without
+// the system; and nothing waits while more than the budget is held.
+PageSource::Limits limits_for(uint64_t budget_bytes) {
+  constexpr uint64_t kIdleMin = 4 * kChunkSize;
+  return {.idle_bytes_max = static_cast<size_t>(std::max(kIdleMin, budget_bytes / 8)),
+          .held_bytes_max = static_cast<size_t>(std::max(2 * kIdleMin, budget_bytes))};
+}
+
+}  // namespace
+
+// Lies in pages of its own, so that it is no malloc either.
+class MemoryManager::Impl {
+ public:
+  explicit Impl(uint64_t budget_bytes) : budget(budget_bytes), slabs(limits_for(budget_bytes)) {}
+
+  static void* operator new(size_t size) {
+    void* memory = map_control_memory(mapping_size(size));
+    VARVE_ASSERT(memory != nullptr);  // at the opening of an engine; nothing could be reported
+    return memory;
+  }
+  static void operator delete(void* memory, size_t size) {
+    unmap_control_memory(memory, mapping_size(size));
+  }
+
+  // True when a test wants this call to fail.
+  bool refuse() {
+#if defined(VARVE_DEBUG)
+    return calls_to_failure.load() != 0 && calls_to_failure.fetch_sub(1) == 1;
+#else
+    return false;
+#endif
+  }
+
+  Budget budget;
+  SlabAllocator slabs;
+  LeakCheck leaks;
+  Atomic<uint64_t> external_bytes{0};
+#if defined(VARVE_DEBUG)
+  Atomic<uint64_t> calls_to_failure{0};
+#endif
+
+ private:
+  static size_t mapping_size(size_t size) { return (size + kPageSize - 1) & ~(kPageSize - 1); }
+};
+
+MemoryManager::MemoryManager(uint64_t budget_bytes) : impl_(new Impl(budget_bytes)) {}
+
+MemoryManager::~MemoryManager() {
+#if defined(VARVE_DEBUG)
+  const uint64_t live = live_bytes();
+  if (live == 0) return;
+  std::fprintf(stderr, "varve: %llu bytes are live when their MemoryManager is destroyed\n",
+               static_cast<unsigned long long>(live));
+  impl_->leaks.report();
+  std::fflush(stderr);
+  std::abort();
+#endif
+}
+
+void* MemoryManager::allocate(size_t size, MemoryRole role) {
+  VARVE_DCHECK(size > 0);
+  if (impl_->refuse()) return nullptr;
+  void* block = impl_->slabs.allocate(size);
+  if (__builtin_expect(block == nullptr, 0)) return nullptr;
+  impl_->budget.charge(SlabAllocator::usable_size(size), role);
+  impl_->leaks.acquired(block,
+                        {.size = size, .role = role, .acquirer = __builtin_return_address(0)});
+  return block;
+}
+
+void MemoryManager::release(void* block, size_t size, MemoryRole role) {
+  impl_->leaks.released(block, size, role);
+  impl_->budget.discharge(SlabAllocator::usable_size(size), role);
+  impl_->slabs.release(block, size);
+}
+
+size_t MemoryManager::usable_size(size_t size) { return SlabAllocator::usable_size(size); }
+
+void MemoryManager::charge(size_t bytes, MemoryRole role) {
+  impl_->external_bytes.fetch_add(bytes, kRelaxed);  // a statistic
+  impl_->budget.charge(bytes, role);
+}
+
+void MemoryManager::discharge(size_t bytes, MemoryRole role) {
+  impl_->budget.discharge(bytes, role);
+  impl_->external_bytes.fetch_sub(bytes, kRelaxed);  // a statistic
+}
+
+uint64_t MemoryManager::budget_bytes() const { return impl_->budget.bytes(); }
+
+uint64_t MemoryManager::live_bytes(MemoryRole role) const { return impl_->budget.live(role); }
+
+uint64_t MemoryManager::live_bytes() const {
+  uint64_t sum = 0;
+  for (size_t i = 0; i < kMemoryRoleCount; ++i) sum += live_bytes(static_cast<MemoryRole>(i));
+  return sum;
+}
+
+size_t MemoryManager::purge() { return impl_->slabs.purge(); }
+
+MemoryReport MemoryManager::report() const {
+  MemoryReport report;
+  report.budget_bytes = budget_bytes();
+  for (size_t i = 0; i < kMemoryRoleCount; ++i) {
+    report.roles[i] = impl_->budget.role(static_cast<MemoryRole>(i));
+    report.live_bytes += report.roles[i].live_bytes;
+  }
+  // While others release, what was live a moment ago may be held no more.
+  const uint64_t held = impl_->slabs.held_bytes() + impl_->external_bytes.load(kRelaxed);
+  report.held_bytes = std::max(held, report.live_bytes);
+  report.idle_bytes = report.held_bytes - report.live_bytes;
+  impl_->slabs.append_statistics(&report.pools);
+  return report;
+}
+
+#if defined(VARVE_DEBUG)
+void MemoryManager::fail_allocation_after(uint64_t calls) { impl_->calls_to_failure.store(calls); }
+#endif
+
+}  // namespace varve

@@ -1,0 +1,60 @@
+// All memory of one engine (or of several that share it): sized allocation with an account for each
+// role, and the report over it.
+//
+// Data flow: page_source (2 MiB chunks from the system) -> slab_allocator (size classes, per-thread
+// magazines) -> arenas, buffer pools, object pools, block frames. Every byte is on the account of
+// one role from allocate() to release().
+//
+// Thread rule: all functions from any thread.
+// Ownership: the caller owns what allocate() returned and gives it back with the same size and
+// role. Errors: allocate() returns null when the system refuses memory; nothing is changed then.
+
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "varve/statistics.h"
+
+namespace varve {
+
+class MemoryManager {
+ public:
+  // `budget_bytes`: as reported; reservations against it come with the budget's enforcement.
+  explicit MemoryManager(uint64_t budget_bytes);
+  // Debug builds abort, naming role and acquirers, if bytes are still live.
+  ~MemoryManager();
+  MemoryManager(const MemoryManager&) = delete;
+  MemoryManager& operator=(const MemoryManager&) = delete;
+
+  // Uninitialised, aligned to 64 bytes when `size` >= 64, else to 16. size > 0.
+  void* allocate(size_t size, MemoryRole role);
+  void release(void* block, size_t size, MemoryRole role);
+  // Bytes that allocate(size) takes from the level below: what a caller may use without waste.
+  static size_t usable_size(size_t size);
+
+  // Puts on the account of `role`, or takes off it, memory that came from elsewhere: mimalloc
+  // (memory/heap.h), mapped windows of files. It counts as live and held.
+  void charge(size_t bytes, MemoryRole role);
+  void discharge(size_t bytes, MemoryRole role);
+
+  uint64_t budget_bytes() const;
+  // Live bytes count as usable_size() does. Exact when no call is in progress.
+  uint64_t live_bytes(MemoryRole role) const;
+  uint64_t live_bytes() const;  // of all roles
+  // Gives idle memory back to the system (empty slabs, chunks); returns bytes given back.
+  size_t purge();
+  MemoryReport report() const;
+
+#if defined(VARVE_DEBUG)
+  // The `calls`-th allocate() from now returns null, once; 0: none does. For tests.
+  void fail_allocation_after(uint64_t calls);
+#endif
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace varve

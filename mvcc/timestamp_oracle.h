@@ -1,0 +1,95 @@
+// Hands out commit timestamps and says which are published.
+//
+// Timestamps are nanoseconds since 1970 made strictly increasing: max(last + 1, clock). One clock
+// read serves a whole commit group, whose members get consecutive timestamps.
+//
+// Invariants:
+//  1. No timestamp is handed out twice, restarts included: those handed out stay below a lease that
+//     was made durable before (protocol 7). The caller persists leases; the oracle only says when.
+//  2. published <= allocated. Published rises only; under durability `sync` after the sync.
+//  3. A step of the wall clock forward by more than kClockJumpMaxNanos beyond what the monotonic
+//     clock allows is ignored; a step back is ridden out (last + 1).
+//
+// Thread rule: allocate(), advance_to(), renew_lease() by one thread at a time (the commit leader);
+// published() and lease_is_short() by any.
+
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "base/assert.h"
+#include "base/atomic.h"
+#include "mvcc/version.h"
+#include "varve/clock.h"
+
+namespace varve {
+
+class TimestampOracle {
+ public:
+  // A lease reaches this far ahead. Longer: fewer manifest writes; after a crash, timestamps run
+  // ahead of the wall clock by at most this.
+  static constexpr uint64_t kLeaseNanos = 10'000'000'000;
+  static constexpr uint64_t kLeaseRenewNanos = kLeaseNanos / 2;
+  static constexpr uint64_t kClockJumpMaxNanos = 60'000'000'000;
+
+  // `last`: newest timestamp that may have been handed out before; `lease_end`: durable lease.
+  TimestampOracle(Clock* clock, Timestamp last, Timestamp lease_end)
+      : clock_(clock),
+        last_(last.nanos),
+        lease_end_(lease_end.nanos),
+        published_(last.nanos),
+        realtime_seen_(clock->realtime_nanos()),
+        monotonic_seen_(clock->monotonic_nanos()) {}
+
+  // First of `count` consecutive timestamps. Requires that a lease covers them: see covered().
+  Timestamp allocate(uint64_t count) {
+    const uint64_t first = std::max(last_.load(kRelaxed) + 1, now());  // written by this thread only
+    last_.store(first + count - 1);
+    return Timestamp{first};
+  }
+  // Whether allocate(count) would stay below the lease, and with how much to spare.
+  bool covered(uint64_t count) { return next_floor() + count <= lease_end_.load(); }
+  bool lease_is_short() { return next_floor() + kLeaseRenewNanos > lease_end_.load(); }
+  // The lease end to persist next.
+  Timestamp next_lease() { return Timestamp{next_floor() + kLeaseNanos}; }
+  // `end` is durable now.
+  void renew_lease(Timestamp end) {
+    if (end.nanos > lease_end_.load()) lease_end_.store(end.nanos);
+  }
+
+  // Makes allocated timestamps exceed `time` from now on. For snapshot_at() a little in the future
+  // of the newest commit.
+  void advance_to(Timestamp time) {
+    if (time.nanos > last_.load()) last_.store(time.nanos);
+  }
+  void publish(Timestamp time) {
+    VARVE_DCHECK(time.nanos >= published_.load() && time.nanos <= last_.load());
+    published_.store(time.nanos);
+  }
+
+  Timestamp last_allocated() const { return Timestamp{last_.load()}; }
+  Timestamp published() const { return Timestamp{published_.load()}; }
+  const Atomic<uint64_t>& published_cell() const { return published_; }
+
+  // The wall clock, rid of jumps.
+  uint64_t now() {
+    const uint64_t realtime = clock_->realtime_nanos();
+    const uint64_t monotonic = clock_->monotonic_nanos();
+    const uint64_t expected = realtime_seen_ + (monotonic - monotonic_seen_);
+    if (realtime > expected + kClockJumpMaxNanos) return expected;
+    return realtime;
+  }
+
+ private:
+  uint64_t next_floor() { return std::max(last_.load() + 1, now()); }
+
+  Clock* clock_;
+  Atomic<uint64_t> last_;
+  Atomic<uint64_t> lease_end_;
+  Atomic<uint64_t> published_;
+  const uint64_t realtime_seen_;   // both clocks at the same moment, at the start
+  const uint64_t monotonic_seen_;
+};
+
+}  // namespace varve

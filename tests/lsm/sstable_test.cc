@@ -1,0 +1,613 @@
+#include "lsm/sstable.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <functional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "tests/lsm/failing_files.h"
+#include "tests/lsm/golden_file.h"
+#include "tests/lsm/seeded_test.h"
+#include "tests/lsm/sstable_fixture.h"
+
+namespace varve {
+namespace {
+
+using test::FailingFiles;
+using test::SstableHome;
+using test::SstablePtr;
+using test::VersionRow;
+
+constexpr VersionKind kValue = VersionKind::value;
+
+// A point read as the engine does it: in memory inside a guard first, then with I/O.
+enum class Way : uint8_t { resident_then_filling, filling, private_blocks };
+
+Status read_version(SstableHome* home, Sstable* sstable, std::string_view key, Timestamp snapshot,
+                    Way way, bool* found, VersionRow* row) {
+  const auto read = [&](ReadAccess* access) -> Status {
+    FoundVersion version;
+    const Result<bool> result = sstable->get(key, key_hash(key), snapshot, access, &version);
+    if (!result.ok()) return result.status();
+    *found = *result;
+    if (*found) *row = {std::string(key), version.timestamp, version.kind, std::string(version.value)};
+    return Status();
+  };
+  if (way == Way::resident_then_filling) {
+    ReadAccess access{.resident_only = true};
+    {
+      EpochDomain::Guard guard(home->epochs());
+      if (Status status = read(&access); !status.ok() || !access.missed) return status;
+      EXPECT_FALSE(*found) << "missed and found";
+    }
+  }
+  ReadAccess access{.fill_cache = way != Way::private_blocks};
+  return read(&access);
+}
+
+std::vector<std::string> probes(Random* random, const std::vector<VersionRow>& rows,
+                                const std::string& prefix) {
+  std::set<std::string> keys{std::string(1, '\0'), "\xff\xff\xff\xff\xff\xff\xff\xff\xff"};
+  for (const VersionRow& row : rows) {
+    keys.insert(row.key);
+    keys.insert(row.key + '\0');
+    if (row.key.size() > 1) keys.insert(row.key.substr(0, row.key.size() - 1));
+  }
+  for (int i = 0; i < 50; ++i) keys.insert(test::random_key(random, prefix));
+  return {keys.begin(), keys.end()};
+}
+
+struct Shape {
+  const char* name;
+  SstableWriterOptions options;
+  test::RowProfile profile;
+  uint64_t cache_bytes;
+};
+
+std::vector<Shape> shapes() {
+  return {
+      {"one row a block, partitions, cache for few blocks",
+       {.block_size = 1},
+       {.keys = 500, .prefix = "p"},
+       20'000},
+      {"small blocks, no filters", {.block_size = 100, .filter_bits_per_key = 0}, {.keys = 300, .prefix = {}}, 1 << 20},
+      {"zstd",
+       {.block_size = 2000, .codec = Compression::zstd},
+       {.keys = 800, .value_size_max = 100, .prefix = "some common prefix"},
+       100'000},
+      {"one block", {.block_size = 1 << 20}, {.keys = 200, .prefix = {}}, 1 << 20},
+      {"many versions a key", {.block_size = 60}, {.keys = 5, .versions_max = 900, .timestamp_spread = 100'000, .prefix = {}}, 1 << 20},
+      {"a filter that lets much pass", {.block_size = 50, .filter_bits_per_key = 1}, {.keys = 400, .prefix = {}}, 1 << 20},
+      {"a single row", {}, {.keys = 1, .versions_max = 1, .prefix = {}}, 0},
+  };
+}
+
+TEST(Sstable, point_reads_find_what_the_model_finds) {
+  VARVE_SEEDED_TEST(random);
+  for (const Shape& shape : shapes()) {
+    SCOPED_TRACE(shape.name);
+    SstableHome home(shape.cache_bytes);
+    const std::vector<VersionRow> rows = test::random_rows(&random, shape.profile);
+    home.write("f", rows, shape.options);
+    const SstablePtr sstable = home.open("f");
+    ASSERT_NE(sstable, nullptr);
+    for (const std::string& key : probes(&random, rows, shape.profile.prefix)) {
+      std::vector<Timestamp> times{kTimestampMin, kTimestampMax};
+      for (int i = 0; i < 3; ++i) {
+        const Timestamp near = rows[random.below(rows.size())].timestamp;
+        times.insert(times.end(), {near, {near.nanos - 1}});
+      }
+      for (const Timestamp time : times) {
+        for (const Way way : {Way::resident_then_filling, Way::filling, Way::private_blocks}) {
+          bool found = false;
+          VersionRow row;
+          const Status status =
+              read_version(&home, sstable.get(), key, time, way, &found, &row);
+          ASSERT_TRUE(status.ok()) << status.to_string();
+          const VersionRow* expected = test::visible_row(rows, key, time);
+          ASSERT_EQ(found, expected != nullptr) << key << " @ " << time.nanos;
+          if (found) {
+            ASSERT_EQ(row, *expected);
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(Sstable, what_is_resident_is_found_inside_a_guard_without_any_call) {
+  SstableHome home;
+  FailingFiles files(&home.files());
+  home.use(&files);
+  Random random(3);
+  const std::vector<VersionRow> rows = test::random_rows(&random, {.keys = 100, .prefix = {}});
+  home.write("f", rows, {.block_size = 200});
+  const SstablePtr sstable = home.open("f");
+  bool found = false;
+  VersionRow row;
+  for (const VersionRow& wanted : rows) {
+    EXPECT_TRUE(read_version(&home, sstable.get(), wanted.key, wanted.timestamp, Way::filling,
+                             &found, &row)
+                    .ok());
+  }
+  const uint64_t reads = files.calls(FailingFiles::Call::read);
+  for (const VersionRow& wanted : rows) {
+    EpochDomain::Guard guard(home.epochs());
+    ReadAccess access{.resident_only = true};
+    FoundVersion version;
+    const Result<bool> result = sstable->get(wanted.key, key_hash(wanted.key), wanted.timestamp,
+                                             &access, &version);
+    ASSERT_TRUE(result.ok() && *result && !access.missed);
+    EXPECT_EQ(version.value, wanted.value);
+    EXPECT_FALSE(version.pin) << "nothing is counted";
+  }
+  EXPECT_EQ(files.calls(FailingFiles::Call::read), reads);
+}
+
+TEST(Sstable, a_pinned_value_outlives_eviction) {
+  SstableHome home(0);  // everything is evicted as soon as nobody uses it
+  std::vector<VersionRow> rows;
+  for (int i = 0; i < 100; ++i) {
+    rows.push_back({"k" + std::to_string(100 + i), {1}, kValue, "value " + std::to_string(i)});
+  }
+  home.write("f", rows, {.block_size = 100});
+  const SstablePtr sstable = home.open("f");
+  std::vector<FoundVersion> kept(rows.size());
+  for (size_t i = 0; i < rows.size(); ++i) {
+    ReadAccess access;
+    const Result<bool> result =
+        sstable->get(rows[i].key, key_hash(rows[i].key), {5}, &access, &kept[i]);
+    ASSERT_TRUE(result.ok() && *result);
+  }
+  home.epochs().collect();
+  for (size_t i = 0; i < rows.size(); ++i) EXPECT_EQ(kept[i].value, rows[i].value);
+}
+
+TEST(Sstable, filters_spare_reads_of_absent_keys) {
+  SstableHome home;
+  std::vector<VersionRow> rows;
+  for (int i = 0; i < 3000; ++i) rows.push_back({"k" + std::to_string(10'000 + i), {1}, kValue, "v"});
+  home.write("f", rows, {.block_size = 500});
+  const SstablePtr sstable = home.open("f");
+  for (int i = 0; i < 1000; ++i) {
+    const std::string key = "k" + std::to_string(10'000 + i) + "x";
+    ReadAccess access;
+    FoundVersion version;
+    const Result<bool> result = sstable->get(key, key_hash(key), {5}, &access, &version);
+    ASSERT_TRUE(result.ok() && !*result);
+  }
+  // One filter, and a block for about 1 in 100.
+  EXPECT_LT(home.cache().statistics().misses.get(), 60u);
+}
+
+TEST(Sstable, a_file_that_the_manifest_does_not_describe_is_refused) {
+  SstableHome home;
+  home.write("f", {{"a", {1}, kValue, ""}});
+  SstableInfo info;
+  {
+    const SstablePtr sstable = home.open("f");
+    info = sstable->info();
+  }
+  info.number = {12};
+  const auto open = [&](const SstableInfo& expected) {
+    return Sstable::open(&home.files(), "f", &home.cache(), expected);
+  };
+  Result<Sstable*> sstable = open(info);
+  ASSERT_TRUE(sstable.ok());
+  EXPECT_EQ((*sstable)->info().number, FileNumber{12});
+  (*sstable)->unref();
+  SstableInfo other = info;
+  other.id.low ^= 1;
+  EXPECT_EQ(open(other).status().code(), StatusCode::corruption);
+  other = info;
+  ++other.file_size;
+  EXPECT_EQ(open(other).status().code(), StatusCode::corruption);
+  EXPECT_NE(open(other).status().message().find("f:"), std::string_view::npos);
+  EXPECT_EQ(Sstable::open(&home.files(), "absent", &home.cache(), info).status().code(),
+            StatusCode::not_found);
+}
+
+TEST(Sstable, an_obsolete_file_goes_to_its_disposer_with_the_last_reference) {
+  struct Disposer final : Sstable::Disposer {
+    void dispose(Sstable* sstable) override {
+      paths.push_back(sstable->path());
+      sstable->destroy();
+    }
+    std::vector<std::string> paths;
+  };
+  SstableHome home;
+  home.write("f", {{"a", {1}, kValue, ""}});
+  Disposer disposer;
+  SstablePtr first = home.open("f");
+  first->ref();
+  SstablePtr second(first.get());
+  first->mark_obsolete(&disposer);
+  first.reset();
+  EXPECT_TRUE(disposer.paths.empty());
+  second.reset();
+  EXPECT_EQ(disposer.paths, std::vector<std::string>{"f"});
+}
+
+// -- damage --
+
+// Reads everything there is in the file: versions forwards, filters, point reads. The first failure.
+Status read_everything(SstableHome* home, const std::string& path,
+                       const std::vector<VersionRow>& expected) {
+  Result<Sstable*> opened = home->try_open(path);
+  if (!opened.ok()) return opened.status();
+  const SstablePtr sstable(*opened);
+  Status status;
+  for (uint32_t p = 0; p < sstable->partition_count(); ++p) {
+    if (Status filter = sstable->filter(p, true).status(); !filter.ok()) status = filter;
+  }
+  Status walked;
+  const std::vector<VersionRow> rows = test::all_rows(home, sstable.get(), &walked);
+  // What was read before the damage is right.
+  EXPECT_LE(rows.size(), expected.size());
+  EXPECT_TRUE(std::equal(rows.begin(), rows.end(), expected.begin()));
+  if (walked.ok()) {
+    EXPECT_EQ(rows.size(), expected.size());
+  }
+  for (const VersionRow& wanted : expected) {
+    bool found = false;
+    VersionRow row;
+    const Status read = read_version(home, sstable.get(), wanted.key, wanted.timestamp,
+                                     Way::filling, &found, &row);
+    if (read.ok()) {
+      EXPECT_TRUE(found && row == wanted) << "a wrong answer from a damaged file";
+    }
+    if (!read.ok() && status.ok()) status = read;
+  }
+  return walked.ok() ? status : walked;
+}
+
+// Two partitions would make it large: one of three blocks, with a filter.
+struct SmallFile {
+  std::vector<VersionRow> rows{{"apple", {105}, kValue, "red or green"},
+                               {"banana", {104}, VersionKind::tombstone, ""},
+                               {"cherry", {103}, kValue, "newer"},
+                               {"cherry", {100}, kValue, "older"}};
+  SstableWriterOptions options{.block_size = 40, .created_nanos = 5};
+};
+
+TEST(Sstable, any_flipped_bit_is_noticed_when_it_is_read) {
+  SstableHome home;
+  const SmallFile file;
+  home.write("f", file.rows, file.options);
+  const std::string bytes = home.bytes_of("f");
+  ASSERT_TRUE(read_everything(&home, "f", file.rows).ok());
+  for (size_t bit = 0; bit < bytes.size() * 8; ++bit) {
+    std::string damaged = bytes;
+    damaged[bit / 8] = static_cast<char>(damaged[bit / 8] ^ (1 << (bit % 8)));
+    home.set_bytes("dir.sst", damaged);
+    const Status status = read_everything(&home, "dir.sst", file.rows);
+    ASSERT_TRUE(status.code() == StatusCode::corruption ||
+                status.code() == StatusCode::not_supported)
+        << "bit " << bit % 8 << " of byte " << bit / 8 << ": " << status.to_string();
+    EXPECT_TRUE(status.message().starts_with("dir.sst")) << status.to_string();
+  }
+}
+
+TEST(Sstable, a_file_that_is_cut_off_or_too_long_is_not_opened) {
+  SstableHome home;
+  const SmallFile file;
+  home.write("f", file.rows, file.options);
+  const std::string bytes = home.bytes_of("f");
+  for (size_t size = 0; size < bytes.size(); ++size) {
+    home.set_bytes("cut", std::string_view(bytes).substr(0, size));
+    const Status status = home.try_open("cut").status();
+    ASSERT_EQ(status.code(), StatusCode::corruption) << size << " bytes: " << status.to_string();
+  }
+  home.set_bytes("long", bytes + std::string(1, '\0'));
+  EXPECT_EQ(home.try_open("long").status().code(), StatusCode::corruption);
+  home.set_bytes("zeros", std::string(bytes.size(), '\0'));
+  EXPECT_EQ(home.try_open("zeros").status().code(), StatusCode::corruption);
+}
+
+TEST(Sstable, blocks_of_another_place_or_file_are_corruption) {
+  SstableHome home;
+  std::vector<VersionRow> rows;
+  for (int i = 0; i < 20; ++i) rows.push_back({"key" + std::to_string(10 + i), {5}, kValue, "value"});
+  const SstableWriterOptions options{.block_size = 50};
+  home.write("f", rows, options);
+  home.write("other", rows, options, {1, 2});
+  const SstablePtr sstable = home.open("f");
+  const Result<FrameRef> partition = sstable->partition(0, false);
+  const BlockHandle first = *sstable->block_handle((*partition)->view, 1);
+  const BlockHandle second = *sstable->block_handle((*partition)->view, 2);
+  ASSERT_EQ(first.stored_size, second.stored_size);
+  const size_t size = first.stored_size + kBlockTrailerSize;
+  const std::string bytes = home.bytes_of("f");
+  std::string moved = bytes;
+  moved.replace(first.offset, size, bytes, second.offset, size);
+  home.set_bytes("moved", moved);
+  EXPECT_EQ(read_everything(&home, "moved", rows).code(), StatusCode::corruption);
+  std::string mixed = bytes;
+  mixed.replace(first.offset, size, home.bytes_of("other"), first.offset, size);
+  home.set_bytes("mixed", mixed);
+  EXPECT_EQ(read_everything(&home, "mixed", rows).code(), StatusCode::corruption);
+  std::string footer = bytes;
+  footer.replace(bytes.size() - kSstableFooterSize, kSstableFooterSize, home.bytes_of("other"),
+                 bytes.size() - kSstableFooterSize, kSstableFooterSize);
+  home.set_bytes("footer", footer);
+  EXPECT_EQ(home.try_open("footer").status().code(), StatusCode::corruption);
+}
+
+// -- hostile files: every checksum holds --
+
+// Changes the payload of the block at `offset`, or its trailer, and seals it again.
+std::string resealed(std::string bytes, uint64_t offset, size_t stored_size,
+                     const std::function<void(char* block)>& change) {
+  char* block = bytes.data() + offset;
+  change(block);
+  store_le(block + stored_size + 16,
+           checksum({block, stored_size + 16}, test::kTestFileId, offset));
+  return bytes;
+}
+
+std::string with_footer(std::string bytes, const std::function<void(SstableFooter* footer)>& change) {
+  const std::string_view tail(bytes.data() + bytes.size() - kSstableFooterSize, kSstableFooterSize);
+  SstableFooter footer = *decode_sstable_footer(tail, bytes.size());
+  change(&footer);
+  encode_sstable_footer(bytes.data() + bytes.size() - kSstableFooterSize, footer);
+  return bytes;
+}
+
+class HostileSstable : public ::testing::Test {
+ protected:
+  HostileSstable() {
+    home_.write("f", file_.rows, file_.options);
+    bytes_ = home_.bytes_of("f");
+    const SstablePtr sstable = home_.open("f");
+    partition_ = *sstable->partition_handle(0);
+    const Result<FrameRef> frame = sstable->partition(0, false);
+    data_ = *sstable->block_handle((*frame)->view, 0);
+    footer_ = *decode_sstable_footer(
+        std::string_view(bytes_).substr(bytes_.size() - kSstableFooterSize), bytes_.size());
+  }
+
+  ~HostileSstable() override {
+    uint64_t most = 0;
+    for (const MemoryReport::Role& role : home_.manager().report().roles) {
+      most = std::max(most, role.high_water_bytes);
+    }
+    EXPECT_LT(most, 32u << 20) << "a file of a few hundred bytes made a reader allocate much";
+  }
+
+  // Reading what there is of it ends, with the rows or with an error.
+  Status read(const std::string& bytes) {
+    home_.set_bytes("hostile", bytes);
+    Result<Sstable*> opened = home_.try_open("hostile");
+    if (!opened.ok()) return opened.status();
+    const SstablePtr sstable(*opened);
+    Status status;
+    for (uint32_t p = 0; p < std::min(sstable->partition_count(), 10u); ++p) {
+      const Result<FrameRef> filter = sstable->filter(p, true);
+      if (!filter.ok()) {
+        status = filter.status();
+      } else if (*filter) {
+        (void)(*filter)->filter.may_contain(key_hash("apple"));
+      }
+    }
+    RunCursor cursor(&home_.manager());
+    Sstable* const file = sstable.get();
+    cursor.reset({&file, 1}, true);
+    size_t left = 100;
+    for (cursor.seek_to_first(); cursor.valid() && left > 0; cursor.next()) --left;
+    if (!cursor.status().ok()) status = cursor.status();
+    for (cursor.seek_to_last(); cursor.valid() && left > 0; cursor.prev()) --left;
+    if (!cursor.status().ok()) status = cursor.status();
+    for (const VersionRow& row : file_.rows) {
+      cursor.seek(row.version_key());
+      cursor.seek_for_prev(row.version_key());
+      bool found = false;
+      VersionRow ignored;
+      const Status got =
+          read_version(&home_, file, row.key, row.timestamp, Way::filling, &found, &ignored);
+      if (!got.ok()) status = got;
+    }
+    return status;
+  }
+  // The top index with the handle of the only partition changed at `byte`.
+  std::string with_partition_handle(size_t byte, uint64_t value, size_t size) {
+    return resealed(bytes_, footer_.top_index_offset, footer_.top_index_stored_size,
+                    [&](char* block) {
+                      std::memcpy(block + footer_.top_index_stored_size - kPartitionHandleSize + byte,
+                                  &value, size);
+                    });
+  }
+  // The index with the handle of the last data block changed at `byte`.
+  std::string with_block_handle(size_t byte, uint64_t value, size_t size) {
+    return resealed(bytes_, partition_.offset, partition_.stored_size, [&](char* block) {
+      std::memcpy(block + partition_.stored_size - kBlockHandleSize + byte, &value, size);
+    });
+  }
+
+  SstableHome home_;
+  const SmallFile file_;
+  std::string bytes_;
+  BlockHandle partition_;
+  BlockHandle data_;
+  SstableFooter footer_;
+};
+
+TEST_F(HostileSstable, handles_that_point_nowhere_are_corruption) {
+  ASSERT_TRUE(read(with_block_handle(36, 0, 4)).ok()) << "the untouched file";
+  struct Case {
+    const char* what;
+    size_t byte;
+    uint64_t value;
+    size_t size;
+  };
+  const uint64_t end = bytes_.size();
+  const Case cases[] = {
+      {"offset beyond the end", 0, end, 8},
+      {"offset near 2^64", 0, UINT64_MAX - 10, 8},
+      {"offset of the properties", 0, footer_.properties_offset, 8},
+      {"offset of another block", 0, kSstableHeaderSize, 8},
+      {"stored size beyond the end", 8, end, 4},
+      {"stored size of 2^32 - 1", 8, UINT32_MAX, 4},
+      {"raw size of 2^32 - 1", 12, UINT32_MAX, 4},
+      {"raw size of 2^30", 12, 1u << 30, 4},
+      {"raw size 0", 12, 0, 4},
+      {"rows 0", 28, 0, 4},
+      {"rows of 2^32 - 1", 28, UINT32_MAX, 4},
+      {"another number of rows", 28, 7, 4},
+  };
+  for (const Case& c : cases) {
+    for (const bool partition : {false, true}) {
+      const Status status = read(partition ? with_partition_handle(c.byte, c.value, c.size)
+                                           : with_block_handle(c.byte, c.value, c.size));
+      EXPECT_EQ(status.code(), StatusCode::corruption)
+          << (partition ? "partition: " : "block: ") << c.what << ": " << status.to_string();
+      EXPECT_TRUE(status.message().starts_with("hostile")) << status.to_string();
+    }
+  }
+  for (const Case& c : {Case{"filter beyond the end", 40, end, 8},
+                        Case{"filter near 2^64", 40, UINT64_MAX - 5, 8},
+                        Case{"filter of 2^32 - 1 bytes", 48, UINT32_MAX, 4},
+                        Case{"a filter that is a data block", 40, kSstableHeaderSize, 8},
+                        Case{"a filter of one byte less", 48, partition_.filter_stored_size - 1, 4}}) {
+    EXPECT_EQ(read(with_partition_handle(c.byte, c.value, c.size)).code(), StatusCode::corruption)
+        << c.what;
+  }
+}
+
+TEST_F(HostileSstable, footers_that_point_nowhere_are_corruption) {
+  const auto changed = [&](const std::function<void(SstableFooter*)>& change) {
+    return read(with_footer(bytes_, change)).code();
+  };
+  EXPECT_EQ(changed([](SstableFooter*) {}), StatusCode::ok);
+  for (const uint64_t offset : {uint64_t{0}, uint64_t{39}, footer_.top_index_offset + 1,
+                                footer_.properties_offset + 1, uint64_t{bytes_.size()},
+                                UINT64_MAX - 20, UINT64_MAX}) {
+    EXPECT_EQ(changed([&](SstableFooter* f) { f->top_index_offset = offset; }),
+              StatusCode::corruption);
+    EXPECT_EQ(changed([&](SstableFooter* f) { f->properties_offset = offset; }),
+              StatusCode::corruption);
+  }
+  for (const uint32_t size : {0u, 1u, 1u << 29, UINT32_MAX}) {
+    EXPECT_EQ(changed([&](SstableFooter* f) { f->top_index_stored_size = size; }),
+              StatusCode::corruption);
+    EXPECT_EQ(changed([&](SstableFooter* f) { f->top_index_raw_size = size; }),
+              StatusCode::corruption);
+    EXPECT_EQ(changed([&](SstableFooter* f) { f->properties_stored_size = size; }),
+              StatusCode::corruption);
+    EXPECT_EQ(changed([&](SstableFooter* f) { f->top_index_rows = size == 1 ? 2 : size; }),
+              StatusCode::corruption);
+  }
+}
+
+TEST_F(HostileSstable, sealed_random_changes_give_rows_or_an_error) {
+  VARVE_SEEDED_TEST(random);
+  size_t failed = 0;
+  for (int i = 0; i < 3000; ++i) {
+    struct Place {
+      uint64_t offset;
+      uint32_t stored_size;
+    };
+    const Place places[] = {{data_.offset, data_.stored_size},
+                            {partition_.offset, partition_.stored_size},
+                            {partition_.filter_offset, partition_.filter_stored_size},
+                            {footer_.top_index_offset, footer_.top_index_stored_size},
+                            {footer_.properties_offset, footer_.properties_stored_size}};
+    const Place at = places[random.below(5)];
+    const std::string bytes = resealed(bytes_, at.offset, at.stored_size, [&](char* block) {
+      for (uint64_t n = 1 + random.below(3); n > 0; --n) {
+        char* const byte = block + random.below(at.stored_size + 16);
+        *byte = static_cast<char>(random.one_in(2) ? random.next() : *byte ^ 0x80);
+      }
+    });
+    failed += !read(bytes).ok();
+  }
+  EXPECT_GT(failed, 100u);
+}
+
+TEST_F(HostileSstable, a_compressed_block_that_grows_without_bounds_is_refused) {
+  // Blocks of 1 MiB of zeros compress to a few bytes: a hostile index could claim 1 GiB for each.
+  EXPECT_EQ(read(resealed(with_block_handle(12, kBlockCompressedRawSizeMax + 1, 4), data_.offset,
+                          data_.stored_size, [](char*) {}))
+                .code(),
+            StatusCode::corruption);
+}
+
+// -- failing calls --
+
+TEST(Sstable, failing_and_short_reads_are_reported_with_the_file) {
+  SstableHome home;
+  FailingFiles files(&home.files());
+  home.use(&files);
+  const SmallFile file;
+  home.write("f", file.rows, file.options);
+  for (uint64_t nth = 1;; ++nth) {
+    files.fail(FailingFiles::Call::read, nth);
+    const Status status = read_everything(&home, "f", file.rows);
+    if (!files.met()) break;
+    EXPECT_EQ(status.code(), StatusCode::io_error) << nth << ": " << status.to_string();
+    EXPECT_NE(status.message().find("f: "), std::string_view::npos);
+    ASSERT_LT(nth, 100u);
+  }
+  files.fail(FailingFiles::Call::size, 1);
+  EXPECT_EQ(home.try_open("f").status().code(), StatusCode::io_error);
+  files.fail(FailingFiles::Call::size, UINT64_MAX);
+  files.short_reads(30);
+  EXPECT_EQ(home.try_open("f").status().code(), StatusCode::corruption);
+}
+
+TEST(Sstable, a_failed_read_leaves_nothing_behind_and_the_next_one_works) {
+  SstableHome home;
+  FailingFiles files(&home.files());
+  home.use(&files);
+  const SmallFile file;
+  home.write("f", file.rows, file.options);
+  const SstablePtr sstable = home.open("f");
+  bool found = false;
+  VersionRow row;
+  for (uint64_t nth = 1; nth <= 3; ++nth) {  // filter, index, data block
+    files.fail(FailingFiles::Call::read, 1);
+    const Status status = read_version(&home, sstable.get(), "apple", kTimestampMax,
+                                       Way::resident_then_filling, &found, &row);
+    EXPECT_EQ(status.code(), StatusCode::io_error) << nth;
+    // The part whose read failed is read now, and the next call meets the next part.
+    files.fail(FailingFiles::Call::read, 2);
+    (void)read_version(&home, sstable.get(), "apple", kTimestampMax, Way::filling, &found, &row);
+  }
+  files.fail(FailingFiles::Call::read, UINT64_MAX);
+  EXPECT_TRUE(read_version(&home, sstable.get(), "apple", kTimestampMax, Way::filling, &found, &row)
+                  .ok());
+  EXPECT_TRUE(found);
+  EXPECT_EQ(row.value, "red or green");
+}
+
+#if defined(VARVE_DEBUG)
+TEST(Sstable, every_refused_allocation_of_a_read_is_out_of_memory) {
+  SstableHome home(0);
+  Random random(3);
+  const std::vector<VersionRow> rows =
+      test::random_rows(&random, {.keys = 200, .value_size_max = 100, .prefix = "k"});
+  home.write("f", rows, {.block_size = 1000, .codec = Compression::zstd});
+  uint64_t refused = 0;
+  for (uint64_t nth = 1; nth < 60; ++nth) {
+    home.manager().fail_allocation_after(nth);
+    Status status;
+    Result<Sstable*> opened = home.try_open("f");
+    if (opened.ok()) {
+      const SstablePtr sstable(*opened);
+      (void)test::all_rows(&home, sstable.get(), &status);
+    } else {
+      status = opened.status();
+    }
+    home.manager().fail_allocation_after(0);
+    if (status.ok()) continue;
+    EXPECT_EQ(status.code(), StatusCode::out_of_memory) << status.to_string();
+    ++refused;
+  }
+  EXPECT_GT(refused, 5u);
+}
+#endif
+
+}  // namespace
+}  // namespace varve

@@ -1,0 +1,66 @@
+#include "memory/heap.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/thread.h"
+
+namespace varve {
+namespace {
+
+constexpr MemoryRole kRole = MemoryRole::control;
+
+TEST(Heap, BlocksAreAlignedAndOnTheAccount) {
+  MemoryManager manager(1 << 20);
+  for (const size_t size : {1u, 16u, 100u, 5000u, 3u << 20}) {
+    void* block = heap_allocate(&manager, size, kRole);
+    ASSERT_NE(block, nullptr);
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(block) % 16, 0u);
+    std::memset(block, 1, size);
+    EXPECT_GE(manager.live_bytes(kRole), size);
+    const MemoryReport report = manager.report();
+    EXPECT_EQ(report.held_bytes, report.live_bytes + report.idle_bytes);
+    heap_release(&manager, block, size, kRole);
+    EXPECT_EQ(manager.live_bytes(), 0u);
+  }
+}
+
+TEST(Heap, AbsurdSizesAreRefused) {
+  MemoryManager manager(1 << 20);
+  EXPECT_EQ(heap_allocate(&manager, SIZE_MAX / 2, kRole), nullptr);
+  EXPECT_EQ(manager.live_bytes(), 0u);
+}
+
+TEST(Heap, ContainersAreOnTheAccount) {
+  MemoryManager manager(1 << 20);
+  {
+    const AccountedAllocator<int> allocator(&manager, kRole);
+    std::vector<int, AccountedAllocator<int>> numbers(allocator);
+    for (int i = 0; i < 10'000; ++i) numbers.push_back(i);
+    EXPECT_GE(manager.live_bytes(kRole), 10'000 * sizeof(int));
+    using Pair = std::pair<const int, int>;
+    std::map<int, int, std::less<>, AccountedAllocator<Pair>> map{
+        AccountedAllocator<Pair>(allocator)};
+    for (int i = 0; i < 100; ++i) map[i] = i;
+    using String = std::basic_string<char, std::char_traits<char>, AccountedAllocator<char>>;
+    const String text(1000, 'x', AccountedAllocator<char>(allocator));
+    EXPECT_EQ(text.size(), 1000u);
+    auto moved = std::move(numbers);
+    EXPECT_EQ(moved[9999], 9999);
+  }
+  EXPECT_EQ(manager.live_bytes(), 0u);
+}
+
+TEST(Heap, AnyThreadMayRelease) {
+  MemoryManager manager(1 << 20);
+  void* block = heap_allocate(&manager, 100, kRole);
+  Thread("varve-test", 0, [&] { heap_release(&manager, block, 100, kRole); }).join();
+  EXPECT_EQ(manager.live_bytes(), 0u);
+}
+
+}  // namespace
+}  // namespace varve

@@ -1,0 +1,308 @@
+// Runs db-bench as its users do, on small sizes, and reads what it prints.
+
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <regex>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "tools/db_bench/permutation.h"
+
+namespace varve::bench {
+namespace {
+
+using nlohmann::json;
+
+struct Outcome {
+  int exit_status = -1;
+  std::string output;  // and errors, where asked for
+};
+
+class DbBenchTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = testing::TempDir() + "db_bench_test_XXXXXX";
+    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
+    root_ = pattern;
+  }
+  void TearDown() override { std::filesystem::remove_all(root_); }
+
+  static Outcome run(const std::string& arguments, bool with_errors) {
+    const std::string command = std::string(VARVE_TOOLS_DIR) + "/db-bench " + arguments +
+                                (with_errors ? " 2>&1" : " 2>/dev/null");
+    std::FILE* pipe = popen(command.c_str(), "r");
+    Outcome outcome;
+    char chunk[4096];
+    for (size_t size; (size = fread(chunk, 1, sizeof chunk, pipe)) > 0;) {
+      outcome.output.append(chunk, size);
+    }
+    const int status = pclose(pipe);
+    outcome.exit_status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    return outcome;
+  }
+  std::string directory(const std::string& engine) const { return root_ + "/" + engine; }
+  // Small memory, so that small data is flushed and compacted.
+  Outcome run_engine(const std::string& engine, const std::string& flags, bool with_errors = true) {
+    return run("--engine=" + engine + " --db=" + directory(engine) +
+                   " --write_buffer_size=256K --cache_size=8M " + flags,
+               with_errors);
+  }
+  std::vector<json> run_json(const std::string& engine, const std::string& flags) {
+    const Outcome outcome = run_engine(engine, "--json " + flags, /*with_errors=*/false);
+    EXPECT_EQ(outcome.exit_status, 0) << engine << " " << flags;
+    std::vector<json> objects;
+    std::istringstream lines(outcome.output);
+    for (std::string line; std::getline(lines, line);) objects.push_back(json::parse(line));
+    return objects;
+  }
+  static std::vector<std::string> engines() {
+    std::vector<std::string> names;
+    std::istringstream lines(run("--version", false).output);
+    std::string line;
+    std::getline(lines, line);  // db-bench itself
+    while (std::getline(lines, line)) names.push_back(line.substr(0, line.find(' ')));
+    return names;
+  }
+
+  std::string root_;
+};
+
+TEST(PermutationTest, MapsEachRankToAnIdOfItsOwn) {
+  for (const uint64_t size : {1, 2, 3, 4, 5, 7, 8, 9, 63, 64, 65, 100, 1000, 65'536, 100'003}) {
+    for (const uint64_t seed : {0, 1, 301}) {
+      const Permutation permutation(size, seed);
+      std::vector<bool> seen(size);
+      for (uint64_t rank = 0; rank < size; rank++) {
+        const uint64_t id = permutation(rank);
+        ASSERT_LT(id, size) << size << " " << seed;
+        ASSERT_FALSE(seen[id]) << size << " " << seed << " " << rank;
+        seen[id] = true;
+      }
+    }
+  }
+}
+
+TEST(PermutationTest, LeavesNoOrderBehind) {
+  constexpr uint64_t kSize = 100'000;
+  const Permutation permutation(kSize, 1);
+  uint64_t ascents = 0;
+  uint64_t fixed = 0;
+  for (uint64_t rank = 0; rank + 1 < kSize; rank++) {
+    ascents += permutation(rank) < permutation(rank + 1) ? 1 : 0;
+    fixed += permutation(rank) == rank ? 1 : 0;
+  }
+  EXPECT_NEAR(static_cast<double>(ascents), kSize / 2.0, kSize / 50.0);
+  EXPECT_LT(fixed, 20u);
+}
+
+TEST_F(DbBenchTest, NamesAnUnknownFlagAndTheNearestOne) {
+  const Outcome outcome = run("--nmu=5 --benchmarks=fillseq", true);
+  EXPECT_EQ(outcome.exit_status, 2);
+  EXPECT_NE(outcome.output.find("unknown flag --nmu; did you mean --num?"), std::string::npos)
+      << outcome.output;
+}
+
+TEST_F(DbBenchTest, NamesAnUnknownBenchmarkAndTheNearestOneBeforeItTouchesAnything) {
+  const Outcome outcome = run_engine("varve", "--benchmarks=fillseq,raedrandom");
+  EXPECT_EQ(outcome.exit_status, 2);
+  EXPECT_NE(outcome.output.find("unknown benchmark raedrandom; did you mean readrandom?"),
+            std::string::npos)
+      << outcome.output;
+  EXPECT_FALSE(std::filesystem::exists(directory("varve")));
+}
+
+TEST_F(DbBenchTest, RefusesWhatIsNotBuiltYet) {
+  EXPECT_EQ(run("--benchmarks=transfer", true).exit_status, 2);
+  EXPECT_EQ(run("--engine=sqlite", true).exit_status, 2);
+  EXPECT_EQ(run("--isolation=snapshot", true).exit_status, 2);
+}
+
+TEST_F(DbBenchTest, RefusesValuesOutOfRange) {
+  for (const char* flag : {"--num=0", "--num=x", "--key_size=4", "--durability=maybe",
+                           "--compression_type=lz4", "--cache_size=1Q", "--sync --durability=os"}) {
+    const Outcome outcome = run(flag, true);
+    EXPECT_EQ(outcome.exit_status, 2) << flag;
+    const std::string name = std::string(flag).substr(0, std::string(flag).find_first_of("= "));
+    EXPECT_NE(outcome.output.find(name), std::string::npos) << outcome.output;
+  }
+}
+
+TEST_F(DbBenchTest, HelpListsEveryBenchmarkAndExitsWithZero) {
+  const Outcome outcome = run("--help", true);
+  EXPECT_EQ(outcome.exit_status, 0);
+  for (const char* word : {"fill100K", "ycsbf", "verifychecksum", "--benchmark_write_rate_limit"}) {
+    EXPECT_NE(outcome.output.find(word), std::string::npos) << word;
+  }
+}
+
+TEST_F(DbBenchTest, PrintsTheLineOfRocksdb) {
+  // Also: flags with one dash, booleans with a value.
+  const Outcome outcome =
+      run_engine("varve", "-num=2000 -sync=false --histogram=0 --benchmarks=fillseq,readrandom");
+  ASSERT_EQ(outcome.exit_status, 0) << outcome.output;
+  const std::regex line(
+      R"(readrandom +: +[0-9.]+ micros/op [0-9]+ ops/sec [0-9.]+ seconds 2000 operations; +)"
+      R"([0-9.]+ MB/s \(2000 of 2000 found\))");
+  EXPECT_TRUE(std::regex_search(outcome.output, line)) << outcome.output;
+}
+
+TEST_F(DbBenchTest, JsonHasAllFieldsAndNothingElseIsOnStandardOutput) {
+  const std::vector<json> objects =
+      run_json("varve", "--num=3000 --benchmarks=filluniquerandom,settle,readrandom,stats");
+  ASSERT_EQ(objects.size(), 4u);
+  for (const json& object : objects) {
+    for (const char* field : {"engine",        "benchmark",
+                              "threads",       "ops",
+                              "seconds",       "ops_per_second",
+                              "micros_per_op", "mib_per_second",
+                              "p50_us",        "p95_us",
+                              "p99_us",        "p999_us",
+                              "max_us",        "found",
+                              "checksum",      "fg_allocs_per_op",
+                              "allocs_per_op", "alloc_bytes_per_op",
+                              "rss_peak_mib",  "budget_mib",
+                              "disk_mib",      "write_amp",
+                              "cpu_seconds",   "stall_seconds"}) {
+      EXPECT_TRUE(object.contains(field)) << object["benchmark"] << " lacks " << field;
+    }
+  }
+  EXPECT_EQ(objects[0]["ops"], 3000);
+  EXPECT_EQ(objects[0]["budget_mib"], 8.5);
+  EXPECT_GE(objects[0]["write_amp"].get<double>(), 0.5);
+  EXPECT_GT(objects[1]["ops_per_second_settled"].get<double>(), 0);
+  EXPECT_LT(objects[1]["ops_per_second_settled"].get<double>(),
+            objects[0]["ops_per_second"].get<double>());
+  EXPECT_EQ(objects[2]["found"], 3000);
+  EXPECT_LE(objects[2]["p50_us"].get<double>(), objects[2]["max_us"].get<double>());
+  EXPECT_FALSE(objects[3]["text"].get<std::string>().empty());
+}
+
+TEST_F(DbBenchTest, LoadsWriteNumIdsInAllAndOtherBenchmarksCountPerThread) {
+  const std::vector<json> objects = run_json(
+      "varve",
+      "--num=1001 --reads=70 --threads=3 --benchmarks=fillrandom,fillseq,overwrite,readseq");
+  EXPECT_EQ(objects[0]["ops"], 1001);
+  EXPECT_EQ(objects[0]["threads"], 3);
+  EXPECT_EQ(objects[1]["ops"], 1001);
+  EXPECT_EQ(objects[1]["threads"], 1);
+  EXPECT_EQ(objects[2]["ops"], 210);
+  EXPECT_EQ(objects[3]["ops"], 210);
+}
+
+TEST_F(DbBenchTest, FilluniquerandomWritesEachIdOnceAndAbsentKeysAreAbsent) {
+  const std::vector<json> objects =
+      run_json("varve", "--num=5000 --benchmarks=filluniquerandom,readseq,readreverse,readmissing");
+  EXPECT_EQ(objects[1]["ops"], 5000);
+  EXPECT_EQ(objects[1]["checksum"], objects[2]["checksum"]) << "forward and backward";
+  EXPECT_EQ(objects[3]["ops"], 5000);
+  EXPECT_EQ(objects[3]["found"], 0);
+}
+
+TEST_F(DbBenchTest, TheSeedDecidesWhatIsRead) {
+  const std::string flags = "--num=3000 --reads=500 --benchmarks=filluniquerandom,readrandom";
+  const json first = run_json("varve", flags + " --seed=7")[1]["checksum"];
+  EXPECT_EQ(run_json("varve", flags + " --seed=7")[1]["checksum"], first);
+  EXPECT_NE(run_json("varve", flags + " --seed=8")[1]["checksum"], first);
+}
+
+TEST_F(DbBenchTest, AllEnginesReadTheSameBytes) {
+  const std::vector<std::string> names = engines();
+  ASSERT_FALSE(names.empty());
+  const std::string flags =
+      "--num=5000 --reads=600 --threads=2 --seek_nexts=5 --benchmarks=filluniquerandom,readseq,"
+      "readreverse,readrandom,readmissing,readhot,multireadrandom,seekrandom,newiterator,"
+      "seekrandomwhilewriting,readwhilewriting,readrandomwriterandom,updaterandom,overwrite,"
+      "ycsba,ycsbb,ycsbc,ycsbd,ycsbe,ycsbf,mixgraph,timeseries,queue,settle,readrandom,deleteseq,"
+      "deleterandom,readseq,verifychecksum,readreverse";
+  const std::vector<json> expected = run_json(names.front(), flags);
+  for (const std::string& name : names) {
+    const std::vector<json> objects = run_json(name, flags);
+    ASSERT_EQ(objects.size(), expected.size()) << name;
+    for (size_t i = 0; i < objects.size(); i++) {
+      EXPECT_EQ(objects[i]["checksum"], expected[i]["checksum"]) << name << " " << objects[i];
+      EXPECT_EQ(objects[i]["ops"], expected[i]["ops"]) << name << " " << objects[i];
+      EXPECT_EQ(objects[i]["found"], expected[i]["found"]) << name << " " << objects[i];
+    }
+  }
+}
+
+TEST_F(DbBenchTest, EveryDurabilityIsTakenByEveryEngine) {
+  for (const std::string& name : engines()) {
+    for (const char* durability : {"sync", "os", "buffered", "none"}) {
+      const std::vector<json> objects =
+          run_json(name, std::string("--num=200 --benchmarks=fillrandom,fillsync,fillbatch,readseq"
+                                     " --compression_type=none --durability=") +
+                             durability);
+      ASSERT_EQ(objects.size(), 4u);
+      EXPECT_EQ(objects[3]["ops"], 200) << name << " " << durability;
+    }
+  }
+}
+
+TEST_F(DbBenchTest, DataSurvivesToTheNextRun) {
+  for (const std::string& name : engines()) {
+    run_json(name, "--num=3000 --benchmarks=filluniquerandom");
+    const std::vector<json> objects =
+        run_json(name, "--num=3000 --use_existing_db --benchmarks=fillseq,readrandom");
+    ASSERT_EQ(objects.size(), 1u) << "fills are skipped";
+    EXPECT_EQ(objects[0]["found"], 3000) << name;
+  }
+}
+
+TEST_F(DbBenchTest, ReplacesADatabaseOnlyWhenAFillComesFirst) {
+  run_json("varve", "--num=1000 --benchmarks=fillseq");
+  const Outcome refused = run_engine("varve", "--num=1000 --benchmarks=readrandom,fillseq");
+  EXPECT_EQ(refused.exit_status, 1);
+  EXPECT_NE(refused.output.find("--use_existing_db"), std::string::npos) << refused.output;
+  EXPECT_EQ(run_json("varve", "--num=10 --benchmarks=fillseq,readseq")[1]["ops"], 10);
+}
+
+TEST_F(DbBenchTest, DeletesNoForeignFile) {
+  std::filesystem::create_directories(directory("varve"));
+  const std::string precious = directory("varve") + "/precious.txt";
+  std::ofstream(precious) << "keep me";
+  const Outcome outcome = run_engine("varve", "--num=10 --benchmarks=fillseq");
+  EXPECT_EQ(outcome.exit_status, 1);
+  EXPECT_NE(outcome.output.find("precious.txt"), std::string::npos) << outcome.output;
+  EXPECT_TRUE(std::filesystem::exists(precious));
+}
+
+TEST_F(DbBenchTest, AFixedRateIsKept) {
+  // 1,000 rows of 116 bytes at 232,000 bytes a second take half a second.
+  const std::vector<json> objects = run_json(
+      "varve", "--num=1000 --benchmark_write_rate_limit=232000 --benchmarks=fillrandom,overwrite");
+  for (const json& object : objects) EXPECT_GE(object["seconds"].get<double>(), 0.45) << object;
+}
+
+TEST_F(DbBenchTest, ADurationEndsABenchmark) {
+  const std::vector<json> objects = run_json(
+      "varve", "--num=1000 --duration=0.2 --benchmarks=fillseq,readseq,readrandom,overwrite");
+  EXPECT_EQ(objects[0]["ops"], 1000);
+  for (size_t i = 1; i < objects.size(); i++) {
+    EXPECT_GE(objects[i]["seconds"].get<double>(), 0.19) << objects[i];
+    EXPECT_LT(objects[i]["seconds"].get<double>(), 30) << objects[i];
+  }
+}
+
+TEST_F(DbBenchTest, TheReportFileHasARowPerInterval) {
+  const std::string file = root_ + "/report.csv";
+  run_json("varve", "--num=1000 --duration=0.7 --stats_interval_seconds=0.2 --report_file=" + file +
+                        " --benchmarks=fillseq,readrandom");
+  std::ifstream stream(file);
+  std::string line;
+  ASSERT_TRUE(std::getline(stream, line));
+  EXPECT_EQ(line, "secs_elapsed,interval_qps,benchmark");
+  int rows = 0;
+  while (std::getline(stream, line)) rows += line.ends_with(",readrandom") ? 1 : 0;
+  EXPECT_GE(rows, 2);
+}
+
+}  // namespace
+}  // namespace varve::bench

@@ -1,0 +1,126 @@
+#include "tools/varve/command.h"
+
+#include <cstdio>
+
+#include "tools/common/quantity_text.h"
+#include "tools/common/text_escape.h"
+#include "tools/common/time_text.h"
+
+namespace varve::cli {
+
+namespace {
+
+constexpr const char* kExitStatuses =
+    "Exit status: 0 done; 1 error; 2 wrong usage; 3 a key is not there; 4 another process owns the "
+    "database.";
+
+Durability parse_durability(const std::string& name) {
+  if (name == "sync") return Durability::sync;
+  if (name == "os") return Durability::os;
+  if (name == "buffered") return Durability::buffered;
+  throw CLI::ValidationError("--durability", "'" + name + "' (expected sync, os or buffered)");
+}
+
+void print_usage_error(const std::string& command, const std::string& message) {
+  std::fprintf(stderr, "varve: %s: %s (see varve %s --help)\n", command.c_str(),
+               tools::escape(message).c_str(), command.c_str());
+}
+
+}  // namespace
+
+int report(const Status& status) {
+  std::fprintf(stderr, "varve: %s\n", tools::escape(status.to_string()).c_str());
+  return status.code() == StatusCode::busy ? kExitBusy : kExitError;
+}
+
+CommandLine::CommandLine(const std::string& name, const std::string& summary,
+                         const std::string& examples, CommonOptions* options)
+    : app_(summary, "varve " + name), name_(name), options_(options) {
+  app_.footer("Examples:\n" + examples + "\n" + kExitStatuses);
+  app_.set_help_flag("--help,-h", "Print this and exit");
+  positional("DB", &options->directory, "Directory of the database")->required();
+}
+
+CLI::Option* CommandLine::positional(const std::string& name, std::string* value,
+                                     const std::string& help) {
+  return app_.add_option(name, *value, help)->option_text(" ");
+}
+
+void CommandLine::add_json() {
+  app_.add_flag("--json", options_->json, "Print JSON, one object a line");
+}
+
+void CommandLine::add_hex() {
+  app_.add_flag("--hex", options_->hex,
+                "Keys and values are hex, in arguments and in what is printed");
+}
+
+void CommandLine::add_keyspace(const std::string& help) {
+  app_.add_option("--keyspace", options_->keyspace, help)->option_text("NAME [default]");
+}
+
+void CommandLine::add_at() {
+  app_.add_option_function<std::string>(
+          "--at",
+          [this](const std::string& text) {
+            options_->at = require_usage("--at", tools::parse_time(text, tools::current_time()));
+          },
+          "Read the past, as of TIME: RFC 3339 (2026-01-31T12:00:00Z), nanoseconds since 1970, or "
+          "relative (-5m, -1h30m, -2d)")
+      ->option_text("TIME");
+}
+
+void CommandLine::add_durability() {
+  app_.add_option_function<std::string>(
+          "--durability",
+          [this](const std::string& name) { options_->durability = parse_durability(name); },
+          "What the commit survives: sync (power loss), os (death of the process), buffered (loses "
+          "at "
+          "most the last 100 ms)")
+      ->option_text("LEVEL [sync]");
+}
+
+void CommandLine::add_opening() {
+  app_.add_option_function<std::string>(
+          "--memory-budget",
+          [this](const std::string& text) {
+            options_->memory_budget = require_usage("--memory-budget", tools::parse_size(text));
+          },
+          "Memory that the engine may use, such as 256MiB")
+      ->option_text("SIZE [a quarter of the machine's]");
+  app_.add_option_function<std::string>(
+          "--history-retention",
+          [this](const std::string& text) {
+            options_->history_retention =
+                require_usage("--history-retention", tools::parse_duration(text));
+          },
+          "How far back this process must keep past versions, such as 7d or 0; older ones may be "
+          "dropped for good")
+      ->option_text("DURATION [forever]");
+}
+
+std::optional<int> CommandLine::parse(int argc, char** argv, const std::function<void()>& check) {
+  try {
+    app_.parse(argc, argv);
+    if (check) check();
+  } catch (const CLI::CallForHelp&) {
+    std::fputs(app_.help().c_str(), stdout);
+    return kExitOk;
+  } catch (const CLI::ParseError& error) {
+    print_usage_error(name_, error.what());
+    return kExitUsage;
+  }
+  return std::nullopt;
+}
+
+std::string bytes_argument(const std::string& option, const std::string& text, bool hex) {
+  return require_usage(option, tools::parse_bytes(text, hex));
+}
+
+std::string key_argument(const std::string& option, const std::string& text, bool hex) {
+  std::string key = bytes_argument(option, text, hex);
+  if (key.empty()) throw CLI::ValidationError(option, "a key has at least one byte");
+  return key;
+}
+
+}  // namespace varve::cli

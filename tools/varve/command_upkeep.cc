@@ -1,0 +1,133 @@
+// verify, compact.
+
+#include <chrono>
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "tools/common/output.h"
+#include "tools/common/quantity_text.h"
+#include "tools/varve/session.h"
+
+namespace varve::cli {
+
+namespace {
+
+using tools::Output;
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+std::string in_seconds(double seconds) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.2f s", seconds);
+  return text;
+}
+
+Result<int> verify(Session& session, Output& out, const CommonOptions& common) {
+  const Clock::time_point start = Clock::now();
+  const Result<VerifyReport> result = session.database->verify();
+  if (!result.ok()) return result.status();
+  const double seconds = seconds_since(start);
+  if (common.json) {
+    out.json({{"files", result->files},
+              {"blocks", result->blocks},
+              {"entries", result->entries},
+              {"bytes", result->bytes},
+              {"seconds", seconds}});
+  } else {
+    out.line("verified " + tools::format_count(result->files) + " files, " +
+             tools::format_count(result->blocks) + " blocks, " +
+             tools::format_count(result->entries) + " entries, " +
+             tools::format_size(result->bytes) + " in " + in_seconds(seconds));
+  }
+  return kExitOk;
+}
+
+struct Totals {
+  uint64_t runs = 0;
+  uint64_t files = 0;
+  uint64_t bytes = 0;
+  uint64_t entries = 0;
+};
+
+Totals count_runs(const Statistics& statistics) {
+  Totals totals;
+  for (const KeyspaceStatistics& keyspace : statistics.keyspaces) {
+    for (const RunStatistics& run : keyspace.runs) {
+      ++totals.runs;
+      totals.files += run.files;
+      totals.bytes += run.bytes;
+      totals.entries += run.entries;
+    }
+  }
+  return totals;
+}
+
+std::string totals_text(const Totals& totals) {
+  return tools::format_count(totals.runs) + " runs, " + tools::format_count(totals.files) +
+         " sstables, " + tools::format_count(totals.entries) + " entries, " +
+         tools::format_size(totals.bytes);
+}
+
+nlohmann::ordered_json totals_json(const Totals& totals) {
+  return {{"runs", totals.runs},
+          {"sstables", totals.files},
+          {"entries", totals.entries},
+          {"bytes", totals.bytes}};
+}
+
+Result<int> compact(Session& session, Output& out, const CommonOptions& common) {
+  const Clock::time_point start = Clock::now();
+  // Flushed first, so that "before" holds what lay in the log as well.
+  Status status = session.database->flush();
+  if (!status.ok()) return status;
+  const Totals before = count_runs(session.database->statistics());
+  status = session.database->compact();
+  if (!status.ok()) return status;
+  const Totals after = count_runs(session.database->statistics());
+  const double seconds = seconds_since(start);
+  if (common.json) {
+    out.json(
+        {{"before", totals_json(before)}, {"after", totals_json(after)}, {"seconds", seconds}});
+  } else {
+    out.line("before  " + totals_text(before));
+    out.line("after   " + totals_text(after));
+    out.line("took    " + in_seconds(seconds));
+  }
+  return kExitOk;
+}
+
+}  // namespace
+
+int run_verify(int argc, char** argv) {
+  CommonOptions common;
+  CommandLine line("verify", "Reads every file in use and checks every checksum and every order.",
+                   "  varve verify /srv/db\n"
+                   "  varve verify /srv/db --json",
+                   &common);
+  line.add_json();
+  line.add_opening();
+  if (const auto stop = line.parse(argc, argv)) return *stop;
+  return with_session(common, OpenFor::use,
+                      [&](Session& session, Output& out) { return verify(session, out, common); });
+}
+
+int run_compact(int argc, char** argv) {
+  CommonOptions common;
+  CommandLine line("compact",
+                   "Writes memtables out and merges each keyspace into one run. Past versions are "
+                   "kept unless\n--history-retention allows to drop them.",
+                   "  varve compact /srv/db\n"
+                   "  varve compact /srv/db --history-retention=7d",
+                   &common);
+  line.add_json();
+  line.add_opening();
+  if (const auto stop = line.parse(argc, argv)) return *stop;
+  return with_session(common, OpenFor::use,
+                      [&](Session& session, Output& out) { return compact(session, out, common); });
+}
+
+}  // namespace varve::cli

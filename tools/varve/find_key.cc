@@ -1,0 +1,177 @@
+#include "tools/varve/find_key.h"
+
+#include <algorithm>
+#include <memory>
+#include <set>
+#include <utility>
+
+#include "lsm/batch_format.h"
+#include "lsm/manifest.h"
+#include "lsm/run_cursor.h"
+#include "tools/common/text_escape.h"
+#include "tools/varve/log_walk.h"
+
+namespace varve::cli {
+
+namespace {
+
+constexpr uint64_t kCacheBytes = 16 << 20;
+// A running owner that replaces files faster than they can be looked at.
+constexpr int kAttemptsMax = 5;
+
+using KeyspaceEntry = std::pair<const uint32_t, ManifestState::KeyspaceState>;
+
+// Collects the entries of one key from the log.
+class KeyInLog final : public LogVisitor {
+ public:
+  KeyInLog(const FindRequest& request, const KeyspaceEntry& keyspace,
+           std::vector<VersionPlace>* places)
+      : key_(request.key), keyspace_(keyspace), places_(*places) {}
+
+  void segment(const WalSegmentInfo& info) override { name_ = wal_name(info.number); }
+  void segment_end(const LogSegmentEnd&) override {}
+  bool group(const WalGroup& group) override {
+    if (group.header.kind != WalKind::commits) return true;
+    WalCommitReader commits(group.header, group.payload);
+    WalCommit commit;
+    while (commits.next(&commit)) {
+      BatchReader entries(commit.batch);
+      BatchEntry entry;
+      while (entries.next(&entry)) {
+        if (entry.keyspace.id == keyspace_.first && entry.key == key_) {
+          add(group, commit.timestamp, entry);
+        }
+      }
+    }
+    return true;
+  }
+
+ private:
+  void add(const WalGroup& group, Timestamp timestamp, const BatchEntry& entry) {
+    VersionPlace place;
+    const bool flushed = group.start < keyspace_.second.flushed;
+    place.where = flushed ? VersionPlace::Where::log : VersionPlace::Where::memtable;
+    place.file = name_;
+    place.offset = group.offset;
+    place.timestamp = timestamp;
+    place.kind = entry.kind;
+    place.value_bytes = entry.value.size();
+    place.lsn = group.start;
+    places_.push_back(std::move(place));
+  }
+
+  const std::string_view key_;
+  const KeyspaceEntry& keyspace_;
+  std::vector<VersionPlace>& places_;
+  std::string name_;
+};
+
+// Sstables opened for the one look at them.
+class SstableSearch {
+ public:
+  SstableSearch() : memory_(kCacheBytes), cache_(&memory_, &epochs_, kCacheBytes) {}
+
+  // Appends the versions of `key` in `file`.
+  Status search(const FindRequest& request, const AddedFile& file, uint64_t level,
+                std::vector<VersionPlace>* places) {
+    const std::string name = sstable_name(file.info.number);
+    const Result<Sstable*> opened =
+        Sstable::open(FileSystem::posix(), path_in(request.directory, name), &cache_, file.info);
+    if (!opened.ok()) return opened.status();
+    const std::unique_ptr<Sstable, void (*)(Sstable*)> sstable(
+        *opened, [](Sstable* each) { each->unref(); });
+    Sstable* const run[] = {sstable.get()};
+    RunCursor cursor(&memory_);
+    cursor.reset(run, /*fill_cache=*/false);
+    cursor.seek({request.key, kTimestampMax});
+    for (; cursor.valid() && cursor.user_key() == request.key; cursor.next()) {
+      VersionPlace place;
+      place.where = VersionPlace::Where::sstable;
+      place.file = name;
+      place.timestamp = cursor.timestamp();
+      place.kind = cursor.kind();
+      place.value_bytes = cursor.value().size();
+      place.level = level;
+      place.run = file.run.value;
+      place.partition = cursor.partition_index();
+      place.block = cursor.block_index();
+      place.collapse_horizon = file.info.collapse_horizon;
+      const Result<uint64_t> offset = block_offset(*sstable, place);
+      if (!offset.ok()) return offset.status();
+      place.offset = *offset;
+      places->push_back(std::move(place));
+    }
+    return cursor.status();
+  }
+
+ private:
+  static Result<uint64_t> block_offset(const Sstable& sstable, const VersionPlace& place) {
+    const Result<FrameRef> partition = sstable.partition(place.partition, /*fill_cache=*/false);
+    if (!partition.ok()) return partition.status();
+    const Result<BlockHandle> handle = sstable.block_handle((*partition)->view, place.block);
+    if (!handle.ok()) return handle.status();
+    return handle->offset;
+  }
+
+  MemoryManager memory_;
+  EpochDomain epochs_;
+  BlockCache cache_;
+};
+
+Status search_sstables(const FindRequest& request, const KeyspaceEntry& keyspace,
+                       std::vector<VersionPlace>* places) {
+  std::set<RunId, std::greater<>> runs;  // newest first: the place is the level
+  for (const auto& [number, file] : keyspace.second.files) runs.insert(file.run);
+  SstableSearch search;
+  for (const auto& [number, file] : keyspace.second.files) {
+    if (request.key < file.info.smallest_key || request.key > file.info.largest_key) continue;
+    const auto level = static_cast<uint64_t>(std::distance(runs.begin(), runs.find(file.run)));
+    Status status = search.search(request, file, level, places);
+    if (!status.ok()) return status;
+  }
+  return Status();
+}
+
+// not_found: also when a file vanished meanwhile.
+Result<std::vector<VersionPlace>> find_once(const FindRequest& request, bool* vanished) {
+  *vanished = false;
+  FileSystem* const files = FileSystem::posix();
+  const Result<CurrentManifest> current = read_current(files, request.directory);
+  if (!current.ok()) return current.status();
+  const Result<ManifestState> state = read_manifest(
+      files, path_in(request.directory, manifest_name(current->number)), &current->file);
+  *vanished = state.status().code() == StatusCode::not_found;
+  if (!state.ok()) return state.status();
+  const auto keyspace = std::find_if(
+      state->keyspaces.begin(), state->keyspaces.end(),
+      [&](const KeyspaceEntry& entry) { return entry.second.name == request.keyspace; });
+  if (keyspace == state->keyspaces.end()) {
+    return Status::not_found("keyspace '" + request.keyspace + "'");
+  }
+  std::vector<VersionPlace> places;
+  KeyInLog log(request, *keyspace, &places);
+  Status status = walk_log(request.directory, std::nullopt, &log);
+  if (!status.ok()) return status;
+  status = search_sstables(request, *keyspace, &places);
+  *vanished = status.code() == StatusCode::not_found;
+  if (!status.ok()) return status;
+  return places;
+}
+
+}  // namespace
+
+Result<std::vector<VersionPlace>> find_key(const FindRequest& request) {
+  for (int attempt = 1;; ++attempt) {
+    bool vanished = false;
+    Result<std::vector<VersionPlace>> places = find_once(request, &vanished);
+    if (vanished && attempt < kAttemptsMax) continue;
+    if (!places.ok()) return places.status();
+    std::sort(places->begin(), places->end(), [](const VersionPlace& a, const VersionPlace& b) {
+      if (a.timestamp != b.timestamp) return a.timestamp > b.timestamp;
+      return std::pair(a.where, a.level) < std::pair(b.where, b.level);
+    });
+    return places;
+  }
+}
+
+}  // namespace varve::cli

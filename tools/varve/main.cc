@@ -1,0 +1,110 @@
+// varve: looks into, fills and repairs databases from the command line. docs/cli.md is its
+// reference.
+
+#include <cstdio>
+#include <exception>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/build_info.h"
+#include "tools/common/output.h"
+#include "tools/common/quantity_text.h"
+#include "tools/common/text_escape.h"
+#include "tools/varve/command.h"
+
+namespace varve::cli {
+
+namespace {
+
+constexpr Command kCommands[] = {
+    {"get", "print the value of a key, or check many keys", run_get},
+    {"put", "write a value", run_put},
+    {"erase", "erase keys", run_erase},
+    {"scan", "print keys and values in order", run_scan},
+    {"count", "count keys", run_count},
+    {"load", "write records from TSV, JSON lines or Debian control files", run_load},
+    {"dump", "print all records in a form that load reads back", run_dump},
+    {"history", "print every version of a key that is still kept", run_history},
+    {"stats", "print what the engine did and holds", run_stats},
+    {"levels", "print the sorted runs of each keyspace", run_levels},
+    {"memory", "print who holds memory", run_memory},
+    {"verify", "read every file and check it", run_verify},
+    {"compact", "merge each keyspace into one run", run_compact},
+    {"find", "print in which files the versions of a key lie", run_find},
+    {"manifest", "print the edits of the manifest", run_manifest},
+    {"wal", "print the groups, commits and entries of the log", run_wal},
+};
+
+void print_help() {
+  std::string text =
+      "Looks into, fills and maintains databases of the varve storage engine.\n"
+      "Usage: varve COMMAND DB [ARGUMENTS] [OPTIONS]\n\nCommands:\n";
+  for (const Command& command : kCommands) {
+    text.append("  ").append(command.name).append(11 - command.name.size(), ' ');
+    text.append(command.summary).append("\n");
+  }
+  text +=
+      "\nvarve COMMAND --help describes a command; varve --version tells what this build is.\n"
+      "Keys and values are text with \\xHH for other bytes, or hex with --hex.\n"
+      "Exit status: 0 done; 1 error; 2 wrong usage; 3 a key is not there; 4 another process owns "
+      "the database.\n";
+  std::fputs(text.c_str(), stdout);
+}
+
+void print_version() {
+  namespace info = build_info;
+  std::printf("varve %s\n", info::kVersion);
+  std::printf("revision         %s\n", info::kRevision);
+  std::printf("instruction set  %s\n", info::kInstructionSet);
+  std::printf("compiler         %s, %s%s%s\n", info::kCompiler, info::kBuildType,
+              info::kSanitizers[0] == '\0' ? "" : ", sanitizer ", info::kSanitizers);
+  std::printf("xxHash           %s\n", info::kXxhashVersion);
+  std::printf("zstd             %s\n", info::kZstdVersion);
+  std::printf("mimalloc         %s\n", info::kMimallocVersion);
+}
+
+int unknown_command(const std::string& name) {
+  std::vector<std::string_view> names;
+  for (const Command& command : kCommands) names.push_back(command.name);
+  const std::string nearest(tools::nearest_name(name, names));
+  std::fprintf(stderr, "varve: unknown command '%s'%s (see varve --help)\n",
+               tools::escape(name).c_str(),
+               nearest.empty() ? "" : (", did you mean '" + nearest + "'?").c_str());
+  return kExitUsage;
+}
+
+int run(int argc, char** argv) {
+  if (argc < 2) {
+    std::fputs("varve: a command is missing (see varve --help)\n", stderr);
+    return kExitUsage;
+  }
+  const std::string name = argv[1];
+  if (name == "--help" || name == "-h" || name == "help") {
+    print_help();
+    return kExitOk;
+  }
+  if (name == "--version") {
+    print_version();
+    return kExitOk;
+  }
+  for (const Command& command : kCommands) {
+    if (command.name == name) return command.run(argc - 1, argv + 1);
+  }
+  return unknown_command(name);
+}
+
+}  // namespace
+
+}  // namespace varve::cli
+
+int main(int argc, char** argv) {
+  varve::tools::ignore_broken_pipes();
+  try {
+    return varve::cli::run(argc, argv);
+  } catch (const std::exception& error) {
+    // Memory ran out, most likely. What was acknowledged is safe.
+    std::fprintf(stderr, "varve: %s\n", varve::tools::escape(error.what()).c_str());
+    return varve::cli::kExitError;
+  }
+}

@@ -1,0 +1,249 @@
+#include "txn/commit_pipeline.h"
+
+#include <algorithm>
+
+#include "base/assert.h"
+#include "base/format.h"
+#include "base/sync_point.h"
+
+namespace varve {
+
+Status CommitPipeline::commit(std::string_view batch, uint32_t entries,
+                              const std::optional<Durability>& durability, Timestamp* committed) {
+  Request request;
+  request.batch = batch;
+  request.entries = entries;
+  request.durability = durability;
+  Status status = enqueue(&request);
+  if (committed != nullptr) *committed = request.timestamp;
+  return status;
+}
+
+Status CommitPipeline::run_alone(Action* action) {
+  Request request;
+  request.action = action;
+  return enqueue(&request);
+}
+
+Status CommitPipeline::enqueue(Request* request) {
+  MutexLock lock(mutex_);
+  (front_ == nullptr ? front_ : back_->next) = request;
+  back_ = request;
+  while (!request->done && front_ != request) request->turn.wait(mutex_);
+  if (!request->done) lead(request);
+  return std::move(request->status);
+}
+
+void CommitPipeline::lead(Request* first) VARVE_NO_THREAD_SAFETY_ANALYSIS {
+  // The group stays in the queue while it is worked on: whoever comes meanwhile waits behind it.
+  group_.clear();
+  size_t bytes = 0;
+  Request* last = first;
+  if (first->action == nullptr) {
+    for (Request* request = first; request != nullptr && request->action == nullptr &&
+                                   group_.size() < kGroupRequestsMax && bytes < kGroupBytesMax;
+         request = request->next) {
+      group_.push_back(request);
+      bytes += request->batch.size();
+      last = request;
+    }
+  }
+  mutex_.unlock();
+  if (first->action != nullptr) {
+    run_action(first);
+  } else {
+    run_group();
+  }
+  mutex_.lock();
+  Request* after = last->next;
+  front_ = after;
+  if (after == nullptr) {
+    back_ = nullptr;
+  } else {
+    after->turn.notify_one();
+  }
+  for (Request* request = first; request != after;) {
+    Request* next = request->next;  // a woken member's request is gone
+    request->done = true;
+    if (request != first) request->turn.notify_one();
+    request = next;
+  }
+}
+
+void CommitPipeline::run_action(Request* request) {
+  request->status = store_->failure();
+  if (request->status.ok()) request->status = store_->commit_ensure_lease(1);
+  if (!request->status.ok()) return;
+  request->timestamp = store_->oracle().allocate(1);
+  request->status = request->action->run(request->timestamp);
+  if (request->status.ok()) {
+    // The action may have moved the oracle on.
+    store_->oracle().publish(store_->oracle().last_allocated());
+  }
+}
+
+void CommitPipeline::fail_group(const Status& status) {
+  for (Request* request : group_) request->status = status;
+  group_.clear();
+}
+
+CommitPipeline::Touched* CommitPipeline::touch(Tree* tree) {
+  for (Touched& touched : touched_) {
+    if (touched.tree == tree) return &touched;
+  }
+  return &touched_.emplace_back(Touched{.tree = tree, .bytes = 0, .entries = 0});
+}
+
+void CommitPipeline::examine(Request* request) {
+  BatchReader reader(request->batch);
+  BatchEntry entry;
+  Keyspace last_keyspace{UINT32_MAX};
+  Touched* touched = nullptr;
+  while (reader.next(&entry)) {
+    if (touched == nullptr || entry.keyspace != last_keyspace) {
+      Tree* tree = store_->tree(entry.keyspace);
+      if (tree == nullptr) {
+        request->status =
+            Status::not_found(format("keyspace %u is unknown or dropped", entry.keyspace.id));
+        return;
+      }
+      touched = touch(tree);
+      last_keyspace = entry.keyspace;
+      (tree->logged ? request->logged : request->unlogged) = true;
+      const Durability own =
+          tree->options.durability.value_or(store_->options().user.durability);
+      const Durability wanted = request->durability.value_or(own);
+      if (tree->logged) {
+        request->effective =
+            std::min(request->effective, std::min(wanted, Durability::buffered));
+      }
+    }
+    touched->bytes += Memtable::entry_size_max(entry.key.size(), entry.value.size());
+    ++touched->entries;
+    group_bytes_ += entry.key.size() + entry.value.size();
+  }
+  VARVE_ASSERT(reader.ok());  // our own encoding
+}
+
+Status CommitPipeline::reserve() {
+  VARVE_RETURN_IF_ERROR(store_->failure());
+  VARVE_RETURN_IF_ERROR(store_->commit_make_room());
+  for (const Touched& touched : touched_) {
+    if (!touched.tree->active->reserve(touched.bytes, touched.entries)) {
+      return Status::out_of_memory("no memory for the memtable");
+    }
+  }
+  return store_->commit_ensure_lease(group_.size());
+}
+
+void CommitPipeline::run_group() {
+  touched_.clear();
+  group_bytes_ = 0;
+  for (Request* request : group_) examine(request);
+  std::erase_if(group_, [](const Request* request) { return !request->status.ok(); });
+  if (group_.empty()) return;
+  if (Status status = reserve(); !status.ok()) return fail_group(status);
+
+  const Timestamp first = store_->oracle().allocate(group_.size());
+  store_->commit_begin_group();
+  Lsn start = store_->wal().end();
+  if (Status status = log_group(first, &start); !status.ok()) {
+    store_->commit_end_group();
+    if (status.code() != StatusCode::out_of_memory && status.code() != StatusCode::no_space) {
+      store_->fail(status);
+    }
+    return fail_group(status);
+  }
+  VARVE_SYNC_POINT("commit_logged");
+  apply_group(first, start, store_->wal().end());
+  store_->commit_end_group();
+  for (const Touched& touched : touched_) store_->commit_account(touched.tree);
+
+  Durability strongest = Durability::none;
+  uint64_t entries = 0;
+  for (const Request* request : group_) {
+    strongest = std::min(strongest, request->effective);
+    entries += request->entries;
+  }
+  if (strongest == Durability::sync) {
+    VARVE_SYNC_POINT("commit_before_sync");
+    if (Status status = store_->wal().sync(); !status.ok()) {
+      store_->fail(status);
+      return fail_group(Status::io_error(
+          "the log could not be synced; whether the commit is there is known after reopening: " +
+          status.to_string()));
+    }
+  } else if (strongest == Durability::buffered) {
+    store_->schedule_log_sync();
+  }
+  VARVE_SYNC_POINT("commit_before_publish");
+  Timestamp last = first;
+  for (size_t i = 0; i < group_.size(); ++i) {
+    last = Timestamp{first.nanos + i};
+    group_[i]->timestamp = last;
+  }
+  store_->oracle().publish(last);
+  store_->count_commit_group(group_.size(), entries, group_bytes_);
+  VARVE_SYNC_POINT("commit_published");
+}
+
+std::string_view CommitPipeline::logged_part(const Request& request) {
+  if (!request.unlogged) return request.batch;
+  logged_part_.clear();
+  BatchReader reader(request.batch);
+  BatchEntry entry;
+  size_t entry_start = 0;
+  while (reader.next(&entry)) {
+    const std::string_view bytes =
+        request.batch.substr(entry_start, reader.offset() - entry_start);
+    entry_start = reader.offset();
+    if (store_->tree(entry.keyspace)->logged) {
+      const bool fits = logged_part_.append(bytes);
+      VARVE_ASSERT(fits);  // reserved by log_group()
+    }
+  }
+  return logged_part_.view();
+}
+
+Status CommitPipeline::log_group(Timestamp first, Lsn* start) {
+  size_t bytes = 0;
+  size_t largest_mixed = 0;
+  bool any = false;
+  bool buffered = true;
+  for (const Request* request : group_) {
+    if (!request->logged) continue;
+    any = true;
+    buffered &= request->effective == Durability::buffered;
+    bytes += request->batch.size() + 2 * kVarint64BytesMax;
+    if (request->unlogged) largest_mixed = std::max(largest_mixed, request->batch.size());
+  }
+  if (!any) return Status();
+  if (!logged_part_.reserve(largest_mixed)) {
+    return Status::out_of_memory("no memory to log a batch");
+  }
+  VARVE_RETURN_IF_ERROR(store_->wal().begin_group(bytes));
+  *start = store_->wal().end();
+  for (size_t i = 0; i < group_.size(); ++i) {
+    if (!group_[i]->logged) continue;
+    store_->wal().add_commit(Timestamp{first.nanos + i}, logged_part(*group_[i]));
+  }
+  return store_->wal().end_group(buffered);
+}
+
+void CommitPipeline::apply_group(Timestamp first, Lsn start, Lsn end) {
+  for (size_t i = 0; i < group_.size(); ++i) {
+    BatchReader reader(group_[i]->batch);
+    BatchEntry entry;
+    Tree* tree = nullptr;
+    while (reader.next(&entry)) {
+      if (tree == nullptr || tree->keyspace != entry.keyspace) {
+        tree = store_->tree(entry.keyspace);
+        if (tree->logged) tree->active->cover_log(start, end);
+      }
+      tree->active->apply(entry.key, key_hash(entry.key), Timestamp{first.nanos + i}, entry.kind,
+                          entry.value);
+    }
+  }
+}
+
+}  // namespace varve

@@ -1,0 +1,108 @@
+// Group commit: concurrent commits form groups, and every write is a commit.
+//
+//   commit()  waits in the queue until it is done, or until it is its turn to lead
+//   leader    takes the group in front; one clock read, a block of timestamps, one log write; applies
+//             the changes; syncs if a member asked for it; publishes; wakes the members
+//
+// The order is protocol 1's: everything that may wait or fail for want of memory comes before the
+// timestamps; publishing comes last.
+//
+// Invariants:
+//  1. One leader at a time; groups take timestamps, log positions and effect in queue order. So
+//     version chains are in order, and the published timestamp has no gaps below it.
+//  2. A commit is acknowledged only when it is as durable as asked and published. A weaker commit in
+//     the group of, or queued behind, a stronger one waits with it.
+//  3. A failure after the timestamps were taken leaves them unpublished for ever, and the store
+//     read-only: whether those commits are there is known after reopening.
+// Rejected: letting members apply their own changes in parallel (as RocksDB's and Pebble's pipelines
+// can). It would break the in-order version chains for a gain that one leader makes up by batching.
+//
+// Thread rule: any thread. Memory: steady state allocates nothing.
+
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/mutex.h"
+#include "lsm/batch_format.h"
+#include "lsm/store.h"
+#include "memory/buffer.h"
+
+namespace varve {
+
+class CommitPipeline {
+ public:
+  explicit CommitPipeline(Store* store)
+      : store_(store), logged_part_(&store->memory(), MemoryRole::commit_queue) {}
+
+  // Commits the entries of `batch` (lsm/batch_format.h), all or none. `durability` unset: the
+  // strongest of the keyspaces'. Errors as Database::write().
+  Status commit(std::string_view batch, uint32_t entries,
+                const std::optional<Durability>& durability, Timestamp* committed);
+
+  // Runs `action` in commit order, alone: every earlier commit is published, no later one has begun.
+  // It gets a timestamp of its own, which is published when it returns ok.
+  class Action {
+   public:
+    virtual Status run(Timestamp timestamp) = 0;
+
+   protected:
+    ~Action() = default;
+  };
+  Status run_alone(Action* action);
+
+ private:
+  struct Request {
+    std::string_view batch;
+    uint32_t entries = 0;
+    std::optional<Durability> durability;
+    Action* action = nullptr;
+    // The leader's.
+    Durability effective = Durability::none;
+    bool logged = false;    // some of its keyspaces are
+    bool unlogged = false;  // some are not
+    // Outcome.
+    Status status;
+    Timestamp timestamp;
+    bool done = false;  // under mutex_
+    Request* next = nullptr;
+    CondVar turn;
+  };
+  // What a group brings to one keyspace.
+  struct Touched {
+    Tree* tree;
+    size_t bytes;
+    size_t entries;
+  };
+
+  Status enqueue(Request* request);
+  void lead(Request* first);
+  void run_group();
+  void run_action(Request* request);
+  // Resolves keyspaces and sums up sizes; a request with an unknown one gets its status.
+  void examine(Request* request);
+  Touched* touch(Tree* tree);
+  Status reserve();
+  Status log_group(Timestamp first, Lsn* start);
+  std::string_view logged_part(const Request& request);
+  void apply_group(Timestamp first, Lsn start, Lsn end);
+  void fail_group(const Status& status);
+
+  // A group ends at either; a larger one keeps its members waiting for no gain.
+  static constexpr size_t kGroupBytesMax = 1 << 20;
+  static constexpr size_t kGroupRequestsMax = 256;
+
+  Store* const store_;
+  Mutex mutex_;
+  Request* front_ VARVE_GUARDED_BY(mutex_) = nullptr;
+  Request* back_ VARVE_GUARDED_BY(mutex_) = nullptr;
+  // The leader's.
+  std::vector<Request*> group_;    // those still to be committed
+  std::vector<Touched> touched_;
+  Buffer logged_part_;
+  uint64_t group_bytes_ = 0;
+};
+
+}  // namespace varve

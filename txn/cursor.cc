@@ -1,0 +1,188 @@
+#include "varve/cursor.h"
+
+#include <utility>
+
+#include "base/assert.h"
+#include "base/format.h"
+#include "txn/cursor_impl.h"
+#include "txn/snapshot_handle.h"
+
+namespace varve {
+
+namespace {
+
+// The first key after all that begin with `prefix`; empty if there is none.
+void successor_of_prefix(std::string_view prefix, std::string* successor) {
+  successor->assign(prefix);
+  while (!successor->empty() && static_cast<uint8_t>(successor->back()) == 0xff) {
+    successor->pop_back();
+  }
+  if (!successor->empty()) successor->back() = static_cast<char>(successor->back() + 1);
+}
+
+}  // namespace
+
+Status CursorImpl::open(const ScanOptions& options, Tree* tree, const Timestamp* snapshot) {
+  close();
+  tree_ = tree;
+  fill_cache_ = options.fill_cache;
+  if (snapshot != nullptr) {
+    snapshot_ = *snapshot;
+  } else {
+    store_->snapshots().acquire(&entry_);
+    registered_ = true;
+    snapshot_ = entry_.timestamp;
+  }
+  // After the snapshot: the view holds every commit that the snapshot sees.
+  view_ = store_->view_of(tree);
+  std::string_view lower = options.lower;
+  std::string_view upper = options.upper;
+  if (!options.prefix.empty()) {
+    if (compare_keys(options.prefix, lower) > 0) lower = options.prefix;
+    successor_of_prefix(options.prefix, &upper_);
+    if (!upper_.empty() && (upper.empty() || compare_keys(upper_, upper) < 0)) upper = upper_;
+  }
+  build_sources();
+  store_->read_counters().cursors_open.add();
+  return visible_.reset(source(), snapshot_, lower, upper);
+}
+
+void CursorImpl::close() {
+  if (view_ == nullptr) return;
+  for (const std::unique_ptr<RunCursor>& run : runs_) run->clear();
+  std::exchange(view_, nullptr)->unref();
+  if (registered_) store_->snapshots().release(&entry_);
+  registered_ = false;
+  store_->read_counters().cursors_closed.add();
+}
+
+void CursorImpl::build_sources() {
+  const std::span<Memtable* const> memtables = view_->memtables();
+  const std::span<const Run> runs = view_->levels().runs();
+  memtables_.resize(memtables.size());
+  while (runs_.size() < runs.size()) {
+    runs_.push_back(std::make_unique<RunCursor>(&store_->memory()));
+  }
+  sources_.clear();
+  for (size_t i = 0; i < memtables.size(); ++i) {
+    if (memtables[i]->empty()) continue;
+    memtables_[i].reset(memtables[i], snapshot_, /*all_versions=*/false);
+    sources_.push_back(&memtables_[i]);
+  }
+  for (size_t i = 0; i < runs.size(); ++i) {
+    runs_[i]->reset(runs[i].files, fill_cache_);
+    sources_.push_back(runs_[i].get());
+  }
+  merge_.reset(sources_);
+}
+
+void CursorImpl::renew_view() {
+  if (tree_->view.load(kRelaxed) == view_ || tree_->dropped.load(kRelaxed)) return;  // a hint
+  ReadView* newer = store_->view_of(tree_);
+  for (const std::unique_ptr<RunCursor>& run : runs_) run->clear();
+  std::exchange(view_, newer)->unref();
+  build_sources();
+  visible_.replace_source(source());
+}
+
+Cursor::Cursor(Cursor&& other) noexcept { *this = std::move(other); }
+
+Cursor& Cursor::operator=(Cursor&& other) noexcept {
+  if (this == &other) return *this;
+  if (impl_ != nullptr) impl_->release();
+  impl_ = std::exchange(other.impl_, nullptr);
+  key_ = other.key_;
+  value_ = other.value_;
+  timestamp_ = other.timestamp_;
+  valid_ = std::exchange(other.valid_, false);
+  status_ = std::move(other.status_);
+  return *this;
+}
+
+Cursor::~Cursor() {
+  if (impl_ != nullptr) impl_->release();
+}
+
+void Cursor::show() {
+  const VisibleCursor& visible = impl_->visible();
+  valid_ = visible.valid();
+  if (valid_) {
+    key_ = visible.key();
+    value_ = visible.value();
+    timestamp_ = visible.timestamp();
+  } else {
+    status_ = visible.status();
+  }
+}
+
+bool Cursor::ready() {
+  valid_ = false;
+  if (impl_ == nullptr) {
+    status_ = Status::invalid_argument("the cursor was moved from");
+    return false;
+  }
+  // A failed reset() leaves a reason behind: seeks do not clear it.
+  return unusable_ ? false : (status_ = Status(), true);
+}
+
+void Cursor::seek_to_first() {
+  if (!ready()) return;
+  impl_->visible().seek_to_first();
+  show();
+}
+
+void Cursor::seek_to_last() {
+  if (!ready()) return;
+  impl_->visible().seek_to_last();
+  show();
+}
+
+void Cursor::seek(std::string_view key) {
+  if (!ready()) return;
+  impl_->visible().seek(key);
+  show();
+}
+
+void Cursor::seek_for_prev(std::string_view key) {
+  if (!ready()) return;
+  impl_->visible().seek_for_prev(key);
+  show();
+}
+
+void Cursor::next() {
+  if (!valid_) return;
+  impl_->look_for_newer_view();
+  if (impl_->visible().valid()) impl_->visible().next();
+  show();
+}
+
+void Cursor::prev() {
+  if (!valid_) return;
+  impl_->look_for_newer_view();
+  if (impl_->visible().valid()) impl_->visible().prev();
+  show();
+}
+
+Status Cursor::reset(const ScanOptions& options) {
+  valid_ = false;
+  unusable_ = true;
+  status_ = Status();
+  if (impl_ == nullptr) return Status::invalid_argument("the cursor was moved from");
+  Store* store = impl_->store();
+  Tree* tree = store->tree(options.keyspace);
+  if (tree == nullptr) {
+    status_ = Status::not_found(format("keyspace %u is unknown or dropped", options.keyspace.id));
+    return status_;
+  }
+  Timestamp snapshot;
+  if (options.snapshot != nullptr) {
+    VARVE_RETURN_IF_ERROR(readable_through(*options.snapshot, tree));
+    snapshot = options.snapshot->timestamp();
+  }
+  VARVE_RETURN_IF_ERROR(
+      impl_->open(options, tree, options.snapshot != nullptr ? &snapshot : nullptr));
+  unusable_ = false;
+  return Status();
+}
+
+}  // namespace varve

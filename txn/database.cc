@@ -1,0 +1,541 @@
+#include "varve/database.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/assert.h"
+#include "base/format.h"
+#include "base/log.h"
+#include "lsm/store.h"
+#include "memory/object_pool.h"
+#include "txn/commit_pipeline.h"
+#include "txn/cursor_impl.h"
+#include "txn/snapshot_handle.h"
+#include "txn/write_batch_internal.h"
+
+namespace varve {
+
+namespace {
+
+constexpr size_t kIdleCursors = 64;
+constexpr size_t kIdleSnapshots = 1024;
+constexpr size_t kIdleBatches = 64;
+// An entry up to this size is encoded on the stack.
+constexpr size_t kStackBatchSize = 1024;
+// While close() waits for what users hold, it looks this often.
+constexpr uint64_t kCloseLookNanos = 1'000'000;
+
+// The encoding of a single change that is too large for the stack.
+struct PooledBatch : PoolLink {
+  explicit PooledBatch(MemoryManager* manager) : bytes(manager, MemoryRole::batch) {}
+  Buffer bytes;
+};
+
+Status unknown_keyspace(Keyspace keyspace) {
+  return Status::not_found(format("keyspace %u is unknown or dropped", keyspace.id));
+}
+
+}  // namespace
+
+class Database::Impl {
+ public:
+  Impl(std::unique_ptr<Executor> executor, std::unique_ptr<Store> store)
+      : own_executor_(std::move(executor)),
+        store_(std::move(store)),
+        pipeline_(store_.get()),
+        cursors_("cursor", &store_->memory(), MemoryRole::cursor, kIdleCursors),
+        snapshots_("snapshot", &store_->memory(), MemoryRole::snapshot_registry, kIdleSnapshots),
+        batches_("batch", &store_->memory(), MemoryRole::batch, kIdleBatches),
+        value_size_max_(
+            std::min(kValueSizeMax, store_->options().memory_budget / 8)) {}
+
+  Status closed() const {
+    return closed_.load(kRelaxed)  // close() needs that no other call is in progress
+               ? Status::closed("the database is closed")
+               : Status();
+  }
+
+  // A view and a timestamp that belong together: every commit at or below the timestamp is in the
+  // view (protocol 10). Inside an epoch guard.
+  ReadView* consistent_view(Tree* tree, const Snapshot* snapshot, Timestamp* timestamp) {
+    for (;;) {
+      ReadView* view = tree->view.load(kAcquire);  // pairs with the store's publish_view()
+      *timestamp = snapshot != nullptr ? snapshot->timestamp() : store_->oracle().published();
+      if (tree->view.load() == view) return view;
+    }
+  }
+
+  // Finds the version that a get() shows; calls `use` with it while it is held. `use` gets the view
+  // for values in memtables.
+  template <typename Use>
+  Result<bool> look_up(std::string_view key, const ReadOptions& options, Use use) {
+    VARVE_RETURN_IF_ERROR(closed());
+    Tree* tree = store_->tree(options.keyspace);
+    if (tree == nullptr) return unknown_keyspace(options.keyspace);
+    if (options.snapshot != nullptr) {
+      VARVE_RETURN_IF_ERROR(readable_through(*options.snapshot, tree));
+    }
+    store_->read_counters().gets.add();
+    const uint64_t hash = key_hash(key);
+    ReadAccess access{.resident_only = true, .fill_cache = options.fill_cache};
+    FoundVersion found;
+    bool in_memtable = false;
+    Timestamp timestamp;
+    ReadView* view;
+    {
+      EpochDomain::Guard guard(store_->epochs());
+      view = consistent_view(tree, options.snapshot, &timestamp);
+      VARVE_ASSIGN_OR_RETURN(const bool got, view->get(key, hash, timestamp, &store_->epochs(),
+                                                       &access, &found, &in_memtable));
+      if (!access.missed) {
+        if (!got || found.kind == VersionKind::tombstone) return false;
+        use(found, in_memtable ? view : nullptr);
+        return true;
+      }
+      view->ref();
+    }
+    // Something has to be read: without the guard, which never spans I/O, but with a reference.
+    struct ViewRef {
+      ReadView* view;
+      ~ViewRef() { view->unref(); }
+    } view_ref{view};
+    return look_up_in(view, key, hash, timestamp, options.fill_cache, use);
+  }
+
+  template <typename Use>
+  Result<bool> look_up_in(ReadView* view, std::string_view key, uint64_t hash,
+                          Timestamp timestamp, bool fill_cache, Use use) {
+    ReadAccess access{.resident_only = false, .fill_cache = fill_cache};
+    FoundVersion found;
+    bool in_memtable = false;
+    VARVE_ASSIGN_OR_RETURN(const bool got, view->get(key, hash, timestamp, &store_->epochs(),
+                                                     &access, &found, &in_memtable));
+    if (!got || found.kind == VersionKind::tombstone) return false;
+    use(found, in_memtable ? view : nullptr);
+    return true;
+  }
+
+  Status write_one(VersionKind kind, std::string_view key, std::string_view value,
+                   const WriteOptions& options) {
+    VARVE_RETURN_IF_ERROR(closed());
+    VARVE_RETURN_IF_ERROR(check_entry_sizes(key, value, value_size_max_));
+    const BatchEntry entry{
+        .kind = kind, .keyspace = options.keyspace, .key = key, .value = value};
+    const size_t size_max = batch_entry_size_max(key.size(), value.size());
+    if (size_max <= kStackBatchSize) {
+      char bytes[kStackBatchSize];
+      const char* end = encode_batch_entry(bytes, entry);
+      return commit({bytes, static_cast<size_t>(end - bytes)}, 1, options, nullptr);
+    }
+    PooledBatch* batch = batches_.acquire(&store_->memory());
+    if (batch == nullptr || !batch->bytes.reserve(size_max)) {
+      if (batch != nullptr) batches_.release(batch);
+      return Status::out_of_memory("no memory for a write");
+    }
+    const char* end = encode_batch_entry(batch->bytes.data(), entry);
+    Status status =
+        commit({batch->bytes.data(), static_cast<size_t>(end - batch->bytes.data())}, 1, options,
+               nullptr);
+    if (batch->bytes.capacity() > (1 << 20)) batch->bytes.reset();
+    batches_.release(batch);
+    return status;
+  }
+
+  Status commit(std::string_view batch, uint32_t entries, const WriteOptions& options,
+                Timestamp* committed) {
+    VARVE_RETURN_IF_ERROR(store_->wait_for_room(options.timeout));
+    return pipeline_.commit(batch, entries, options.durability, committed);
+  }
+
+  // Begins new memtables, in commit order.
+  Status rotate_all() {
+    struct Rotate final : CommitPipeline::Action {
+      Store* store = nullptr;
+      Status run(Timestamp) override { return store->commit_rotate_all(); }
+    } rotate;
+    rotate.store = store_.get();
+    return pipeline_.run_alone(&rotate);
+  }
+
+  SnapshotHandle* new_snapshot() { return snapshots_.acquire(store_.get(), &snapshots_); }
+
+  uint64_t held_by_users() {
+    const int64_t pins = store_->cache().pins().count();
+    return cursors_.in_use() + snapshots_.in_use() + static_cast<uint64_t>(std::max<int64_t>(pins, 0));
+  }
+
+  const std::unique_ptr<Executor> own_executor_;
+  std::unique_ptr<Store> store_;
+  CommitPipeline pipeline_;
+  ObjectPool<CursorImpl> cursors_;
+  ObjectPool<SnapshotHandle> snapshots_;
+  ObjectPool<PooledBatch> batches_;
+  const uint64_t value_size_max_;
+  Atomic<bool> closed_{false};
+};
+
+Database::Database(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+Result<std::unique_ptr<Database>> Database::open(const Options& options,
+                                                 const std::string& directory) {
+  VARVE_ASSIGN_OR_RETURN(StoreOptions derived, derive_store_options(options, directory));
+  std::unique_ptr<Executor> executor;
+  if (derived.executor == nullptr) {
+    const int threads = options.background_threads > 0 ? options.background_threads : 2;
+    executor = Executor::create_threads(threads);
+    derived.executor = executor.get();
+  }
+  VARVE_ASSIGN_OR_RETURN(std::unique_ptr<Store> store, Store::open(derived));
+  return std::unique_ptr<Database>(
+      new Database(std::make_unique<Impl>(std::move(executor), std::move(store))));
+}
+
+Database::~Database() {
+  if (impl_->closed().ok()) {
+    if (Status status = close(); !status.ok()) {
+      log_line(impl_->store_->options().logger, LogLevel::error, "close: %s",
+               status.to_string().c_str());
+    }
+  }
+}
+
+Status Database::close(std::optional<std::chrono::nanoseconds> deadline) {
+  VARVE_RETURN_IF_ERROR(impl_->closed());
+  Clock* clock = impl_->store_->options().clock;
+  const uint64_t start = clock->monotonic_nanos();
+  Mutex mutex;
+  CondVar never;
+  while (const uint64_t held = impl_->held_by_users()) {
+    if (deadline && clock->monotonic_nanos() - start >=
+                        static_cast<uint64_t>(deadline->count())) {
+      return Status::busy(
+          format("%llu cursors, snapshots or pinned values are still held",
+                 static_cast<unsigned long long>(held)));
+    }
+    MutexLock lock(mutex);
+    never.wait_for(mutex, kCloseLookNanos);
+  }
+  impl_->closed_.store(true);
+  return impl_->store_->close();
+}
+
+// -- writes --
+
+Status Database::put(std::string_view key, std::string_view value, const WriteOptions& options) {
+  return impl_->write_one(VersionKind::value, key, value, options);
+}
+
+Status Database::erase(std::string_view key, const WriteOptions& options) {
+  return impl_->write_one(VersionKind::tombstone, key, {}, options);
+}
+
+Status Database::write(WriteBatch& batch, const WriteOptions& options, Timestamp* committed) {
+  VARVE_RETURN_IF_ERROR(impl_->closed());
+  if (batch.count() == 0) {
+    if (committed != nullptr) *committed = impl_->store_->oracle().published();
+    return Status();
+  }
+  if (batch.size_bytes() > impl_->value_size_max_ + kKeySizeMax) {
+    return Status::invalid_argument(
+        format("batch of %zu bytes: at most %llu are allowed", batch.size_bytes(),
+               static_cast<unsigned long long>(impl_->value_size_max_)));
+  }
+  return impl_->commit(batch.encoded(), batch.count(), options, committed);
+}
+
+// -- reads --
+
+Result<bool> Database::get(std::string_view key, std::string* value, const ReadOptions& options) {
+  return impl_->look_up(key, options, [value](const FoundVersion& found, ReadView*) {
+    value->assign(found.value);
+  });
+}
+
+Result<std::optional<PinnedValue>> Database::get(std::string_view key,
+                                                 const ReadOptions& options) {
+  PinnedValue pinned;
+  VARVE_ASSIGN_OR_RETURN(const bool got,
+                         impl_->look_up(key, options, [&](FoundVersion& found, ReadView* view) {
+                           fill_pinned(&pinned, &found, view);
+                         }));
+  if (!got) return std::optional<PinnedValue>();
+  return std::optional<PinnedValue>(std::move(pinned));
+}
+
+Status Database::multi_get(std::span<const std::string_view> keys,
+                           std::span<std::optional<PinnedValue>> values,
+                           const ReadOptions& options) {
+  VARVE_RETURN_IF_ERROR(impl_->closed());
+  if (keys.size() != values.size()) {
+    return Status::invalid_argument(
+        format("%zu keys, but room for %zu values", keys.size(), values.size()));
+  }
+  Store& store = *impl_->store_;
+  Tree* tree = store.tree(options.keyspace);
+  if (tree == nullptr) return unknown_keyspace(options.keyspace);
+  if (options.snapshot != nullptr) {
+    VARVE_RETURN_IF_ERROR(readable_through(*options.snapshot, tree));
+  }
+  struct ViewRef {
+    ReadView* view;
+    ~ViewRef() { view->unref(); }
+  };
+  Timestamp timestamp;
+  ReadView* view;
+  {
+    EpochDomain::Guard guard(store.epochs());
+    view = impl_->consistent_view(tree, options.snapshot, &timestamp);
+    view->ref();
+  }
+  ViewRef view_ref{view};
+  for (size_t i = 0; i < keys.size(); ++i) {
+    values[i].reset();
+    store.read_counters().gets.add();
+    VARVE_RETURN_IF_ERROR(impl_
+                              ->look_up_in(view, keys[i], key_hash(keys[i]), timestamp,
+                                           options.fill_cache,
+                                           [&](FoundVersion& found, ReadView* in_view) {
+                                             fill_pinned(&values[i].emplace(), &found, in_view);
+                                           })
+                              .status());
+  }
+  return Status();
+}
+
+void Database::fill_pinned(PinnedValue* pinned, void* found_version, void* read_view) {
+  const auto* found = static_cast<const FoundVersion*>(found_version);
+  pinned->data_ = found->value;
+  pinned->timestamp_ = found->timestamp;
+  if (auto* view = static_cast<ReadView*>(read_view)) {
+    view->pin();
+    pinned->owner_ = view;
+    pinned->release_ = [](void* owner) { static_cast<ReadView*>(owner)->unpin(); };
+  } else {
+    found->frame->cache->pin_for_user(found->frame);
+    pinned->owner_ = found->frame;
+    pinned->release_ = [](void* owner) { BlockCache::unpin_for_user(static_cast<Frame*>(owner)); };
+  }
+}
+
+Result<Cursor> Database::scan(const ScanOptions& options) {
+  VARVE_RETURN_IF_ERROR(impl_->closed());
+  Store* store = impl_->store_.get();
+  Tree* tree = store->tree(options.keyspace);
+  if (tree == nullptr) return unknown_keyspace(options.keyspace);
+  Timestamp snapshot;
+  if (options.snapshot != nullptr) {
+    VARVE_RETURN_IF_ERROR(readable_through(*options.snapshot, tree));
+    snapshot = options.snapshot->timestamp();
+  }
+  CursorImpl* impl = impl_->cursors_.acquire(store, &impl_->cursors_);
+  if (impl == nullptr) return Status::out_of_memory("no memory for a cursor");
+  Cursor cursor(impl);
+  VARVE_RETURN_IF_ERROR(
+      impl->open(options, tree, options.snapshot != nullptr ? &snapshot : nullptr));
+  return cursor;
+}
+
+// -- time --
+
+Result<Snapshot> Database::snapshot() {
+  VARVE_RETURN_IF_ERROR(impl_->closed());
+  SnapshotHandle* handle = impl_->new_snapshot();
+  if (handle == nullptr) return Status::out_of_memory("no memory for a snapshot");
+  impl_->store_->snapshots().acquire(&handle->entry);
+  Snapshot snapshot;
+  snapshot.impl_ = handle;
+  snapshot.timestamp_ = handle->entry.timestamp;
+  return snapshot;
+}
+
+Result<Snapshot> Database::snapshot_at(Timestamp time) {
+  VARVE_RETURN_IF_ERROR(impl_->closed());
+  Store& store = *impl_->store_;
+  const uint64_t now = std::max(store.oracle().now(), store.oracle().published().nanos);
+  if (time.nanos > now) {
+    return Status::invalid_argument(
+        format("%llu lies in the future: it is %llu", static_cast<unsigned long long>(time.nanos),
+               static_cast<unsigned long long>(now)));
+  }
+  if (time > store.oracle().published()) {
+    // No commit may come at or below it any more, so that the answer is repeatable (protocol 8).
+    struct Advance final : CommitPipeline::Action {
+      Store* store = nullptr;
+      Timestamp time;
+      Status run(Timestamp) override {
+        store->oracle().advance_to(time);
+        return Status();
+      }
+    } advance;
+    advance.store = &store;
+    advance.time = time;
+    VARVE_RETURN_IF_ERROR(impl_->pipeline_.run_alone(&advance));
+  }
+  SnapshotHandle* handle = impl_->new_snapshot();
+  if (handle == nullptr) return Status::out_of_memory("no memory for a snapshot");
+  store.snapshots().acquire_at(&handle->entry, time);
+  Snapshot snapshot;
+  snapshot.impl_ = handle;
+  snapshot.timestamp_ = time;
+  // Registered first: whoever raises a watermark from now on sees it (protocol 10).
+  const std::vector<Tree*> trees = store.trees();
+  uint64_t lowest = UINT64_MAX;
+  for (const Tree* tree : trees) {
+    const uint64_t watermark = tree->watermark.load();
+    lowest = std::min(lowest, watermark);
+    if (time.nanos < watermark) handle->forgotten.push_back(tree->keyspace);
+  }
+  if (handle->forgotten.size() == trees.size()) {
+    return Status::invalid_argument(
+        format("history at %llu is gone: the watermark is %llu",
+               static_cast<unsigned long long>(time.nanos),
+               static_cast<unsigned long long>(lowest)));
+  }
+  return snapshot;
+}
+
+Result<std::vector<HistoryEntry>> Database::history(std::string_view key, size_t limit,
+                                                    Keyspace keyspace) {
+  VARVE_RETURN_IF_ERROR(impl_->closed());
+  Store& store = *impl_->store_;
+  Tree* tree = store.tree(keyspace);
+  if (tree == nullptr) return unknown_keyspace(keyspace);
+  // A snapshot holds what is there now; the view is taken after it.
+  VARVE_ASSIGN_OR_RETURN(const Snapshot snapshot, this->snapshot());
+  ReadView* view = store.view_of(tree);
+  struct ViewRef {
+    ReadView* view;
+    ~ViewRef() { view->unref(); }
+  } view_ref{view};
+  std::vector<MemtableCursor> memtables(view->memtables().size());
+  std::vector<std::unique_ptr<RunCursor>> runs;
+  std::vector<VersionCursor*> sources;
+  for (size_t i = 0; i < memtables.size(); ++i) {
+    memtables[i].reset(view->memtables()[i], snapshot.timestamp(), /*all_versions=*/true);
+    sources.push_back(&memtables[i]);
+  }
+  Timestamp collapse_horizon;
+  for (const Run& run : view->levels().runs()) {
+    runs.push_back(std::make_unique<RunCursor>(&store.memory()));
+    runs.back()->reset(run.files, /*fill_cache=*/true);
+    sources.push_back(runs.back().get());
+    if (const Sstable* file = run.file_for(key, key_head(key))) {
+      collapse_horizon = std::max(collapse_horizon, file->info().collapse_horizon);
+    }
+  }
+  MergeCursor merge;
+  merge.reset(sources);
+  std::vector<HistoryEntry> history;
+  for (merge.seek({key, snapshot.timestamp()});
+       merge.valid() && merge.user_key() == key && history.size() < limit; merge.next()) {
+    const Timestamp timestamp = merge.timestamp();
+    history.push_back(
+        {.timestamp = timestamp,
+         .at_or_before = timestamp == kTimestampMin ? collapse_horizon : timestamp,
+         .erased = merge.kind() == VersionKind::tombstone,
+         .value = std::string(merge.value())});
+  }
+  VARVE_RETURN_IF_ERROR(merge.status());
+  return history;
+}
+
+// -- keyspaces --
+
+Result<Keyspace> Database::create_keyspace(std::string_view name, const KeyspaceOptions& options) {
+  VARVE_RETURN_IF_ERROR(impl_->closed());
+  if (name.empty() || name.size() > 255) {
+    return Status::invalid_argument(
+        format("keyspace name of %zu bytes: 1 to 255 are allowed", name.size()));
+  }
+  if (options.history_retention && options.history_retention->count() < 0) {
+    return Status::invalid_argument("history_retention is negative");
+  }
+  struct Create final : CommitPipeline::Action {
+    Store* store = nullptr;
+    std::string_view name;
+    const KeyspaceOptions* options = nullptr;
+    Keyspace created;
+    Status run(Timestamp timestamp) override {
+      VARVE_ASSIGN_OR_RETURN(created, store->commit_create_keyspace(name, *options, timestamp));
+      return Status();
+    }
+  } create;
+  create.store = impl_->store_.get();
+  create.name = name;
+  create.options = &options;
+  VARVE_RETURN_IF_ERROR(impl_->pipeline_.run_alone(&create));
+  return create.created;
+}
+
+Status Database::drop_keyspace(Keyspace keyspace) {
+  VARVE_RETURN_IF_ERROR(impl_->closed());
+  struct Drop final : CommitPipeline::Action {
+    Store* store = nullptr;
+    Keyspace keyspace;
+    Status run(Timestamp timestamp) override {
+      return store->commit_drop_keyspace(keyspace, timestamp);
+    }
+  } drop;
+  drop.store = impl_->store_.get();
+  drop.keyspace = keyspace;
+  return impl_->pipeline_.run_alone(&drop);
+}
+
+Result<Keyspace> Database::find_keyspace(std::string_view name) {
+  VARVE_RETURN_IF_ERROR(impl_->closed());
+  for (const Tree* tree : impl_->store_->trees()) {
+    if (tree->name == name) return tree->keyspace;
+  }
+  return Status::not_found("no keyspace " + readable(name));
+}
+
+std::vector<KeyspaceInfo> Database::keyspaces() {
+  std::vector<KeyspaceInfo> result;
+  for (const Tree* tree : impl_->store_->trees()) {
+    result.push_back({.keyspace = tree->keyspace, .name = tree->name, .options = tree->options});
+  }
+  return result;
+}
+
+// -- upkeep --
+
+Status Database::flush() {
+  VARVE_RETURN_IF_ERROR(impl_->closed());
+  VARVE_RETURN_IF_ERROR(impl_->rotate_all());
+  return impl_->store_->flush_all();
+}
+
+Status Database::compact() {
+  VARVE_RETURN_IF_ERROR(flush());
+  VARVE_RETURN_IF_ERROR(impl_->store_->compact_all());
+  return impl_->store_->wal().drop_free_segments();
+}
+
+Status Database::wait_for_background() {
+  VARVE_RETURN_IF_ERROR(impl_->closed());
+  return impl_->store_->wait_for_background();
+}
+
+Result<VerifyReport> Database::verify() {
+  VARVE_RETURN_IF_ERROR(impl_->closed());
+  return impl_->store_->verify();
+}
+
+Statistics Database::statistics() {
+  Statistics statistics;
+  if (impl_->closed().ok()) impl_->store_->statistics(&statistics);
+  return statistics;
+}
+
+MemoryReport Database::memory_report() {
+  MemoryReport report = impl_->store_->memory().report();
+  report.pools.push_back(impl_->cursors_.statistics());
+  report.pools.push_back(impl_->snapshots_.statistics());
+  report.pools.push_back(impl_->batches_.statistics());
+  report.pools.push_back(impl_->store_->cache().scratch_statistics());
+  return report;
+}
+
+const std::string& Database::directory() const { return impl_->store_->options().directory; }
+
+}  // namespace varve

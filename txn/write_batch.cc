@@ -1,0 +1,250 @@
+#include "varve/write_batch.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <utility>
+
+#include "base/assert.h"
+#include "base/format.h"
+#include "base/hash.h"
+#include "lsm/batch_format.h"
+#include "txn/write_batch_internal.h"
+
+namespace varve {
+
+namespace {
+
+// Up to this many entries a repeated key is found by looking at all of them.
+constexpr uint32_t kLinearEntriesMax = 8;
+// Set in the kind of an entry that was folded away; such entries are gone from encoded().
+constexpr uint8_t kDeadFlag = 0x40;
+
+// Reads the entry at `at`, dead ones included; returns its end.
+const char* read_entry(const char* at, const char* end, BatchEntry* entry, bool* dead) {
+  Decoder decoder({at, static_cast<size_t>(end - at)});
+  const uint8_t kind = decoder.u8();
+  *dead = (kind & kDeadFlag) != 0;
+  entry->kind = static_cast<VersionKind>(kind & ~kDeadFlag);
+  entry->keyspace.id = decoder.varint32();
+  entry->key = decoder.sized();
+  entry->value = entry->kind == VersionKind::value ? decoder.sized() : std::string_view{};
+  VARVE_DCHECK(decoder.ok());
+  return at + decoder.offset();
+}
+
+uint64_t index_hash(Keyspace keyspace, std::string_view key) {
+  return mix64(key_hash(key) + keyspace.id);
+}
+
+}  // namespace
+
+MemoryManager& process_memory() {
+  // Never destroyed: batches may live in static objects.
+  static MemoryManager* const manager = new MemoryManager(0);
+  return *manager;
+}
+
+// (keyspace, key) -> where its entry begins. Open addressing, linear probing.
+struct WriteBatch::Index {
+  size_t bytes;  // of this block
+  uint32_t slot_count;
+  uint32_t used;
+
+  struct Slot {
+    uint64_t hash;
+    uint64_t entry;  // offset + 1; 0: empty
+  };
+  Slot* slots() { return reinterpret_cast<Slot*>(this + 1); }
+};
+
+WriteBatch::WriteBatch(WriteBatch&& other) noexcept { *this = std::move(other); }
+
+WriteBatch& WriteBatch::operator=(WriteBatch&& other) noexcept {
+  if (this != &other) {
+    std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
+    std::swap(capacity_, other.capacity_);
+    std::swap(dead_bytes_, other.dead_bytes_);
+    std::swap(count_, other.count_);
+    std::swap(entries_, other.entries_);
+    std::swap(index_, other.index_);
+  }
+  return *this;
+}
+
+WriteBatch::~WriteBatch() {
+  if (data_ != nullptr) process_memory().release(data_, capacity_, MemoryRole::batch);
+  if (index_ != nullptr) process_memory().release(index_, index_->bytes, MemoryRole::batch);
+}
+
+void WriteBatch::clear() {
+  size_ = dead_bytes_ = 0;
+  count_ = entries_ = 0;
+  if (index_ != nullptr && index_->used != 0) {
+    std::memset(index_->slots(), 0, index_->slot_count * sizeof(Index::Slot));
+    index_->used = 0;
+  }
+}
+
+bool WriteBatch::reserve(size_t more_bytes) {
+  if (size_ + more_bytes <= capacity_) return true;
+  const size_t wanted =
+      MemoryManager::usable_size(std::max(size_ + more_bytes, capacity_ + capacity_ / 2));
+  char* grown = static_cast<char*>(process_memory().allocate(wanted, MemoryRole::batch));
+  if (grown == nullptr) return false;
+  if (size_ != 0) std::memcpy(grown, data_, size_);
+  if (data_ != nullptr) process_memory().release(data_, capacity_, MemoryRole::batch);
+  data_ = grown;
+  capacity_ = wanted;
+  return true;
+}
+
+Status WriteBatch::put(Keyspace keyspace, std::string_view key, std::string_view value) {
+  return append(static_cast<uint8_t>(VersionKind::value), keyspace, key, value);
+}
+
+Status WriteBatch::erase(Keyspace keyspace, std::string_view key) {
+  return append(static_cast<uint8_t>(VersionKind::tombstone), keyspace, key, {});
+}
+
+Status WriteBatch::append(uint8_t kind, Keyspace keyspace, std::string_view key,
+                          std::string_view value) {
+  VARVE_RETURN_IF_ERROR(check_entry_sizes(key, value, kValueSizeMax));
+  if (!reserve(batch_entry_size_max(key.size(), value.size())) || !reserve_index()) {
+    return Status::out_of_memory("no memory for a write batch");
+  }
+  if (char* earlier = find(keyspace, key)) {
+    BatchEntry entry;
+    bool dead;
+    const char* end = read_entry(earlier, data_ + size_, &entry, &dead);
+    *earlier = static_cast<char>(static_cast<uint8_t>(*earlier) | kDeadFlag);
+    dead_bytes_ += static_cast<size_t>(end - earlier);
+    --count_;
+  }
+  const size_t start = size_;
+  const char* end = encode_batch_entry(data_ + size_, {.kind = static_cast<VersionKind>(kind),
+                                                       .keyspace = keyspace,
+                                                       .key = key,
+                                                       .value = value});
+  size_ = static_cast<size_t>(end - data_);
+  ++count_;
+  ++entries_;
+  if (index_ != nullptr && index_->used != 0) {
+    add_to_index(keyspace, key, start);
+  } else if (entries_ > kLinearEntriesMax) {
+    rebuild_index();
+  }
+  return Status();
+}
+
+char* WriteBatch::find(Keyspace keyspace, std::string_view key) {
+  if (index_ != nullptr && index_->used != 0) {
+    const uint64_t hash = index_hash(keyspace, key);
+    for (size_t i = hash & (index_->slot_count - 1);; i = (i + 1) & (index_->slot_count - 1)) {
+      const Index::Slot& slot = index_->slots()[i];
+      if (slot.entry == 0) return nullptr;
+      if (slot.hash != hash) continue;
+      BatchEntry entry;
+      bool dead;
+      read_entry(data_ + slot.entry - 1, data_ + size_, &entry, &dead);
+      if (entry.keyspace == keyspace && entry.key == key) return data_ + slot.entry - 1;
+    }
+  }
+  for (char* at = data_; at != data_ + size_;) {
+    BatchEntry entry;
+    bool dead;
+    const char* end = read_entry(at, data_ + size_, &entry, &dead);
+    if (!dead && entry.keyspace == keyspace && entry.key == key) return at;
+    at += end - at;
+  }
+  return nullptr;
+}
+
+bool WriteBatch::reserve_index() {
+  if (entries_ < kLinearEntriesMax) return true;
+  // Room for one more at a load of at most one half.
+  const uint32_t wanted = std::bit_ceil((entries_ + 1) * 2);
+  if (index_ != nullptr && index_->slot_count >= wanted) return true;
+  const uint32_t slots = std::bit_ceil(wanted * 2);
+  const size_t bytes = sizeof(Index) + slots * sizeof(Index::Slot);
+  auto* grown = static_cast<Index*>(process_memory().allocate(bytes, MemoryRole::batch));
+  if (grown == nullptr) return false;
+  if (index_ != nullptr) process_memory().release(index_, index_->bytes, MemoryRole::batch);
+  index_ = grown;
+  *index_ = {.bytes = bytes, .slot_count = slots, .used = 0};
+  std::memset(index_->slots(), 0, slots * sizeof(Index::Slot));
+  rebuild_index();
+  return true;
+}
+
+void WriteBatch::add_to_index(Keyspace keyspace, std::string_view key, size_t entry) {
+  const uint64_t hash = index_hash(keyspace, key);
+  size_t i = hash & (index_->slot_count - 1);
+  while (index_->slots()[i].entry != 0) {
+    const Index::Slot& slot = index_->slots()[i];
+    if (slot.hash == hash) {
+      BatchEntry other;
+      bool dead;
+      read_entry(data_ + slot.entry - 1, data_ + size_, &other, &dead);
+      if (other.keyspace == keyspace && other.key == key) break;  // takes the folded one's place
+    }
+    i = (i + 1) & (index_->slot_count - 1);
+  }
+  index_->used += index_->slots()[i].entry == 0;
+  index_->slots()[i] = {.hash = hash, .entry = entry + 1};
+}
+
+void WriteBatch::rebuild_index() {
+  for (const char* at = data_; at != data_ + size_;) {
+    BatchEntry entry;
+    bool dead;
+    const char* end = read_entry(at, data_ + size_, &entry, &dead);
+    if (!dead) add_to_index(entry.keyspace, entry.key, static_cast<size_t>(at - data_));
+    at = end;
+  }
+}
+
+void WriteBatch::compact() {
+  char* to = data_;
+  for (const char* at = data_; at != data_ + size_;) {
+    BatchEntry entry;
+    bool dead;
+    const char* end = read_entry(at, data_ + size_, &entry, &dead);
+    const size_t bytes = static_cast<size_t>(end - at);
+    if (!dead) {
+      std::memmove(to, at, bytes);
+      to += bytes;
+    }
+    at = end;
+  }
+  size_ = static_cast<size_t>(to - data_);
+  dead_bytes_ = 0;
+  entries_ = count_;
+  if (index_ != nullptr) {
+    std::memset(index_->slots(), 0, index_->slot_count * sizeof(Index::Slot));
+    index_->used = 0;
+    if (entries_ > kLinearEntriesMax) rebuild_index();
+  }
+}
+
+std::string_view WriteBatch::encoded() {
+  if (dead_bytes_ != 0) compact();
+  return {data_, size_};
+}
+
+Status check_entry_sizes(std::string_view key, std::string_view value, uint64_t value_size_max) {
+  if (key.empty() || key.size() > kKeySizeMax) {
+    return Status::invalid_argument(
+        format("key of %zu bytes: 1 to %llu are allowed", key.size(),
+               static_cast<unsigned long long>(kKeySizeMax)));
+  }
+  if (value.size() > value_size_max) {
+    return Status::invalid_argument(
+        format("value of %zu bytes: at most %llu are allowed", value.size(),
+               static_cast<unsigned long long>(value_size_max)));
+  }
+  return Status();
+}
+
+}  // namespace varve
