@@ -1,16 +1,21 @@
 // Batches (lsm/batch_format.h). The first byte says what the others are.
 //
 // Oracle for bytes as a batch: BatchReader gives entries that lie inside the bytes and keep the
-// limits; encoding them again gives the bytes that were read, up to where it stopped, since there is
-// one encoding only.
-// Oracle for bytes as entries: they are read back as they were encoded, and of any beginning of their
-// encoding the entries that lie whole in it.
+// limits; encoding them again gives the bytes that were read, up to where it stopped, since there
+// is one encoding only. Oracle for bytes as entries: they are read back as they were encoded, and
+// of any beginning of their encoding the entries that lie whole in it. Oracle for bytes as calls: a
+// WriteBatch encodes what a map of the last change of each key holds, in the order of these
+// changes; a call that is refused, or finds no memory, changes nothing; all memory is given back.
 
+#include <list>
+#include <map>
 #include <string>
 #include <vector>
 
 #include "fuzz/check.h"
 #include "lsm/batch_format.h"
+#include "txn/write_batch_internal.h"
+#include "varve/write_batch.h"
 
 namespace varve::fuzz {
 namespace {
@@ -69,10 +74,9 @@ void check_entries(Input* input) {
       entry.value = input->piece(input->u8());
       if ((shape & 8) != 0) entry.value.append(input->u16(), 'v');
     }
-    append_entry(&encoded, {.kind = entry.kind,
-                            .keyspace = entry.keyspace,
-                            .key = entry.key,
-                            .value = entry.value});
+    append_entry(
+        &encoded,
+        {.kind = entry.kind, .keyspace = entry.keyspace, .key = entry.key, .value = entry.value});
     entry.end = encoded.size();
     entries.push_back(std::move(entry));
   }
@@ -93,16 +97,118 @@ void check_entries(Input* input) {
   FUZZ_CHECK(reader.ok() == (end == size));
 }
 
+// The last change of each key, in the order of these changes.
+class BatchModel {
+ public:
+  void change(Keyspace keyspace, std::string key, VersionKind kind, std::string value) {
+    const auto place = std::pair(keyspace.id, key);
+    if (const auto found = by_key_.find(place); found != by_key_.end()) {
+      changes_.erase(found->second);
+      by_key_.erase(found);
+    }
+    changes_.push_back({keyspace, std::move(key), kind, std::move(value)});
+    by_key_[place] = std::prev(changes_.end());
+  }
+  void clear() {
+    by_key_.clear();
+    changes_.clear();
+  }
+  void check(WriteBatch* batch) const {
+    FUZZ_CHECK(batch->count() == changes_.size());
+    const size_t size = batch->size_bytes();
+    const std::string_view encoded = batch->encoded();
+    FUZZ_CHECK(encoded.size() == size && batch->size_bytes() == size);
+    BatchReader reader(encoded);
+    BatchEntry entry;
+    for (const Change& change : changes_) {
+      FUZZ_CHECK(reader.next(&entry));
+      FUZZ_CHECK(entry.keyspace == change.keyspace && entry.key == change.key);
+      FUZZ_CHECK(entry.kind == change.kind && entry.value == change.value);
+    }
+    FUZZ_CHECK(!reader.next(&entry) && reader.ok());
+  }
+
+ private:
+  struct Change {
+    Keyspace keyspace;
+    std::string key;
+    VersionKind kind;
+    std::string value;
+  };
+  std::list<Change> changes_;
+  std::map<std::pair<uint32_t, std::string>, std::list<Change>::iterator> by_key_;
+};
+
+void check_calls(Input* input) {
+  {
+    WriteBatch batch;
+    BatchModel model;
+    while (!input->empty()) {
+      const uint8_t call = input->u8();
+      const Keyspace keyspace{(call & 0x80) != 0 ? input->u8() % 3u : 0u};
+      std::string key(input->piece(1));  // few different ones, so that changes meet
+      if ((call & 0x40) != 0) key.append(input->piece(3));
+      if ((call & 0x7f) == 0x7f) key.resize(kKeySizeMax + input->u8() % 2, 'k');
+      const bool no_memory = (call & 0x70) == 0x70 && input->below(4) == 0;
+      if (no_memory) process_memory().fail_allocation_after(1);
+      Status status;
+      switch (call % 8) {
+        case 0:
+          status = batch.erase(keyspace, key);
+          if (status.ok()) model.change(keyspace, key, VersionKind::tombstone, {});
+          break;
+        case 1:
+          model.check(&batch);
+          break;
+        case 2:
+          if (input->below(8) == 0) {
+            batch.clear();
+            model.clear();
+          }
+          break;
+        case 3: {
+          WriteBatch other = std::move(batch);
+          batch = std::move(other);
+          break;
+        }
+        default: {
+          std::string value(input->piece(call % 8 * 2));
+          if ((call & 0x3f) == 0x3f) value.append(input->u16(), 'v');
+          status = batch.put(keyspace, key, value);
+          if (status.ok()) model.change(keyspace, key, VersionKind::value, value);
+          break;
+        }
+      }
+      process_memory().fail_allocation_after(0);
+      if (!status.ok()) {
+        const bool bad_key = key.empty() || key.size() > kKeySizeMax;
+        FUZZ_CHECK_SAYING(status.code() == StatusCode::invalid_argument
+                              ? bad_key
+                              : no_memory && status.code() == StatusCode::out_of_memory,
+                          status.to_string());
+      }
+    }
+    model.check(&batch);
+  }
+  FUZZ_CHECK(process_memory().live_bytes(MemoryRole::batch) == 0);
+}
+
 }  // namespace
 }  // namespace varve::fuzz
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace varve::fuzz;
   Input input(data, size);
-  if ((input.u8() & 1) == 0) {
-    check_bytes(input.rest());
-  } else {
-    check_entries(&input);
+  switch (input.u8() % 3) {
+    case 0:
+      check_bytes(input.rest());
+      break;
+    case 1:
+      check_entries(&input);
+      break;
+    case 2:
+      check_calls(&input);
+      break;
   }
   return 0;
 }

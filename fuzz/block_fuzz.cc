@@ -53,6 +53,10 @@ Model read_rows(const OwnedBlock& block) {
                .kind = view.kind(i),
                .value = std::string(row.value)});
     FUZZ_CHECK(view.has_key(i, model.rows().back().key));
+    if (i + 1 == view.row_count()) {  // nothing follows the last row
+      const std::string_view payload = block.payload.view();
+      FUZZ_CHECK(row.value.data() + row.value.size() == payload.data() + payload.size());
+    }
   }
   return model;
 }
@@ -84,8 +88,7 @@ void check_payload(bool with_tags, Input* input) {
   const std::string_view payload = block.payload.view();
   const uint32_t claimed = payload.size() < 4 ? 0 : load_le<uint32_t>(payload.data());
   // open_block() admits no more rows, so that columns are bounded by the payload.
-  const uint32_t rows =
-      std::min(claimed, static_cast<uint32_t>(payload.size() / kBlockRowSizeMin));
+  const uint32_t rows = std::min(claimed, static_cast<uint32_t>(payload.size() / kBlockRowSizeMin));
   FUZZ_CHECK(!block.parse(rows + 1, with_tags).ok());
   const Status status = block.parse(rows, with_tags);
   if (!status.ok()) return check_refusal(status);

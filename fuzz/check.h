@@ -24,8 +24,8 @@ namespace varve::fuzz {
 
 // An oracle's claim, with or without a text that says more.
 #define FUZZ_CHECK(claim) FUZZ_CHECK_SAYING(claim, "")
-#define FUZZ_CHECK_SAYING(claim, detail)                                      \
-  ((claim) ? static_cast<void>(0)                                             \
+#define FUZZ_CHECK_SAYING(claim, detail) \
+  ((claim) ? static_cast<void>(0)        \
            : ::varve::fuzz::oracle_failed(#claim, __FILE__, __LINE__, (detail)))
 
 // What a decoder may answer to bytes that it does not take.
@@ -36,7 +36,8 @@ inline void check_refusal(const Status& status) {
   FUZZ_CHECK_SAYING(is_refusal(status) && !status.message().empty(), status.to_string());
 }
 
-// A copy that ends where its memory ends, so that AddressSanitizer sees a read of one byte too many.
+// A copy that ends where its memory ends, so that AddressSanitizer sees a read of one byte too
+// many.
 class ExactCopy {
  public:
   explicit ExactCopy(std::string_view bytes)

@@ -3,8 +3,8 @@
 //
 // Oracle for bytes as a compressed block: decompress() fills exactly the bytes it was asked for, or
 // answers corruption; it writes no others.
-// Oracle for bytes as a block: what compress() makes is smaller by an eighth at least, and comes back
-// as it was; with a byte changed it gives some bytes or corruption.
+// Oracle for bytes as a block: what compress() makes is smaller by an eighth at least, and comes
+// back as it was; with a byte changed it gives some bytes or corruption.
 
 #include <algorithm>
 #include <cstring>

@@ -1,6 +1,6 @@
-// The parts of an engine that a fuzz target needs around a decoder: memory, epochs, a block cache, a
-// file system in memory. Memory and epochs last as long as the process, since making them costs more
-// than most inputs; that they end each input as they began it is part of every oracle.
+// The parts of an engine that a fuzz target needs around a decoder: memory, epochs, a block cache,
+// a file system in memory. Memory and epochs last as long as the process, since making them costs
+// more than most inputs; that they end each input as they began it is part of every oracle.
 
 #pragma once
 
@@ -26,8 +26,8 @@ inline EpochDomain& shared_epochs() {
   return epochs;
 }
 
-// What one input may make the engine hold at any moment, over all roles: far above what honest bytes
-// of an input's size ask for, far below what a length field can claim.
+// What one input may make the engine hold at any moment, over all roles: far above what honest
+// bytes of an input's size ask for, far below what a length field can claim.
 inline constexpr uint64_t kMemoryBytesMax = 64 << 20;
 
 // Everything was given back, and there was never too much of it.

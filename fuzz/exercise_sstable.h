@@ -1,10 +1,10 @@
 // Does with an sstable file what readers do, and holds the answers against each other.
 //
 // Oracle: every step gives data or a refusal that names the file; a walk backwards is the walk
-// forwards reversed; a point read from resident blocks is the one from pinned blocks, and never newer
-// than asked for; in the end all memory is given back, and there was never too much of it. Where the
-// plan makes one allocation fail, out_of_memory is an answer too.
-// Time is bounded by the steps taken here, since a small file may rightly hold many rows.
+// forwards reversed; a point read from resident blocks is the one from pinned blocks, and never
+// newer than asked for; in the end all memory is given back, and there was never too much of it.
+// Where the plan makes one allocation fail, out_of_memory is an answer too. Time is bounded by the
+// steps taken here, since a small file may rightly hold many rows.
 
 #pragma once
 
@@ -151,8 +151,7 @@ class SstableExerciser {
       const Result<FrameRef> filter = sstable_->filter(i, fill_cache);
       if (!filter.ok()) check_failure(filter.status());
     }
-    for (const auto& [key, timestamp] :
-         places_to_ask(forwards ? *forwards : seen_, plan_, 6)) {
+    for (const auto& [key, timestamp] : places_to_ask(forwards ? *forwards : seen_, plan_, 6)) {
       const bool refill = plan_->flag();
       get(key, timestamp, refill);
       get(key, kTimestampMax, refill);

@@ -25,10 +25,10 @@ namespace {
 constexpr size_t kPlanSize = 24;
 
 enum Mode : uint8_t {
-  kTopIndex = 1,       // else the index of a partition
-  kCompressed = 2,     // if it gets smaller
-  kClaimsRows = 4,     // else as many as the payload says
-  kMadeOfRows = 8,     // else the payload as it is
+  kTopIndex = 1,    // else the index of a partition
+  kCompressed = 2,  // if it gets smaller
+  kClaimsRows = 4,  // else as many as the payload says
+  kMadeOfRows = 8,  // else the payload as it is
   kSmallCache = 16,
 };
 
@@ -87,8 +87,9 @@ std::string make_rows(const HonestFile& honest, bool top, Input* input) {
     if ((shape & 3) == 2) row.key.push_back('\0');
     if (row.key.empty()) row.key = "k";
     if ((shape & 4) != 0) row.timestamp = {input->magnitude()};
-    const auto piece = [&] { return honest.pieces[input->below(
-                                 static_cast<uint32_t>(honest.pieces.size()))]; };
+    const auto piece = [&] {
+      return honest.pieces[input->below(static_cast<uint32_t>(honest.pieces.size()))];
+    };
     BlockHandle handle = handle_of(top && (shape & 8) == 0 ? honest.pieces[2] : piece());
     if (top) {
       const SstablePiece filter = (shape & 0x10) == 0 ? honest.pieces.back() : piece();
@@ -99,15 +100,33 @@ std::string make_rows(const HonestFile& honest, bool top, Input* input) {
       const uint64_t value = input->magnitude();
       const uint32_t value32 = static_cast<uint32_t>(value);
       switch (input->u8() % 9) {
-        case 0: handle.offset = value; break;
-        case 1: handle.offset += value; break;
-        case 2: handle.stored_size = value32; break;
-        case 3: handle.raw_size = value32; break;
-        case 4: handle.rows = value32; break;
-        case 5: handle.filter_offset = value; break;
-        case 6: handle.filter_stored_size = value32; break;
-        case 7: handle.flags = value32; break;
-        case 8: handle.tombstones = value32; break;
+        case 0:
+          handle.offset = value;
+          break;
+        case 1:
+          handle.offset += value;
+          break;
+        case 2:
+          handle.stored_size = value32;
+          break;
+        case 3:
+          handle.raw_size = value32;
+          break;
+        case 4:
+          handle.rows = value32;
+          break;
+        case 5:
+          handle.filter_offset = value;
+          break;
+        case 6:
+          handle.filter_stored_size = value32;
+          break;
+        case 7:
+          handle.flags = value32;
+          break;
+        case 8:
+          handle.tombstones = value32;
+          break;
       }
     }
     char encoded[kPartitionHandleSize];
@@ -174,8 +193,8 @@ std::string distort(const HonestFile& honest, uint8_t mode, uint32_t claimed_row
     encode_block_handle(encoded, partition, /*partition=*/true);
     BlockBuilder builder(&shared_memory(), MemoryRole::control);
     const Row& first = honest.model.rows().front();
-    FUZZ_CHECK(builder.add(first.key, first.timestamp, VersionKind::value,
-                           {encoded, sizeof encoded}));
+    FUZZ_CHECK(
+        builder.add(first.key, first.timestamp, VersionKind::value, {encoded, sizeof encoded}));
     Buffer built(&shared_memory(), MemoryRole::control);
     FUZZ_CHECK(builder.finish(&built));
     append_block(built.view(), 1, false, &file, &top);

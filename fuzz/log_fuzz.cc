@@ -1,12 +1,12 @@
-// The log (lsm/wal_format.h). The first byte says what the others are; the mutator seals again what it
-// changed in segments, so that the checks behind the checksums are reached.
+// The log (lsm/wal_format.h). The first byte says what the others are; the mutator seals again what
+// it changed in segments, so that the checks behind the checksums are reached.
 //
-// Oracle for bytes as segments: WalReader gives groups without a gap, each inside its segment, until
-// the end, or refuses with a message that names the directory; it stops.
-// Oracle for bytes as groups, segments and damage to them: every group before the damage is read as it
-// was written; then comes the end, or corruption, and corruption if and only if something undamaged
-// says that the place was durable once.
-// Oracle for bytes as a payload: commits lie inside it, in order, no more than the header says.
+// Oracle for bytes as segments: WalReader gives groups without a gap, each inside its segment,
+// until the end, or refuses with a message that names the directory; it stops. Oracle for bytes as
+// groups, segments and damage to them: every group before the damage is read as it was written;
+// then comes the end, or corruption, and corruption if and only if something undamaged says that
+// the place was durable once. Oracle for bytes as a payload: commits lie inside it, in order, no
+// more than the header says.
 
 #include <algorithm>
 #include <string>
@@ -73,10 +73,10 @@ void check_segments(const std::vector<std::string>& segments, Lsn from) {
     if (!more.ok()) return check_log_refusal(more.status());
     if (!*more) break;
     const std::string& bytes = segments[group.segment.value - 1];
-    FUZZ_CHECK(group.offset >= kWalHeaderSize && group.offset + kWalGroupHeaderSize <= bytes.size());
-    FUZZ_CHECK(group.payload ==
-               std::string_view(bytes).substr(group.offset + kWalGroupHeaderSize,
-                                              group.header.payload_size));
+    FUZZ_CHECK(group.offset >= kWalHeaderSize &&
+               group.offset + kWalGroupHeaderSize <= bytes.size());
+    FUZZ_CHECK(group.payload == std::string_view(bytes).substr(group.offset + kWalGroupHeaderSize,
+                                                               group.header.payload_size));
     FUZZ_CHECK(group.payload.size() == group.header.payload_size);
     FUZZ_CHECK(!end || *end == group.start);
     FUZZ_CHECK(group.end.value - group.start.value == wal_group_size(group.payload.size()));
@@ -127,13 +127,12 @@ void check_damaged(Input* input) {
   if (!more.ok()) return check_log_refusal(more.status());
   FUZZ_CHECK(!*more);
   FUZZ_CHECK(expected.nothing_there || reader.end() == expected.end);
-  FUZZ_CHECK(reader.clean() ==
-             (expected.last > expected.first &&
-              log.groups[expected.last - 1].header.kind == WalKind::end_marker));
+  FUZZ_CHECK(reader.clean() == (expected.last > expected.first &&
+                                log.groups[expected.last - 1].header.kind == WalKind::end_marker));
 }
 
-// Segments as an input holds them: how many, where to read from, and each but the last with its size
-// before it.
+// Segments as an input holds them: how many, where to read from, and each but the last with its
+// size before it.
 struct FramedSegments {
   uint8_t from = 0;
   std::vector<std::string> segments;
@@ -193,8 +192,8 @@ void reseal(std::vector<std::string>* segments, Random* random) {
       }
       // Now and then one is left as it is, so that there is an end with something behind it.
       if (!random->one_in(24)) {
-        store_le(group, checksum({group + 8, kWalGroupHeaderSize + fields.payload_size - 8}, id,
-                                 offset));
+        store_le(group,
+                 checksum({group + 8, kWalGroupHeaderSize + fields.payload_size - 8}, id, offset));
       }
       offset += wal_group_size(fields.payload_size);
     }
@@ -213,8 +212,7 @@ size_t mutate(uint8_t* data, size_t size, size_t max_size, unsigned seed) {
   const size_t room = random.one_in(2) ? bytes.size() : bytes.size() + (max_size - size) / 2;
   const size_t before = bytes.size();
   bytes.resize(std::max<size_t>(room, 1));
-  bytes.resize(
-      LLVMFuzzerMutate(reinterpret_cast<uint8_t*>(bytes.data()), before, bytes.size()));
+  bytes.resize(LLVMFuzzerMutate(reinterpret_cast<uint8_t*>(bytes.data()), before, bytes.size()));
   reseal(&framed.segments, &random);
   const std::string mutated = framed.write();
   if (mutated.size() > max_size) return LLVMFuzzerMutate(data, size, max_size);

@@ -1,5 +1,5 @@
-// Logs as a fuzz target makes them up: segments of groups with what is known of each, the damage done
-// to them, and what recovery may then read of them.
+// Logs as a fuzz target makes them up: segments of groups with what is known of each, the damage
+// done to them, and what recovery may then read of them.
 
 #pragma once
 
@@ -65,9 +65,12 @@ inline Log make_log(Input* input) {
     for (size_t g = 0; g < group_count; ++g) {
       const uint8_t shape = input->u8();
       if ((shape & 3) == 0) durable = position;
-      LoggedGroup group{
-          .segment = s, .offset = bytes.size(), .start = position, .end = {}, .header = {},
-          .payload = {}};
+      LoggedGroup group{.segment = s,
+                        .offset = bytes.size(),
+                        .start = position,
+                        .end = {},
+                        .header = {},
+                        .payload = {}};
       if ((shape & 0xf0) == 0xf0 && s + 1 == segment_count && g + 1 == group_count) {
         group.header.kind = WalKind::end_marker;
       } else {
@@ -159,8 +162,7 @@ class LogReadingModel {
       expected.fails_to_open = true;
       return expected;
     }
-    while (expected.first < log_.groups.size() &&
-           log_.groups[expected.first].segment < current) {
+    while (expected.first < log_.groups.size() && log_.groups[expected.first].segment < current) {
       ++expected.first;
     }
     expected.last = expected.first;

@@ -1,8 +1,9 @@
 // Writes the seeds of the fuzz targets: fuzz/corpus/TARGET/NAME, one small file each. The seeds are
-// kept in the repository; this is run again by hand when a format or a target's reading of its input
-// changes (docs/fuzzing.md).
+// kept in the repository; this is run again by hand when a format or a target's reading of its
+// input changes (docs/fuzzing.md).
 //
-// usage: make_seeds FOLDER     FOLDER/TARGET/ is made if need be; files of the same name are replaced
+// usage: make_seeds FOLDER     FOLDER/TARGET/ is made if need be; files of the same name are
+// replaced
 
 #include <sys/stat.h>
 
@@ -197,12 +198,12 @@ void write_sstable_seeds(const SeedFolder& folder) {
     folder.write("sstable_model", "shape-" + std::to_string(i),
                  mode(i | i << 4) + noise(i, 200 + 300 * i));
   }
-  folder.write("sstable_model", "partitions", mode(0x83) + noise(9, 9) + "\xff\xff" +
-                                                   noise(10, 6000));
+  folder.write("sstable_model", "partitions",
+               mode(0x83) + noise(9, 9) + "\xff\xff" + noise(10, 6000));
 }
 
-// Payloads of true indexes, of other files than the one that the target distorts, and decisions that
-// make rows of its own.
+// Payloads of true indexes, of other files than the one that the target distorts, and decisions
+// that make rows of its own.
 void write_index_seeds(const SeedFolder& folder) {
   Model model = make_rows({.keys = 20, .versions_max = 2});
   std::string file = sstable_bytes({.block_size = 96}, model);
@@ -273,13 +274,12 @@ void write_manifest_seeds(const SeedFolder& folder) {
   }
   // An edit with the longest retention there is.
   LevelsEdit edit;
-  edit.keyspaces_added.push_back(
-      {.keyspace = {3},
-       .name = "kept for ever",
-       .options = {.durability = Durability::os,
-                   .history_retention = std::chrono::nanoseconds::max()},
-       .created = {1000},
-       .flushed = {80}});
+  edit.keyspaces_added.push_back({.keyspace = {3},
+                                  .name = "kept for ever",
+                                  .options = {.durability = Durability::os,
+                                              .history_retention = std::chrono::nanoseconds::max()},
+                                  .created = {1000},
+                                  .flushed = {80}});
   folder.write("manifest", "edit-longest-retention", mode(1) + text_of(edit));
   std::string line = "000012.manifest 0123456789abcdef 0f1e2d3c4b5a6978";
   char sum[32];

@@ -1,12 +1,12 @@
 // Manifests (lsm/manifest.h), edits (lsm/levels_edit.h) and CURRENT. The first byte says what the
-// others are; the mutator seals again what it changed in a manifest or in CURRENT, so that the checks
-// behind the checksums are reached.
+// others are; the mutator seals again what it changed in a manifest or in CURRENT, so that the
+// checks behind the checksums are reached.
 //
 // Oracle for bytes as a manifest, an edit or CURRENT: data, or a refusal, which for files names the
 // path. An edit that is taken is encoded into one that means the same; a state is made again by its
 // own edit.
-// Oracle for bytes as edits and damage: the manifest is read back edit by edit; damaged, it gives the
-// state before the damage if only its last record is hit, else corruption.
+// Oracle for bytes as edits and damage: the manifest is read back edit by edit; damaged, it gives
+// the state before the damage if only its last record is hit, else corruption.
 
 #include <algorithm>
 #include <string>
@@ -77,8 +77,8 @@ void check_current(std::string_view bytes) {
   if (!current.ok()) check_file_refusal(current.status());
 }
 
-// A manifest of `edits`, and CURRENT, as the writer leaves them; the random identity is replaced, so
-// that an input always does the same.
+// A manifest of `edits`, and CURRENT, as the writer leaves them; the random identity is replaced,
+// so that an input always does the same.
 std::string write_manifest(const ManifestState& initial, const std::vector<LevelsEdit>& edits) {
   const std::unique_ptr<FileSystem> file_system = FileSystem::create_memory();
   FUZZ_CHECK(file_system->create_directory(kDirectory).ok());

@@ -1,5 +1,5 @@
-// Edits as a fuzz target makes them up, and the sealed records of a manifest file whose bytes may be
-// anything.
+// Edits as a fuzz target makes them up, and the sealed records of a manifest file whose bytes may
+// be anything.
 
 #pragma once
 

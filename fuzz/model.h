@@ -1,4 +1,5 @@
-// Versions as a fuzz target makes them up, and the plainest possible answers to questions about them.
+// Versions as a fuzz target makes them up, and the plainest possible answers to questions about
+// them.
 //
 // Invariant: rows are in version order, no (key, timestamp) twice.
 

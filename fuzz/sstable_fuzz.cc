@@ -1,6 +1,6 @@
-// Whole sstables (lsm/sstable_format.h): the input is a file, save its last kPlanSize bytes, which say
-// what is asked of it. The mutator changes pieces of the file and seals them again, so that the checks
-// behind the checksums are reached.
+// Whole sstables (lsm/sstable_format.h): the input is a file, save its last kPlanSize bytes, which
+// say what is asked of it. The mutator changes pieces of the file and seals them again, so that the
+// checks behind the checksums are reached.
 //
 // Oracle: that of fuzz/exercise_sstable.h: data, corruption or not_supported naming the file, in
 // bounded memory and time.
@@ -68,8 +68,8 @@ size_t mutate(uint8_t* data, size_t size, size_t max_size, unsigned seed) {
     LLVMFuzzerMutate(reinterpret_cast<uint8_t*>(plan.data()), plan.size(), plan.size());
   } else if (choice == 3) {  // anything, the length included
     file.resize(max_size - plan.size());
-    file.resize(LLVMFuzzerMutate(reinterpret_cast<uint8_t*>(file.data()),
-                                 size - plan.size(), file.size()));
+    file.resize(
+        LLVMFuzzerMutate(reinterpret_cast<uint8_t*>(file.data()), size - plan.size(), file.size()));
   } else if (choice == 4) {  // a field of the footer
     char* const footer = file.data() + file.size() - kSstableFooterSize;
     LLVMFuzzerMutate(reinterpret_cast<uint8_t*>(footer), 40, 40);

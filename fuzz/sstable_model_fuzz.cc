@@ -1,8 +1,8 @@
 // What SstableWriter writes, Sstable and RunCursor read: the input is rows, options, and questions.
 //
 // Oracle: one to three files that together hold the rows, read as a run, give every walk, seek and
-// point read as a search of one row after the other does, whatever the sizes of blocks and cache, the
-// filter and the codec; properties are true; a file that the manifest did not mean is refused.
+// point read as a search of one row after the other does, whatever the sizes of blocks and cache,
+// the filter and the codec; properties are true; a file that the manifest did not mean is refused.
 
 #include <string>
 #include <vector>
@@ -167,8 +167,7 @@ class Run {
                (p.timestamp_min == Timestamp{} ? options.collapse_horizon : Timestamp{}));
     FUZZ_CHECK(p.filter_bits_per_key == options.filter_bits_per_key);
     FUZZ_CHECK(p.data_blocks >= 1 && p.data_blocks <= p.versions);
-    FUZZ_CHECK(p.partitions ==
-               (p.data_blocks + kPartitionBlocksMax - 1) / kPartitionBlocksMax);
+    FUZZ_CHECK(p.partitions == (p.data_blocks + kPartitionBlocksMax - 1) / kPartitionBlocksMax);
   }
 
   const Model& model_;

@@ -1,5 +1,5 @@
-// The sealed pieces of an sstable file whose bytes may be anything: found leniently, so that a mutator
-// can change one and seal it again, and the checks behind the checksums are reached.
+// The sealed pieces of an sstable file whose bytes may be anything: found leniently, so that a
+// mutator can change one and seal it again, and the checks behind the checksums are reached.
 
 #pragma once
 
@@ -32,9 +32,9 @@ class SstablePieces {
 
   bool has_frame() const { return file_->size() >= kSstableHeaderSize + kSstableFooterSize; }
 
-  // Requires has_frame(). From the footer down, at most kPiecesMax. With `random` everything found is
-  // also sealed, children before those that hold their handles, and what would be refused at once
-  // (magic, version, ids, sizes that must agree) is mostly put right.
+  // Requires has_frame(). From the footer down, at most kPiecesMax. With `random` everything found
+  // is also sealed, children before those that hold their handles, and what would be refused at
+  // once (magic, version, ids, sizes that must agree) is mostly put right.
   std::vector<SstablePiece> walk(Random* random) {
     random_ = random;
     pieces_.clear();
@@ -56,8 +56,7 @@ class SstablePieces {
     if (random_ != nullptr) {
       store_le(header + 32, checksum({header, 32}, id_, 0));
       const FileId footer_id{load_le<uint64_t>(footer + 48), load_le<uint64_t>(footer + 56)};
-      store_le(footer + 72,
-               checksum({footer, 72}, footer_id, file_->size() - kSstableFooterSize));
+      store_le(footer + 72, checksum({footer, 72}, footer_id, file_->size() - kSstableFooterSize));
     }
     return pieces_;
   }

@@ -18,8 +18,7 @@ Status no_memory() { return Status::out_of_memory("no memory to build an sstable
 
 SstableWriter::SstableWriter(MemoryManager* manager, std::unique_ptr<File> file, const FileId& id,
                              const SstableWriterOptions& options)
-    : manager_(manager),
-      file_(std::move(file)),
+    : file_(std::move(file)),
       id_(id),
       options_(options),
       data_(manager, options.role),

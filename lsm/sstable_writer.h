@@ -57,7 +57,6 @@ class SstableWriter {
   Status flush_buffer();
   Status add_pending_row();
 
-  MemoryManager* const manager_;
   std::unique_ptr<File> file_;
   const FileId id_;
   const SstableWriterOptions options_;
@@ -71,7 +70,6 @@ class SstableWriter {
   Buffer output_;      // written in large pieces
   Buffer hashes_;      // u64 a user key of the partition
   Buffer last_key_;
-  uint64_t last_hash_ = 0;
   uint64_t offset_ = 0;  // bytes handed to output_
 
   // The block that was written last: its index row waits until it is known whether the next block

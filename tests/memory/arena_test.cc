@@ -131,7 +131,7 @@ TEST(Arena, ReservedPiecesNeverFail) {
   const uint64_t seed = random_seed();
   SCOPED_TRACE(seed);
   Random random(seed);
-  for (int round = 0; round < 300; ++round) {
+  for (int round = 0; round < 100; ++round) {
     MemoryManager manager(1 << 20);
     Arena arena(&manager, kRole);
     for (int group = 0; group < 20; ++group) {

@@ -2,10 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <memory>
+#include <string>
 #include <thread>
 #include <vector>
 
+#include "base/mutex.h"
 #include "base/process_barrier.h"
 #include "base/random.h"
 #include "base/thread.h"
@@ -31,30 +34,40 @@ class Reader {
   void leave() { set(kOutside); }
 
  private:
-  enum State : int { kOutside, kInside, kEnd };
-  void set(int state) {
-    wanted_.store(state);
-    while (reached_.load() != state) std::this_thread::yield();
+  enum State { kOutside, kInside, kEnd };
+  void set(State state) {
+    MutexLock lock(mutex_);
+    wanted_ = state;
+    changed_.notify_all();
+    while (reached_ != state) changed_.wait(mutex_);
   }
-  void wait_while(int state) {
-    while (wanted_.load() == state) std::this_thread::yield();
+  // Says that `state` is reached, and returns what is wanted next.
+  State next_after(State state) {
+    MutexLock lock(mutex_);
+    reached_ = state;
+    changed_.notify_all();
+    while (wanted_ == state) changed_.wait(mutex_);
+    return wanted_;
   }
   void run() {
-    while (wanted_.load() != kEnd) {
-      wait_while(kOutside);
-      if (wanted_.load() == kInside) {
+    State state = next_after(kOutside);
+    while (state != kEnd) {
+      if (state == kInside) {
         const EpochDomain::Guard guard(domain_);
-        reached_.store(kInside);
-        wait_while(kInside);
+        state = next_after(kInside);
       }
-      if (wanted_.load() == kOutside) reached_.store(kOutside);
+      if (state == kOutside) state = next_after(kOutside);
     }
-    reached_.store(kEnd);
+    MutexLock lock(mutex_);
+    reached_ = kEnd;
+    changed_.notify_all();
   }
 
   EpochDomain& domain_;
-  Atomic<int> wanted_{kOutside};
-  Atomic<int> reached_{kOutside};
+  Mutex mutex_;
+  CondVar changed_;
+  State wanted_ VARVE_GUARDED_BY(mutex_) = kOutside;
+  State reached_ VARVE_GUARDED_BY(mutex_) = kOutside;
   Thread thread_;
 };
 

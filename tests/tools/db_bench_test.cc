@@ -237,11 +237,11 @@ TEST_F(DbBenchTest, EveryDurabilityIsTakenByEveryEngine) {
   for (const std::string& name : engines()) {
     for (const char* durability : {"sync", "os", "buffered", "none"}) {
       const std::vector<json> objects =
-          run_json(name, std::string("--num=200 --benchmarks=fillrandom,fillsync,fillbatch,readseq"
+          run_json(name, std::string("--num=50 --benchmarks=fillrandom,fillsync,fillbatch,readseq"
                                      " --compression_type=none --durability=") +
                              durability);
       ASSERT_EQ(objects.size(), 4u);
-      EXPECT_EQ(objects[3]["ops"], 200) << name << " " << durability;
+      EXPECT_EQ(objects[3]["ops"], 50) << name << " " << durability;
     }
   }
 }

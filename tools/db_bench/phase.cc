@@ -47,8 +47,9 @@ PassLimits limits_for(const Settings& settings, const Benchmark& benchmark, cons
   } else if (settings.duration > 0) {
     limits.seconds = settings.duration * share;
   } else {
-    limits.operations = static_cast<uint64_t>(static_cast<double>(plan.operations) * share);
-    if (pass == Pass::measured) limits.operations = plan.operations;
+    limits.operations = pass == Pass::measured
+                            ? plan.operations
+                            : static_cast<uint64_t>(static_cast<double>(plan.operations) * share);
   }
   const bool paced = benchmark.kind == BenchmarkKind::load || benchmark.writes;
   if (paced) {

@@ -1,6 +1,8 @@
 #include "tools/varve/command.h"
 
+#include <algorithm>
 #include <cstdio>
+#include <utility>
 
 #include "tools/common/quantity_text.h"
 #include "tools/common/text_escape.h"
@@ -19,6 +21,18 @@ Durability parse_durability(const std::string& name) {
   if (name == "os") return Durability::os;
   if (name == "buffered") return Durability::buffered;
   throw CLI::ValidationError("--durability", "'" + name + "' (expected sync, os or buffered)");
+}
+
+// CLI11 takes a list's argument of the form [a,b] apart. A character in front keeps it whole; so
+// that every argument comes back as it was, those that begin with that character get it too.
+constexpr char kWhole = '\x01';
+
+bool needs_mark(const std::string& argument) {
+  return !argument.empty() && (argument[0] == '[' || argument[0] == kWhole);
+}
+
+void remove_mark(std::string* argument) {
+  if (!argument->empty() && (*argument)[0] == kWhole) argument->erase(0, 1);
 }
 
 void print_usage_error(const std::string& command, const std::string& message) {
@@ -44,6 +58,12 @@ CommandLine::CommandLine(const std::string& name, const std::string& summary,
 CLI::Option* CommandLine::positional(const std::string& name, std::string* value,
                                      const std::string& help) {
   return app_.add_option(name, *value, help)->option_text(" ");
+}
+
+void CommandLine::positional_list(const std::string& name, std::vector<std::string>* values,
+                                  const std::string& help) {
+  list_ = values;
+  app_.add_option(name, *values, help)->required()->option_text("...");
 }
 
 void CommandLine::add_json() {
@@ -101,7 +121,18 @@ void CommandLine::add_opening() {
 
 std::optional<int> CommandLine::parse(int argc, char** argv, const std::function<void()>& check) {
   try {
-    app_.parse(argc, argv);
+    std::vector<std::string> arguments(argv + 1, argv + argc);
+    if (list_ != nullptr) {
+      for (std::string& argument : arguments) {
+        if (needs_mark(argument)) argument.insert(0, 1, kWhole);
+      }
+    }
+    std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants them
+    app_.parse(std::move(arguments));
+    if (list_ != nullptr) {
+      for (std::string& value : *list_) remove_mark(&value);
+      for (std::string* value : {&options_->directory, &options_->keyspace}) remove_mark(value);
+    }
     if (check) check();
   } catch (const CLI::CallForHelp&) {
     std::fputs(app_.help().c_str(), stdout);

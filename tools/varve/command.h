@@ -14,6 +14,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "varve/status.h"
 #include "varve/types.h"
@@ -93,6 +94,7 @@ class CommandLine {
  private:
   CLI::App app_;
   const std::string name_;
+  std::vector<std::string>* list_ = nullptr;  // of positional_list()
   CommonOptions* const options_;
 };
 

@@ -277,12 +277,7 @@ int run_erase(int argc, char** argv) {
                    "  varve erase /srv/db greeting\n"
                    "  varve erase /srv/db a b c --keyspace=files",
                    &common);
-  line.app()
-      .add_option("KEY", keys, "The keys")
-      ->required()
-      ->option_text("...")
-      ->allow_extra_args(false)  // else CLI11 takes [x] for a list
-      ->expected(1, CLI::detail::expected_max_vector_size);
+  line.positional_list("KEY", &keys, "The keys");
   line.add_keyspace("Keyspace to write");
   line.add_durability();
   line.add_hex();

@@ -1,0 +1,184 @@
+#include "mvcc/snapshot_registry.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <list>
+#include <memory>
+#include <set>
+#include <thread>
+#include <vector>
+
+#include "tests/lsm/seeded_test.h"
+
+namespace varve {
+namespace {
+
+class SnapshotRegistryTest : public ::testing::Test {
+ protected:
+  std::vector<uint64_t> horizon(uint64_t retention, Atomic<uint64_t>* watermark) {
+    std::vector<Timestamp> snapshots;
+    const Timestamp reached = registry_.horizon(retention, watermark, &snapshots);
+    EXPECT_EQ(reached.nanos, watermark->load());
+    std::vector<uint64_t> nanos;
+    for (const Timestamp s : snapshots) nanos.push_back(s.nanos);
+    return nanos;
+  }
+
+  Atomic<uint64_t> published_{100};
+  SnapshotRegistry registry_{published_};
+};
+
+TEST_F(SnapshotRegistryTest, acquire_takes_the_newest_published_commit) {
+  SnapshotEntry entry;
+  registry_.acquire(&entry);
+  EXPECT_EQ(entry.timestamp, Timestamp{100});
+  EXPECT_EQ(registry_.count(), 1u);
+  EXPECT_EQ(registry_.oldest(), Timestamp{100});
+  registry_.release(&entry);
+  EXPECT_EQ(registry_.count(), 0u);
+  EXPECT_EQ(registry_.oldest(), kTimestampMax);
+}
+
+TEST_F(SnapshotRegistryTest, horizon_names_the_snapshots_below_the_watermark_once_each) {
+  SnapshotEntry entries[5];
+  for (const uint64_t time : {30, 10, 30, 50, 80}) {
+    static size_t next = 0;
+    Atomic<uint64_t> watermark{0};
+    ASSERT_TRUE(registry_.acquire_at(&entries[next++], Timestamp{time}, watermark));
+  }
+  Atomic<uint64_t> watermark{0};
+  EXPECT_EQ(horizon(50, &watermark), (std::vector<uint64_t>{10, 30})) << "50 is at the watermark";
+  EXPECT_EQ(watermark.load(), 50u);
+  registry_.release(&entries[0]);
+  EXPECT_EQ(horizon(50, &watermark), (std::vector<uint64_t>{10, 30})) << "the other one at 30";
+  registry_.release(&entries[2]);
+  EXPECT_EQ(horizon(0, &watermark), (std::vector<uint64_t>{10, 50, 80}));
+  for (const size_t i : {1, 3, 4}) registry_.release(&entries[i]);
+  EXPECT_EQ(horizon(0, &watermark), (std::vector<uint64_t>{}));
+}
+
+TEST_F(SnapshotRegistryTest, watermark_only_rises) {
+  Atomic<uint64_t> watermark{0};
+  horizon(20, &watermark);
+  EXPECT_EQ(watermark.load(), 80u);
+  horizon(90, &watermark);
+  EXPECT_EQ(watermark.load(), 80u) << "a wider window does not bring history back";
+  horizon(UINT64_MAX, &watermark);
+  EXPECT_EQ(watermark.load(), 80u);
+  Atomic<uint64_t> other{0};
+  horizon(UINT64_MAX, &other);
+  EXPECT_EQ(other.load(), 0u);
+  horizon(100, &other);
+  EXPECT_EQ(other.load(), 0u);
+}
+
+TEST_F(SnapshotRegistryTest, the_past_below_the_watermark_is_refused) {
+  Atomic<uint64_t> watermark{40};
+  SnapshotEntry entry;
+  EXPECT_FALSE(registry_.acquire_at(&entry, Timestamp{39}, watermark));
+  EXPECT_EQ(registry_.count(), 0u);
+  EXPECT_TRUE(registry_.acquire_at(&entry, Timestamp{40}, watermark));
+  EXPECT_EQ(entry.timestamp, Timestamp{40});
+  registry_.release(&entry);
+}
+
+TEST_F(SnapshotRegistryTest, a_snapshot_at_timestamp_0_is_one_like_others) {
+  published_.store(0);
+  SnapshotEntry entry;
+  registry_.acquire(&entry);
+  EXPECT_EQ(entry.timestamp, Timestamp{0});
+  published_.store(10);
+  Atomic<uint64_t> watermark{0};
+  EXPECT_EQ(horizon(0, &watermark), std::vector<uint64_t>{0});
+  registry_.release(&entry);
+}
+
+TEST_F(SnapshotRegistryTest, random_snapshots_agree_with_a_multiset) {
+  VARVE_SEEDED_TEST(random);
+  std::list<SnapshotEntry> entries;
+  std::multiset<uint64_t> model;
+  Atomic<uint64_t> watermark{0};
+  for (int i = 0; i < 5000; ++i) {
+    published_.store(published_.load() + random.below(5));
+    switch (random.below(4)) {
+      case 0:
+        registry_.acquire(&entries.emplace_back());
+        model.insert(entries.back().timestamp.nanos);
+        break;
+      case 1: {
+        const uint64_t time = random.below(published_.load() + 1);
+        const bool taken = registry_.acquire_at(&entries.emplace_back(), Timestamp{time}, watermark);
+        ASSERT_EQ(taken, time >= watermark.load());
+        if (taken) {
+          model.insert(time);
+        } else {
+          entries.pop_back();
+        }
+        break;
+      }
+      case 2:
+        if (!entries.empty()) {
+          auto at = entries.begin();
+          std::advance(at, static_cast<ptrdiff_t>(random.below(entries.size())));
+          model.erase(model.find(at->timestamp.nanos));
+          registry_.release(&*at);
+          entries.erase(at);
+        }
+        break;
+      case 3: {
+        std::vector<uint64_t> expected;
+        const std::vector<uint64_t> found = horizon(random.below(200), &watermark);
+        std::unique_copy(model.begin(), model.lower_bound(watermark.load()),
+                         std::back_inserter(expected));
+        ASSERT_EQ(found, expected);
+        break;
+      }
+    }
+    ASSERT_EQ(registry_.count(), model.size());
+    ASSERT_EQ(registry_.oldest().nanos, model.empty() ? UINT64_MAX : *model.begin());
+  }
+  for (SnapshotEntry& entry : entries) registry_.release(&entry);
+}
+
+// The race behind lost history: a snapshot that reads its timestamp before it is registered.
+TEST_F(SnapshotRegistryTest, no_snapshot_slips_below_a_horizon_unseen) {
+  Atomic<uint64_t> watermark{0};
+  Atomic<uint64_t> stop{0};
+  std::thread publisher([&] {
+    while (stop.load() == 0) published_.fetch_add(1);
+  });
+  std::vector<std::thread> readers;
+  for (int t = 0; t < 2; ++t) {
+    readers.emplace_back([&] {
+      for (int i = 0; i < 3000; ++i) {
+        SnapshotEntry entry;
+        registry_.acquire(&entry);
+        // From here on every horizon must hold it, or stay at or below it.
+        std::vector<Timestamp> snapshots;
+        const Timestamp reached = registry_.horizon(0, &watermark, &snapshots);
+        EXPECT_TRUE(entry.timestamp >= reached ||
+                    std::binary_search(snapshots.begin(), snapshots.end(), entry.timestamp));
+        registry_.release(&entry);
+      }
+    });
+  }
+  uint64_t before = 0;
+  for (int i = 0; i < 3000; ++i) {
+    std::vector<Timestamp> snapshots;
+    const Timestamp reached = registry_.horizon(0, &watermark, &snapshots);
+    EXPECT_GE(reached.nanos, before);
+    before = reached.nanos;
+    EXPECT_TRUE(std::is_sorted(snapshots.begin(), snapshots.end()));
+    // A snapshot in the past that is let in is at or above the watermark of that moment.
+    SnapshotEntry entry;
+    if (registry_.acquire_at(&entry, reached, watermark)) registry_.release(&entry);
+  }
+  for (std::thread& reader : readers) reader.join();
+  stop.store(1);
+  publisher.join();
+  EXPECT_EQ(registry_.count(), 0u);
+}
+
+}  // namespace
+}  // namespace varve
