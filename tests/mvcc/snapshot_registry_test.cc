@@ -42,11 +42,8 @@ TEST_F(SnapshotRegistryTest, acquire_takes_the_newest_published_commit) {
 
 TEST_F(SnapshotRegistryTest, horizon_names_the_snapshots_below_the_watermark_once_each) {
   SnapshotEntry entries[5];
-  for (const uint64_t time : {30, 10, 30, 50, 80}) {
-    static size_t next = 0;
-    Atomic<uint64_t> watermark{0};
-    ASSERT_TRUE(registry_.acquire_at(&entries[next++], Timestamp{time}, watermark));
-  }
+  const uint64_t times[] = {30, 10, 30, 50, 80};
+  for (size_t i = 0; i < 5; ++i) registry_.acquire_at(&entries[i], Timestamp{times[i]});
   Atomic<uint64_t> watermark{0};
   EXPECT_EQ(horizon(50, &watermark), (std::vector<uint64_t>{10, 30})) << "50 is at the watermark";
   EXPECT_EQ(watermark.load(), 50u);
@@ -73,14 +70,14 @@ TEST_F(SnapshotRegistryTest, watermark_only_rises) {
   EXPECT_EQ(other.load(), 0u);
 }
 
-TEST_F(SnapshotRegistryTest, the_past_below_the_watermark_is_refused) {
-  Atomic<uint64_t> watermark{40};
+TEST_F(SnapshotRegistryTest, a_snapshot_of_the_past_holds_what_later_horizons_drop) {
   SnapshotEntry entry;
-  EXPECT_FALSE(registry_.acquire_at(&entry, Timestamp{39}, watermark));
-  EXPECT_EQ(registry_.count(), 0u);
-  EXPECT_TRUE(registry_.acquire_at(&entry, Timestamp{40}, watermark));
+  registry_.acquire_at(&entry, Timestamp{40});
   EXPECT_EQ(entry.timestamp, Timestamp{40});
+  Atomic<uint64_t> watermark{0};
+  EXPECT_EQ(horizon(50, &watermark), std::vector<uint64_t>{40});
   registry_.release(&entry);
+  EXPECT_EQ(horizon(50, &watermark), std::vector<uint64_t>{});
 }
 
 TEST_F(SnapshotRegistryTest, a_snapshot_at_timestamp_0_is_one_like_others) {
@@ -108,13 +105,8 @@ TEST_F(SnapshotRegistryTest, random_snapshots_agree_with_a_multiset) {
         break;
       case 1: {
         const uint64_t time = random.below(published_.load() + 1);
-        const bool taken = registry_.acquire_at(&entries.emplace_back(), Timestamp{time}, watermark);
-        ASSERT_EQ(taken, time >= watermark.load());
-        if (taken) {
-          model.insert(time);
-        } else {
-          entries.pop_back();
-        }
+        registry_.acquire_at(&entries.emplace_back(), Timestamp{time});
+        model.insert(time);
         break;
       }
       case 2:
@@ -170,9 +162,16 @@ TEST_F(SnapshotRegistryTest, no_snapshot_slips_below_a_horizon_unseen) {
     EXPECT_GE(reached.nanos, before);
     before = reached.nanos;
     EXPECT_TRUE(std::is_sorted(snapshots.begin(), snapshots.end()));
-    // A snapshot in the past that is let in is at or above the watermark of that moment.
+    // A snapshot of the past that stands after the look at the watermark is in later horizons.
     SnapshotEntry entry;
-    if (registry_.acquire_at(&entry, reached, watermark)) registry_.release(&entry);
+    registry_.acquire_at(&entry, reached);
+    if (entry.timestamp.nanos >= watermark.load()) {
+      snapshots.clear();
+      const Timestamp next = registry_.horizon(0, &watermark, &snapshots);
+      EXPECT_TRUE(entry.timestamp >= next ||
+                  std::binary_search(snapshots.begin(), snapshots.end(), entry.timestamp));
+    }
+    registry_.release(&entry);
   }
   for (std::thread& reader : readers) reader.join();
   stop.store(1);

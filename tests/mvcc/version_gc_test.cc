@@ -163,7 +163,7 @@ TEST(VersionGc, long_chains_of_many_keys_under_many_snapshots) {
 }
 
 TEST(VersionGc, example_of_the_header) {
-  // v9 and v7 above W = 6; s2 = 4 below v4 = 5 ... as drawn in mvcc/version_gc.h.
+  // As drawn in mvcc/version_gc.h: v9 v7, W, v5 v4, s2, v3 v2, s1, v1.
   const Chain chain{{{90}, kValue, 90}, {{70}, kValue, 70}, {{50}, kValue, 50}, {{40}, kValue, 40},
                     {{30}, kValue, 30}, {{20}, kValue, 20}, {{10}, kValue, 10}};
   const Readers readers{.watermark = {60}, .snapshots = {{15}, {35}}};

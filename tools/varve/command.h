@@ -78,6 +78,9 @@ class CommandLine {
   CLI::App& app() { return app_; }
   // A positional argument.
   CLI::Option* positional(const std::string& name, std::string* value, const std::string& help);
+  // One that takes one argument or more. Call it once at most.
+  void positional_list(const std::string& name, std::vector<std::string>* values,
+                       const std::string& help);
 
   void add_json();
   void add_hex();
