@@ -52,6 +52,7 @@ void Store::schedule(StoreTask* task, uint64_t delay_nanos) {
     return;
   }
   task->queued.store(true);
+  task->waiting.store(true);
   options_.executor->schedule(task, task->priority, delay_nanos);
 }
 
@@ -61,10 +62,12 @@ void Store::run_task(Task* task) {
   {
     MutexLock lock(store->mutex_);
     self->again = false;
+    self->waiting.store(false);
   }
   if (!store->closing_.load()) (store->*self->work)();
   MutexLock lock(store->mutex_);
   if (self->again && !store->closing_.load()) {
+    self->waiting.store(true);
     store->options_.executor->schedule(self, self->priority, self->again_delay_nanos);
   } else {
     self->queued.store(false);
@@ -77,6 +80,9 @@ void Store::background_failed(const char* what, const Status& status) {
   if (heals_by_itself(status)) {
     log_line(options_.logger, LogLevel::warning, "%s will be tried again: %s", what,
              status.to_string().c_str());
+    MutexLock lock(mutex_);
+    hindrance_ = status.with_context(what);
+    changed_.notify_all();
   } else {
     fail(status.with_context(what));
   }
@@ -100,8 +106,8 @@ Result<std::vector<Levels::Addition>> Store::open_outputs(const WrittenRun& run,
   std::vector<Levels::Addition> additions;
   for (const SstableInfo& info : run.files) {
     Result<Sstable*> sstable =
-        Sstable::open(options_.file_system,
-                      path_in(options_.directory, sstable_name(info.number)), &cache_, info);
+        Sstable::open(options_.file_system, path_in(options_.directory, sstable_name(info.number)),
+                      &cache_, info);
     if (!sstable.ok()) {
       for (const Levels::Addition& addition : additions) addition.sstable->unref();
       return std::move(sstable).status();
@@ -172,17 +178,22 @@ Result<bool> Store::flush_tree(Tree* tree) {
                                    writer_options, closing_));
   VARVE_ASSIGN_OR_RETURN(std::vector<Levels::Addition> additions, open_outputs(run, run_id));
 
-  Change change{.tree = tree, .edit = {}, .added = std::move(additions), .removed = {},
-                .flushed = flushed};
+  Change change{
+      .tree = tree, .edit = {}, .added = std::move(additions), .removed = {}, .flushed = flushed};
   for (const SstableInfo& info : run.files) {
     change.edit.added.push_back({.keyspace = tree->keyspace, .run = run_id, .info = info});
   }
-  if (tree->logged) {
-    // The newest memtable of them is first.
-    change.edit.flushed.push_back({.keyspace = tree->keyspace, .lsn = flushed.front()->end_lsn()});
+  // Also of a keyspace that is not logged any more, but was recovered from the log.
+  Lsn flushed_end;
+  for (const Memtable* memtable : flushed) flushed_end = std::max(flushed_end, memtable->end_lsn());
+  if (flushed_end != Lsn{}) {
+    change.edit.flushed.push_back({.keyspace = tree->keyspace, .lsn = flushed_end});
   }
   change.edit.watermarks.push_back({.keyspace = tree->keyspace, .watermark = watermark});
-  VARVE_RETURN_IF_ERROR(install(std::move(change)));
+  if (Status status = install(std::move(change)); !status.ok()) {
+    if (tree->dropped.load()) return false;  // meanwhile: nothing is left to flush
+    return status;
+  }
   counters_.flushes.add();
   counters_.flush_bytes.add(run.bytes);
   log_line(options_.logger, LogLevel::info,
@@ -283,8 +294,8 @@ Result<bool> Store::compact_tree(Tree* tree, bool manual) {
   // The output takes the place of its newest input.
   const RunId run_id = inputs.front().id;
   VARVE_ASSIGN_OR_RETURN(std::vector<Levels::Addition> additions, open_outputs(run, run_id));
-  Change change{.tree = tree, .edit = {}, .added = std::move(additions), .removed = {},
-                .flushed = {}};
+  Change change{
+      .tree = tree, .edit = {}, .added = std::move(additions), .removed = {}, .flushed = {}};
   for (const Run& input : inputs) {
     for (const Sstable* file : input.files) {
       change.removed.push_back(file->info().number);
@@ -295,7 +306,10 @@ Result<bool> Store::compact_tree(Tree* tree, bool manual) {
     change.edit.added.push_back({.keyspace = tree->keyspace, .run = run_id, .info = info});
   }
   change.edit.watermarks.push_back({.keyspace = tree->keyspace, .watermark = watermark});
-  VARVE_RETURN_IF_ERROR(install(std::move(change)));
+  if (Status status = install(std::move(change)); !status.ok()) {
+    if (tree->dropped.load()) return false;  // meanwhile: nothing is left to merge
+    return status;
+  }
   counters_.compactions.add();
   counters_.compaction_bytes_in.add(bytes_in);
   counters_.compaction_bytes_out.add(run.bytes);
@@ -347,9 +361,10 @@ Status Store::wait_for_background() {
 // -- upkeep --
 
 void Store::schedule_log_sync() {
-  if (log_sync_task_.queued.load(kRelaxed)) return;  // a hint: schedule() looks again
-  schedule(&log_sync_task_, static_cast<uint64_t>(
-                                std::chrono::nanoseconds(options_.user.loss_window).count()));
+  // One that waits will sync this commit too; one that runs may have looked already.
+  if (log_sync_task_.waiting.load()) return;
+  schedule(&log_sync_task_,
+           static_cast<uint64_t>(std::chrono::nanoseconds(options_.user.loss_window).count()));
 }
 
 void Store::log_sync_work() {

@@ -26,17 +26,18 @@ struct BlockSummary {
 class BlockBuilder {
  public:
   BlockBuilder(MemoryManager* manager, MemoryRole role)
-      : rows_(manager, role), timestamps_(manager, role), kinds_(manager, role),
-        last_key_(manager, role), first_key_(manager, role) {}
+      : rows_(manager, role),
+        timestamps_(manager, role),
+        kinds_(manager, role),
+        last_key_(manager, role),
+        first_key_(manager, role) {}
 
   // Requires that (key, timestamp) follows the previous row in version order.
   [[nodiscard]] bool add(std::string_view key, Timestamp timestamp, VersionKind kind,
                          std::string_view value);
   bool empty() const { return summary_.rows == 0; }
   // About the size that finish() will yield, before prefix truncation.
-  size_t size_estimate() const {
-    return kBlockHeaderSize + rows_.size() + timestamps_.size() / 2;
-  }
+  size_t size_estimate() const { return kBlockHeaderSize + rows_.size() + timestamps_.size() / 2; }
   std::string_view first_key() const { return first_key_.view(); }
   std::string_view last_key() const { return last_key_.view(); }
   const BlockSummary& summary() const { return summary_; }

@@ -46,9 +46,14 @@ BlockCache::BlockCache(MemoryManager* manager, EpochDomain* epochs, uint64_t cap
       capacity_(capacity),
       scratch_("block_load_scratch", manager, MemoryRole::block_frames, /*idle_max=*/4) {}
 
-BlockCache::~BlockCache() {
+void BlockCache::release_idle() {
   epochs_->drain();  // index partitions; freeing one retires the data blocks that hang in it,
   epochs_->drain();  // which have no children
+  scratch_.trim();
+}
+
+BlockCache::~BlockCache() {
+  release_idle();
   MutexLock lock(mutex_);
   VARVE_ASSERT(hand_ == nullptr);
 }
@@ -197,9 +202,8 @@ void BlockCache::free_frame(Frame* frame) {
 
 Frame* BlockCache::allocate_frame(const BlockSource& source, size_t payload_room, size_t* columns) {
   *columns = kFrameHeaderSize + align_up(payload_room, sizeof(uint64_t));
-  const size_t slots =
-      align_up(*columns + (source.rows == 0 ? 0 : BlockView::columns_size(source.rows)),
-               alignof(FrameSlot));
+  const size_t slots = align_up(
+      *columns + (source.rows == 0 ? 0 : BlockView::columns_size(source.rows)), alignof(FrameSlot));
   const size_t children = source.kind == FrameKind::index ? source.rows : 0;
   const size_t size = slots + children * sizeof(FrameSlot);
   const MemoryRole role = role_of(source.kind);
@@ -222,10 +226,11 @@ Result<FrameRef> BlockCache::load(const BlockSource& source) {
       (source.raw_size != source.stored_size && source.raw_size > kBlockCompressedRawSizeMax) ||
       source.rows > source.raw_size / kBlockRowSizeMin ||
       (source.kind != FrameKind::filter && source.rows == 0)) {
-    return Status::corruption(format("at offset %llu: block handle claims %u stored bytes, %u raw, "
-                                     "%u rows",
-                                     static_cast<unsigned long long>(source.offset),
-                                     source.stored_size, source.raw_size, source.rows));
+    return Status::corruption(
+        format("at offset %llu: block handle claims %u stored bytes, %u raw, "
+               "%u rows",
+               static_cast<unsigned long long>(source.offset), source.stored_size, source.raw_size,
+               source.rows));
   }
   Result<FrameRef> result =
       source.kind == FrameKind::filter ? load_filter(source) : load_rows(source);
@@ -287,13 +292,12 @@ Result<FrameRef> BlockCache::load_rows(const BlockSource& source) {
                                      source.rows));
   }
   if (compressed) {
-    VARVE_RETURN_IF_ERROR(scratch->codec.decompress({stored, source.stored_size}, payload,
-                                                    source.raw_size));
+    VARVE_RETURN_IF_ERROR(
+        scratch->codec.decompress({stored, source.stored_size}, payload, source.raw_size));
   }
-  VARVE_ASSIGN_OR_RETURN(
-      frame->view,
-      BlockView::parse({payload, source.raw_size}, source.rows,
-                       reinterpret_cast<char*>(frame) + columns, source.kind == FrameKind::data));
+  VARVE_ASSIGN_OR_RETURN(frame->view, BlockView::parse({payload, source.raw_size}, source.rows,
+                                                       reinterpret_cast<char*>(frame) + columns,
+                                                       source.kind == FrameKind::data));
   return result;
 }
 

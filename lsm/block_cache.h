@@ -101,7 +101,7 @@ struct BlockSource {
 // How many pinned values users hold. Spread over cache lines, since every pinned get counts.
 class PinCounter {
  public:
-  void add() { cell().fetch_add(1, kRelaxed); }      // only the sum means something, and that only
+  void add() { cell().fetch_add(1, kRelaxed); }       // only the sum means something, and that only
   void subtract() { cell().fetch_sub(1, kRelaxed); }  // when no call is in progress
   int64_t count() const {
     int64_t sum = 0;
@@ -156,6 +156,9 @@ class BlockCache {
     frame->cache->pins_.subtract();
     frame->cache->unpin(frame);
   }
+
+  // Frees what was evicted or detached and the working space of loads. No load is in progress.
+  void release_idle();
 
   uint64_t bytes() const { return bytes_.load(kRelaxed); }  // a statistic
   uint64_t capacity() const { return capacity_; }

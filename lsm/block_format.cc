@@ -44,8 +44,8 @@ Result<BlockTrailer> open_block(const char* block, size_t stored_size, const Fil
                                      stored_size, trailer.raw_size));
   }
   if (trailer.row_count > trailer.raw_size / kBlockRowSizeMin) {
-    return Status::corruption(format("block of %u bytes claims %u rows", trailer.raw_size,
-                                     trailer.row_count));
+    return Status::corruption(
+        format("block of %u bytes claims %u rows", trailer.raw_size, trailer.row_count));
   }
   return trailer;
 }

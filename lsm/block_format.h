@@ -1,6 +1,6 @@
 // Blocks: the unit in which sstables are read, checked, compressed and cached. Data blocks hold
-// versions; index blocks hold, in the same form, the first version of each block below them with the
-// block's handle as value.
+// versions; index blocks hold, in the same form, the first version of each block below them with
+// the block's handle as value.
 //
 // On disk a block is its payload (as it is, or compressed) followed by a trailer. Offsets in bytes,
 // integers little-endian, varints LEB128 (base/coding.h).
@@ -29,7 +29,8 @@
 //                                 kBlockCompressedRawSizeMax
 //     8   u32  row_count          as in the payload; 0 for payloads that are not rows
 //    12   u32  0                  reserved: nonce
-//    16   u64  checksum           of stored payload and trailer bytes 0..15, file id and offset mixed
+//    16   u64  checksum           of stored payload and trailer bytes 0..15, file id and offset
+//    mixed
 //                                 in (base/hash.h)
 //
 // Valid when the checksum holds, the columns and every row lie within the payload, and rows end
@@ -65,7 +66,7 @@ inline constexpr uint32_t kBlockRawSizeMax = 1u << 30;
 // Of compressed blocks; larger ones (single large values, mostly) are stored as they are. So what a
 // hostile file makes a reader allocate is bounded by its own size, or by a few MiB.
 inline constexpr uint32_t kBlockCompressedRawSizeMax = 1u << 20;
-inline constexpr size_t kBlockRowSizeMin = 2;           // two varints of one byte
+inline constexpr size_t kBlockRowSizeMin = 2;  // two varints of one byte
 static_assert(kValueSizeMax + kKeySizeMax + 1024 < kBlockRawSizeMax);
 
 // Where a block lies, what is in it: the value of a row of an index block, kBlockHandleSize bytes.
@@ -78,8 +79,8 @@ static_assert(kValueSizeMax + kKeySizeMax + 1024 < kBlockRawSizeMax);
 //    32   u32  flags              bit 0: live and single-version (all kinds are `value`, and no two
 //                                 versions have one key, neighbouring blocks included)
 //    36   u32  0
-// In a top-level index the block is an index partition (timestamp_max, tombstones and flags speak of
-// all data blocks below it), and kPartitionHandleSize - kBlockHandleSize bytes more locate its
+// In a top-level index the block is an index partition (timestamp_max, tombstones and flags speak
+// of all data blocks below it), and kPartitionHandleSize - kBlockHandleSize bytes more locate its
 // filter:
 //    40   u64  filter_offset
 //    48   u32  filter_stored_size  0: no filter

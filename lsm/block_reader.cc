@@ -56,9 +56,8 @@ Result<BlockView> BlockView::parse(std::string_view payload, uint32_t row_count,
   if (!decoder.ok()) return Status::corruption("block: columns exceed the payload");
   for (uint32_t i = 0; i < (view.kind_ == 0 ? rows : 1u); ++i) {
     if (!is_known(view.kind(i))) {
-      return Status::not_supported(
-          format("block row %u has version kind %u, unknown to this build", i,
-                 static_cast<unsigned>(view.kind(i))));
+      return Status::not_supported(format("block row %u has version kind %u, unknown to this build",
+                                          i, static_cast<unsigned>(view.kind(i))));
     }
   }
 
@@ -142,8 +141,7 @@ uint32_t BlockView::lower_bound(const VersionKey& key) const { return bound<fals
 uint32_t BlockView::upper_bound(const VersionKey& key) const { return bound<true>(key); }
 
 uint32_t BlockView::find(std::string_view user_key, uint64_t hash, Timestamp snapshot) const {
-  if (user_key.size() < prefix_size_ ||
-      std::memcmp(user_key.data(), prefix_, prefix_size_) != 0) {
+  if (user_key.size() < prefix_size_ || std::memcmp(user_key.data(), prefix_, prefix_size_) != 0) {
     return row_count_;
   }
   const std::string_view suffix = user_key.substr(prefix_size_);

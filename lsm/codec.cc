@@ -54,8 +54,7 @@ Status Codec::decompress(std::string_view from, char* to, size_t size) {
     return Status::corruption(format("zstd: %s", ZSTD_getErrorName(result)));
   }
   if (result != size) {
-    return Status::corruption(
-        format("zstd: %zu bytes decompressed, %zu expected", result, size));
+    return Status::corruption(format("zstd: %zu bytes decompressed, %zu expected", result, size));
   }
   return Status();
 }

@@ -1,8 +1,8 @@
 // Compression of blocks.
 //
-// Thread rule: a Codec by one thread at a time (it holds the codec's working memory); any number may
-// exist. Memory: the zstd contexts live in static workspaces taken from the MemoryManager on first
-// use, so that neither direction calls malloc.
+// Thread rule: a Codec by one thread at a time (it holds the codec's working memory); any number
+// may exist. Memory: the zstd contexts live in static workspaces taken from the MemoryManager on
+// first use, so that neither direction calls malloc.
 
 #pragma once
 

@@ -1,14 +1,15 @@
 // Which runs to merge next: a pure function from the shape of a keyspace's levels to a choice.
 //
-// Runs are tiered above one bottom run (N. Dayan, S. Idreos, Dostoevsky: lazy levelling, 2018), with
-// the number of runs bounded for the sake of reads (C. Mathieu et al., Bigtable merge compaction,
-// 2014: with k runs allowed, merging as late as possible is what costs least). A merge always takes
-// neighbours, so that newer versions stay above older ones. In order:
+// Runs are tiered above one bottom run (N. Dayan, S. Idreos, Dostoevsky: lazy levelling, 2018),
+// with the number of runs bounded for the sake of reads (C. Mathieu et al., Bigtable merge
+// compaction, 2014: with k runs allowed, merging as late as possible is what costs least). A merge
+// always takes neighbours, so that newer versions stay above older ones. In order:
 //
 //   1. manual: everything into one run;
 //   2. dead weight: tombstones are a third of all versions: everything into one run, which drops
 //      them;
-//   3. too many runs: among neighbours, the cheapest merge for each run that it saves, newest first.
+//   3. too many runs: among neighbours, the cheapest merge for each run that it saves, newest
+//   first.
 //
 // Thread rule: pure.
 
@@ -35,8 +36,8 @@ struct CompactionLimits {
 };
 
 struct CompactionChoice {
-  size_t first = 0;  // newest run that takes part
-  size_t last = 0;   // oldest, included
+  size_t first = 0;     // newest run that takes part
+  size_t last = 0;      // oldest, included
   bool bottom = false;  // no older run is left below
 };
 

@@ -8,9 +8,9 @@
 //     4   u32  lines     >= 1
 //     8   lines x 64 bytes
 // Valid when the size is exactly 8 + 64 * lines.
-// A key of hash h (key_hash, base/hash.h) uses line (h >> 32) * lines >> 32, and in it, starting with
-// r = h >> 8 & 0xffffff, the bits r' >> 23 of r' = (r * 0x9e3779b9) mod 2^32, multiplied by the same
-// number again for each further probe. Bits 0..7 of h are left to block tags.
+// A key of hash h (key_hash, base/hash.h) uses line (h >> 32) * lines >> 32, and in it, starting
+// with r = h >> 8 & 0xffffff, the bits r' >> 23 of r' = (r * 0x9e3779b9) mod 2^32, multiplied by
+// the same number again for each further probe. Bits 0..7 of h are left to block tags.
 //
 // Example: the one key "ab", h = ce314c47953a8d87, at 10 bits a key: 01 06 0000 01000000, then one
 // line in which the bits 285, 497, 505, 29, 95 and 240 are set.

@@ -85,10 +85,9 @@ Status check_levels(const Levels& levels) {
       const SstableInfo& info = run.files[f]->info();
       if (info.smallest_key > info.largest_key ||
           (f > 0 && run.files[f - 1]->info().largest_key >= info.smallest_key)) {
-        return Status::corruption(
-            format("%s: keys %s to %s overlap the file before it in its run",
-                   run.files[f]->path().c_str(), readable(info.smallest_key).c_str(),
-                   readable(info.largest_key).c_str()));
+        return Status::corruption(format(
+            "%s: keys %s to %s overlap the file before it in its run", run.files[f]->path().c_str(),
+            readable(info.smallest_key).c_str(), readable(info.largest_key).c_str()));
       }
       if (r + 1 < runs.size() && info.versions != 0 && info.timestamp_min == kTimestampMin) {
         return Status::corruption(

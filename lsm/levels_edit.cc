@@ -84,10 +84,9 @@ void append_keyspace(std::string* to, const AddedKeyspace& keyspace) {
   append_varint(&bytes, keyspace.options.durability
                             ? static_cast<uint64_t>(*keyspace.options.durability) + 1
                             : 0);
-  append_varint(&bytes,
-                keyspace.options.history_retention
-                    ? static_cast<uint64_t>(keyspace.options.history_retention->count()) + 1
-                    : 0);
+  append_varint(&bytes, keyspace.options.history_retention
+                            ? static_cast<uint64_t>(keyspace.options.history_retention->count()) + 1
+                            : 0);
   append_varint(&bytes, keyspace.created.nanos);
   append_varint(&bytes, keyspace.flushed.value);
   append_field(to, kAddKeyspace, bytes);

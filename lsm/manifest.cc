@@ -59,8 +59,7 @@ Result<FileId> decode_header(std::string_view bytes) {
 }
 
 // The payload of the record at `offset`; nothing if no valid record stands there.
-std::optional<std::string_view> record_at(std::string_view bytes, size_t offset,
-                                          const FileId& id) {
+std::optional<std::string_view> record_at(std::string_view bytes, size_t offset, const FileId& id) {
   if (offset + kManifestRecordHeaderSize > bytes.size()) return std::nullopt;
   const char* record = bytes.data() + offset;
   const uint32_t size = load_le<uint32_t>(record + 8);
@@ -107,13 +106,12 @@ Status write_current(FileSystem* file_system, const std::string& directory, File
 Status ManifestState::apply(const LevelsEdit& edit) {
   for (const AddedKeyspace& added : edit.keyspaces_added) {
     const bool fresh = keyspaces
-                           .emplace(added.keyspace.id,
-                                    KeyspaceState{.name = added.name,
-                                                  .options = added.options,
-                                                  .created = added.created,
-                                                  .flushed = added.flushed,
-                                                  .watermark = {},
-                                                  .files = {}})
+                           .emplace(added.keyspace.id, KeyspaceState{.name = added.name,
+                                                                     .options = added.options,
+                                                                     .created = added.created,
+                                                                     .flushed = added.flushed,
+                                                                     .watermark = {},
+                                                                     .files = {}})
                            .second;
     if (!fresh) {
       return Status::corruption(format("manifest: keyspace %u is added twice", added.keyspace.id));
@@ -187,9 +185,9 @@ Result<std::unique_ptr<ManifestWriter>> ManifestWriter::create(FileSystem* file_
                                                                FileNumber number,
                                                                const ManifestState& state) {
   const FileId id = random_file_id();
-  VARVE_ASSIGN_OR_RETURN(std::unique_ptr<File> file,
-                         file_system->open(path_in(directory, manifest_name(number)),
-                                           OpenMode::create_exclusive));
+  VARVE_ASSIGN_OR_RETURN(
+      std::unique_ptr<File> file,
+      file_system->open(path_in(directory, manifest_name(number)), OpenMode::create_exclusive));
   VARVE_RETURN_IF_ERROR(file->write(0, encode_header(id, number)));
   std::unique_ptr<ManifestWriter> writer(new ManifestWriter(std::move(file), id, number));
   VARVE_RETURN_IF_ERROR(writer->append(state.as_edit()));
@@ -232,10 +230,10 @@ Result<CurrentManifest> read_current(FileSystem* file_system, const std::string&
   // NNNNNN.manifest HIGH LOW SUM\n
   constexpr size_t kIdsSize = 17 + 17;
   constexpr size_t kSumSize = 17 + 1;
-  if (line.size() < kIdsSize + kSumSize + 1 || line.back() != '\n') return bad("not a manifest line");
+  if (line.size() < kIdsSize + kSumSize + 1 || line.back() != '\n')
+    return bad("not a manifest line");
   const std::string_view content = std::string_view(line).substr(0, line.size() - kSumSize);
-  if (std::string_view(line).substr(content.size() + 1, 16) !=
-      hex(checksum(content, kNoFile, 0))) {
+  if (std::string_view(line).substr(content.size() + 1, 16) != hex(checksum(content, kNoFile, 0))) {
     return bad("the checksum does not hold");
   }
   const std::string_view name = content.substr(0, content.size() - kIdsSize);
@@ -252,12 +250,12 @@ Result<CurrentManifest> read_current(FileSystem* file_system, const std::string&
                          .file = {number_at(name.size() + 1), number_at(name.size() + 18)}};
 }
 
-Result<ManifestState> read_manifest(
-    FileSystem* file_system, const std::string& path, const FileId* expected,
-    const std::function<void(uint64_t, const LevelsEdit&)>& each) {
+Result<ManifestState> read_manifest(FileSystem* file_system, const std::string& path,
+                                    const FileId* expected,
+                                    const std::function<void(uint64_t, const LevelsEdit&)>& each) {
   VARVE_ASSIGN_OR_RETURN(const std::string bytes, read_whole(file_system, path));
-  Result<FileId> id = decode_header(std::string_view(bytes).substr(
-      0, std::min(bytes.size(), kManifestHeaderSize)));
+  Result<FileId> id =
+      decode_header(std::string_view(bytes).substr(0, std::min(bytes.size(), kManifestHeaderSize)));
   if (!id.ok()) return id.status().with_context(path);
   if (expected != nullptr && *expected != *id) {
     return Status::corruption(path + ": file id " + hex(id->high) + hex(id->low) +
@@ -282,9 +280,8 @@ Result<ManifestState> read_manifest(
     more = record_at(bytes, at, *id).has_value();
   }
   if (first || more) {
-    return Status::corruption(
-        format("%s at offset %zu: a record is damaged that was complete once", path.c_str(),
-               offset));
+    return Status::corruption(format("%s at offset %zu: a record is damaged that was complete once",
+                                     path.c_str(), offset));
   }
   return state;
 }

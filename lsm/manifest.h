@@ -10,8 +10,8 @@
 //            8  u32  payload size     12  u32  1
 //           16  payload: an edit, lsm/levels_edit.h
 //
-//   CURRENT: one line of text, "NNNNNN.manifest HIGH LOW SUM\n": name and file id of the manifest in
-//   force, the ids as 16 hexadecimal digits each, and the checksum of all before " SUM".
+//   CURRENT: one line of text, "NNNNNN.manifest HIGH LOW SUM\n": name and file id of the manifest
+//   in force, the ids as 16 hexadecimal digits each, and the checksum of all before " SUM".
 //
 // Every edit is synced before the next is appended, so only the last record may be torn; a bad
 // record with a valid one behind it is corruption.

@@ -17,9 +17,7 @@ struct Memtable::Version {
   uint32_t depth : 28;  // versions below this one
   uint32_t kind : 4;
 
-  std::string_view value() const {
-    return {reinterpret_cast<const char*>(this + 1), value_size};
-  }
+  std::string_view value() const { return {reinterpret_cast<const char*>(this + 1), value_size}; }
 };
 
 struct Memtable::Node {
@@ -47,7 +45,7 @@ struct Memtable::Node {
 struct Memtable::Table {
   Retired retired;
   MemoryManager* manager;
-  size_t size;  // bytes, this header included
+  size_t size;        // bytes, this header included
   size_t slot_count;  // a power of two
 
   static constexpr int kTagShift = 48;
@@ -165,8 +163,8 @@ int Memtable::random_height() {
 }
 
 Memtable::Node* Memtable::new_node(std::string_view key, uint64_t head, int height) {
-  char* memory = arena_.allocate(sizeof(Node) + static_cast<size_t>(height) * sizeof(Atomic<Node*>) +
-                                 key.size());
+  char* memory = arena_.allocate(sizeof(Node) +
+                                 static_cast<size_t>(height) * sizeof(Atomic<Node*>) + key.size());
   if (memory == nullptr) return nullptr;
   Node* node = new (memory) Node;
   node->head = head;
@@ -221,7 +219,7 @@ void Memtable::apply(std::string_view key, uint64_t hash, Timestamp timestamp, V
     find_splice(key, head);
     const int height = random_height();
     node = new_node(key, head, height);
-    VARVE_ASSERT(node != nullptr);  // reserved
+    VARVE_ASSERT(node != nullptr);          // reserved
     node->newest.store(version, kRelaxed);  // published by the links
     for (int level = 0; level < height; ++level) {
       Node* before = splice_[level];
@@ -258,9 +256,7 @@ bool Memtable::get(std::string_view key, uint64_t hash, Timestamp snapshot, Foun
   return true;
 }
 
-Memtable::Node* Memtable::seek(std::string_view key) const {
-  return last_before(key)->next(0);
-}
+Memtable::Node* Memtable::seek(std::string_view key) const { return last_before(key)->next(0); }
 
 Memtable::Node* Memtable::last_before(std::string_view key) const {
   const uint64_t head = key_head(key);
@@ -331,10 +327,8 @@ void MemtableCursor::seek(const VersionKey& key) {
     settle_forward(node);
     return;
   }
-  const Memtable::Version* version =
-      Memtable::visible(node, std::min(snapshot_, key.timestamp));
-  if (version == nullptr ||
-      (!all_versions_ && version != Memtable::visible(node, snapshot_))) {
+  const Memtable::Version* version = Memtable::visible(node, std::min(snapshot_, key.timestamp));
+  if (version == nullptr || (!all_versions_ && version != Memtable::visible(node, snapshot_))) {
     settle_forward(node->next(0));
   } else {
     stand_on(node, version);

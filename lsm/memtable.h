@@ -3,8 +3,8 @@
 // Each user key is stored once, in a node of a skiplist ordered by key (W. Pugh, Skip lists, 1990),
 // with a chain of its versions from newest to oldest; so an overwritten key inserts nothing. A hash
 // table from key to node beside it answers point reads, and tells a writer that the key is there.
-// Version chains carry jump pointers (E. Myers, An applicative random-access stack, 1983), so that a
-// read below a million newer versions takes about twenty steps (protocol 6).
+// Version chains carry jump pointers (E. Myers, An applicative random-access stack, 1983), so that
+// a read below a million newer versions takes about twenty steps (protocol 6).
 //
 //   hash table -> node -> node -> ... (skiplist, level 0)
 //                  |
@@ -15,7 +15,8 @@
 // Invariants:
 //  1. A node is complete before it is linked; a version before it is the newest of its node. Links
 //     are published by release stores and read by acquire loads.
-//  2. Nothing is unlinked or changed while the memtable lives; only the hash table is replaced, when
+//  2. Nothing is unlinked or changed while the memtable lives; only the hash table is replaced,
+//  when
 //     it grows, and the old one is retired in the epoch domain.
 //  3. In a chain, timestamps descend.
 // Ownership: counted; read views hold it. All memory is of the role `memtable`.

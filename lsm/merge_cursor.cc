@@ -101,7 +101,8 @@ void MergeCursor::next() {
   if (direction_ != Direction::forward) turn(Direction::forward);
   VersionCursor& winner = *children_[winner_];
   winner.next();
-  if (!stale_ && winner.valid() && (runner_up_ == kNone || precedes(winner, *children_[runner_up_]))) {
+  if (!stale_ && winner.valid() &&
+      (runner_up_ == kNone || precedes(winner, *children_[runner_up_]))) {
     show();
   } else {
     compete();
@@ -112,7 +113,8 @@ void MergeCursor::prev() {
   if (direction_ != Direction::backward) turn(Direction::backward);
   VersionCursor& winner = *children_[winner_];
   winner.prev();
-  if (!stale_ && winner.valid() && (runner_up_ == kNone || precedes(winner, *children_[runner_up_]))) {
+  if (!stale_ && winner.valid() &&
+      (runner_up_ == kNone || precedes(winner, *children_[runner_up_]))) {
     show();
   } else {
     compete();

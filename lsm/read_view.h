@@ -1,5 +1,5 @@
-// What one keyspace consists of at one moment: memtables, newest first, and levels. Readers load the
-// published view, inside an epoch guard or with a reference, and look nowhere else.
+// What one keyspace consists of at one moment: memtables, newest first, and levels. Readers load
+// the published view, inside an epoch guard or with a reference, and look nowhere else.
 //
 // Thread rule: immutable (the active memtable grows beside its readers); any number of threads.
 // Ownership: counted; holds references on memtables and levels. The publisher's own reference goes

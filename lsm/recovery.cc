@@ -62,9 +62,9 @@ Status Store::recover() {
     MutexLock lock(manifest_mutex_);
     state_ = found.state;
     state_.next_file = FileNumber{manifest_number.value + 1};
-    VARVE_ASSIGN_OR_RETURN(manifest_,
-                           ManifestWriter::create(options_.file_system, options_.directory,
-                                                  manifest_number, state_));
+    VARVE_ASSIGN_OR_RETURN(
+        manifest_,
+        ManifestWriter::create(options_.file_system, options_.directory, manifest_number, state_));
   }
   VARVE_SYNC_POINT("recovery_manifest_written");
   // Segments beyond the log's end go before the next one is begun: it must not seem to attest them.
@@ -84,7 +84,9 @@ Status Store::recover() {
            "opened: %zu keyspaces, log of %zu segments up to LSN %llu%s, memory budget %llu bytes",
            found.state.keyspaces.size(), found.kept.size(),
            static_cast<unsigned long long>(found.end.value),
-           found.fresh ? ", new" : found.clean ? ", closed cleanly" : ", recovered",
+           found.fresh   ? ", new"
+           : found.clean ? ", closed cleanly"
+                         : ", recovered",
            static_cast<unsigned long long>(options_.memory_budget));
   return Status();
 }
@@ -122,8 +124,8 @@ Status Store::read_directory(Recovered* found) {
   found->fresh = !current.ok();
   if (found->fresh) {
     if (!foreign.empty()) {
-      return Status::invalid_argument(directory + ": not a database, and not empty: " +
-                                      readable(foreign));
+      return Status::invalid_argument(directory +
+                                      ": not a database, and not empty: " + readable(foreign));
     }
     if (data_files) {
       return Status::corruption(path_in(directory, kCurrentName) +
@@ -137,8 +139,8 @@ Status Store::read_directory(Recovered* found) {
   }
   VARVE_ASSIGN_OR_RETURN(lock_, files->lock(path_in(directory, kLockName)));
   if (options_.logger == nullptr) {
-    VARVE_ASSIGN_OR_RETURN(own_logger_, open_file_logger(files, options_.clock,
-                                                         path_in(directory, kLogName)));
+    VARVE_ASSIGN_OR_RETURN(own_logger_,
+                           open_file_logger(files, options_.clock, path_in(directory, kLogName)));
     options_.logger = own_logger_.get();
   }
   if (found->fresh) return Status();
@@ -216,9 +218,9 @@ Status Store::replay_log(Recovered* found) {
 
 Status Store::replay_group(const WalGroup& group, Recovered* found) {
   const auto bad = [&](const char* what) {
-    return Status::corruption(
-        format("%s at offset %llu: %s", path_in(options_.directory, wal_name(group.segment)).c_str(),
-               static_cast<unsigned long long>(group.offset), what));
+    return Status::corruption(format("%s at offset %llu: %s",
+                                     path_in(options_.directory, wal_name(group.segment)).c_str(),
+                                     static_cast<unsigned long long>(group.offset), what));
   };
   WalCommitReader commits(group.header, group.payload);
   WalCommit commit;

@@ -8,15 +8,15 @@ namespace varve {
 
 namespace {
 
-// That `second` lies behind `first` in the file: so a walk goes over each byte of a file once, though
-// a hostile index may name one block many times.
+// That `second` lies behind `first` in the file: so a walk goes over each byte of a file once,
+// though a hostile index may name one block many times.
 Status check_order(const Sstable& file, const BlockHandle& first, const BlockHandle& second) {
   if (second.offset >= first.offset + first.stored_size + kBlockTrailerSize) return Status();
-  return Status::corruption(format("%s: the block at offset %llu begins before the end of the one "
-                                   "at %llu, which the index names first",
-                                   file.path().c_str(),
-                                   static_cast<unsigned long long>(second.offset),
-                                   static_cast<unsigned long long>(first.offset)));
+  return Status::corruption(
+      format("%s: the block at offset %llu begins before the end of the one "
+             "at %llu, which the index names first",
+             file.path().c_str(), static_cast<unsigned long long>(second.offset),
+             static_cast<unsigned long long>(first.offset)));
 }
 
 }  // namespace

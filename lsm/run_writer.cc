@@ -16,7 +16,9 @@ constexpr uint64_t kCancelInterval = 4096;
 class RunWriter {
  public:
   RunWriter(const GcHorizon& horizon, bool bottom, const RunWriterOptions& options)
-      : options_(options), horizon_(horizon), gc_(horizon, bottom),
+      : options_(options),
+        horizon_(horizon),
+        gc_(horizon, bottom),
         last_key_(options.memory, options.role) {}
 
   Status add_all(VersionCursor* input, const Atomic<bool>& cancel) {
@@ -45,8 +47,7 @@ class RunWriter {
     }
     VARVE_RETURN_IF_ERROR(input->status());
     if (writer_ != nullptr) VARVE_RETURN_IF_ERROR(finish_file());
-    return run_.files.empty() ? Status()
-                              : options_.file_system->sync_directory(options_.directory);
+    return run_.files.empty() ? Status() : options_.file_system->sync_directory(options_.directory);
   }
 
   void remove_files() {

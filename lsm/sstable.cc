@@ -8,9 +8,9 @@
 
 namespace varve {
 
-Result<Sstable*> Sstable::open(FileSystem* file_system, const std::string& path,
-                               BlockCache* cache, const SstableInfo& info) {
-  VARVE_ASSIGN_OR_RETURN(Sstable* sstable, open_unknown(file_system, path, cache));
+Result<Sstable*> Sstable::open(FileSystem* file_system, const std::string& path, BlockCache* cache,
+                               const SstableInfo& info) {
+  VARVE_ASSIGN_OR_RETURN(Sstable * sstable, open_unknown(file_system, path, cache));
   if (Status status = sstable->check_against(info); !status.ok()) {
     sstable->unref();
     return status;
@@ -53,25 +53,23 @@ Status Sstable::load() {
       footer.top_index_offset > footer.properties_offset ||
       uint64_t{footer.top_index_stored_size} + kBlockTrailerSize >
           footer.properties_offset - footer.top_index_offset) {
-    return Status::corruption(
-        format("footer: properties of %u bytes at %llu, top index of %u at %llu, file of %llu bytes",
-               footer.properties_stored_size,
-               static_cast<unsigned long long>(footer.properties_offset),
-               footer.top_index_stored_size,
-               static_cast<unsigned long long>(footer.top_index_offset),
-               static_cast<unsigned long long>(size)));
+    return Status::corruption(format(
+        "footer: properties of %u bytes at %llu, top index of %u at %llu, file of %llu bytes",
+        footer.properties_stored_size, static_cast<unsigned long long>(footer.properties_offset),
+        footer.top_index_stored_size, static_cast<unsigned long long>(footer.top_index_offset),
+        static_cast<unsigned long long>(size)));
   }
   std::string properties(footer.properties_stored_size + kBlockTrailerSize, '\0');
   VARVE_ASSIGN_OR_RETURN(
       got, file_->read(footer.properties_offset, properties.data(), properties.size()));
   if (got != properties.size()) return Status::corruption("the properties are cut off");
-  VARVE_ASSIGN_OR_RETURN(const BlockTrailer trailer,
-                         open_block(properties.data(), footer.properties_stored_size, id_,
-                                    footer.properties_offset));
+  VARVE_ASSIGN_OR_RETURN(
+      const BlockTrailer trailer,
+      open_block(properties.data(), footer.properties_stored_size, id_, footer.properties_offset));
   if (trailer.codec != Compression::none) return Status::not_supported("compressed properties");
-  VARVE_ASSIGN_OR_RETURN(properties_,
-                         decode_properties(std::string_view(properties)
-                                               .substr(0, footer.properties_stored_size)));
+  VARVE_ASSIGN_OR_RETURN(
+      properties_,
+      decode_properties(std::string_view(properties).substr(0, footer.properties_stored_size)));
 
   data_end_ = footer.top_index_offset;
   VARVE_ASSIGN_OR_RETURN(top_, cache_->load({.file = file_.get(),
@@ -81,8 +79,8 @@ Status Sstable::load() {
                                              .raw_size = footer.top_index_raw_size,
                                              .rows = footer.top_index_rows,
                                              .kind = FrameKind::index}));
-  filters_ = static_cast<FrameSlot*>(cache_->manager()->allocate(
-      partition_count() * sizeof(FrameSlot), MemoryRole::index));
+  filters_ = static_cast<FrameSlot*>(
+      cache_->manager()->allocate(partition_count() * sizeof(FrameSlot), MemoryRole::index));
   if (filters_ == nullptr) return Status::out_of_memory("no memory to open an sstable");
   for (uint32_t i = 0; i < partition_count(); ++i) new (&filters_[i]) FrameSlot(nullptr);
   for (uint32_t i = 0; i < partition_count(); ++i) {
@@ -103,15 +101,13 @@ Status Sstable::load() {
 
 Status Sstable::check_against(const SstableInfo& info) const {
   if (info.id == id_ && info.file_size == info_.file_size) return Status();
-  return Status::corruption(
-      format("%s: file id %016llx%016llx of %llu bytes; the manifest expects %016llx%016llx of "
-             "%llu bytes",
-             path_.c_str(), static_cast<unsigned long long>(id_.high),
-             static_cast<unsigned long long>(id_.low),
-             static_cast<unsigned long long>(info_.file_size),
-             static_cast<unsigned long long>(info.id.high),
-             static_cast<unsigned long long>(info.id.low),
-             static_cast<unsigned long long>(info.file_size)));
+  return Status::corruption(format(
+      "%s: file id %016llx%016llx of %llu bytes; the manifest expects %016llx%016llx of "
+      "%llu bytes",
+      path_.c_str(), static_cast<unsigned long long>(id_.high),
+      static_cast<unsigned long long>(id_.low), static_cast<unsigned long long>(info_.file_size),
+      static_cast<unsigned long long>(info.id.high), static_cast<unsigned long long>(info.id.low),
+      static_cast<unsigned long long>(info.file_size)));
 }
 
 Sstable::~Sstable() {
@@ -133,8 +129,7 @@ void Sstable::destroy() { delete this; }
 
 Result<BlockHandle> Sstable::handle(const BlockView& index, uint32_t i, bool partition) const {
   BlockHandle handle;
-  if (!decode_block_handle(index.row(i).value, partition, &handle) ||
-      handle.offset > data_end_ ||
+  if (!decode_block_handle(index.row(i).value, partition, &handle) || handle.offset > data_end_ ||
       uint64_t{handle.stored_size} + kBlockTrailerSize > data_end_ - handle.offset ||
       (partition && handle.filter_stored_size != 0 &&
        (handle.filter_offset > data_end_ ||
@@ -175,17 +170,16 @@ BlockSource Sstable::source(const BlockHandle& handle, FrameKind kind) const {
 
 Result<FrameRef> Sstable::partition(uint32_t i, bool fill_cache) const {
   VARVE_ASSIGN_OR_RETURN(const BlockHandle handle, partition_handle(i));
-  Result<FrameRef> frame = cache_->acquire(&top_->children[i], nullptr,
-                                           source(handle, FrameKind::index), fill_cache);
+  Result<FrameRef> frame =
+      cache_->acquire(&top_->children[i], nullptr, source(handle, FrameKind::index), fill_cache);
   if (!frame.ok()) return frame.status().with_context(path_);
   return frame;
 }
 
 Result<FrameRef> Sstable::block(const FrameRef& partition, uint32_t i, bool fill_cache) const {
   VARVE_ASSIGN_OR_RETURN(const BlockHandle handle, block_handle(partition->view, i));
-  Result<FrameRef> frame =
-      cache_->acquire(&partition->children[i], partition.get(), source(handle, FrameKind::data),
-                      fill_cache);
+  Result<FrameRef> frame = cache_->acquire(&partition->children[i], partition.get(),
+                                           source(handle, FrameKind::data), fill_cache);
   if (!frame.ok()) return frame.status().with_context(path_);
   return frame;
 }
@@ -193,8 +187,8 @@ Result<FrameRef> Sstable::block(const FrameRef& partition, uint32_t i, bool fill
 Result<FrameRef> Sstable::filter(uint32_t i, bool fill_cache) const {
   VARVE_ASSIGN_OR_RETURN(const BlockHandle handle, partition_handle(i));
   if (handle.filter_stored_size == 0) return FrameRef();
-  Result<FrameRef> frame = cache_->acquire(&filters_[i], nullptr,
-                                           source(handle, FrameKind::filter), fill_cache);
+  Result<FrameRef> frame =
+      cache_->acquire(&filters_[i], nullptr, source(handle, FrameKind::filter), fill_cache);
   if (!frame.ok()) return frame.status().with_context(path_);
   return frame;
 }
@@ -229,17 +223,16 @@ Result<bool> Sstable::get(std::string_view user_key, uint64_t hash, Timestamp sn
     VARVE_ASSIGN_OR_RETURN(const BlockHandle partition_at, partition_handle(p));
     if (partition_at.filter_stored_size != 0) {
       FrameRef pin;
-      VARVE_ASSIGN_OR_RETURN(Frame * filter, fetch(&filters_[p], nullptr,
-                                                   source(partition_at, FrameKind::filter), access,
-                                                   &pin));
+      VARVE_ASSIGN_OR_RETURN(
+          Frame * filter,
+          fetch(&filters_[p], nullptr, source(partition_at, FrameKind::filter), access, &pin));
       if (filter == nullptr) return false;
       if (!filter->filter.may_contain(hash)) {
         if (p < after) continue;
-        return Status::corruption(format("%s: the filter at offset %llu denies a key that the top "
-                                         "index names",
-                                         path_.c_str(),
-                                         static_cast<unsigned long long>(
-                                             partition_at.filter_offset)));
+        return Status::corruption(
+            format("%s: the filter at offset %llu denies a key that the top "
+                   "index names",
+                   path_.c_str(), static_cast<unsigned long long>(partition_at.filter_offset)));
       }
     }
     FrameRef partition_pin;
@@ -253,19 +246,18 @@ Result<bool> Sstable::get(std::string_view user_key, uint64_t hash, Timestamp sn
       if (b >= after_block && !partition->view.has_key(b, user_key)) return false;
       VARVE_ASSIGN_OR_RETURN(const BlockHandle block_at, block_handle(partition->view, b));
       FrameRef pin;
-      VARVE_ASSIGN_OR_RETURN(Frame * block,
-                             fetch(&partition->children[b], &partition_pin,
-                                   source(block_at, FrameKind::data), access, &pin));
+      VARVE_ASSIGN_OR_RETURN(Frame * block, fetch(&partition->children[b], &partition_pin,
+                                                  source(block_at, FrameKind::data), access, &pin));
       if (block == nullptr) return false;
       const uint32_t row = block->view.find(user_key, hash, snapshot);
       if (row == block->view.row_count()) {
         if (b < after_block) continue;
         // The index names it as the block's first version: without this a hostile index could lead
         // through the same blocks again and again.
-        return Status::corruption(format("%s: the block at offset %llu does not begin as its index "
-                                         "says",
-                                         path_.c_str(),
-                                         static_cast<unsigned long long>(block_at.offset)));
+        return Status::corruption(
+            format("%s: the block at offset %llu does not begin as its index "
+                   "says",
+                   path_.c_str(), static_cast<unsigned long long>(block_at.offset)));
       }
       found->kind = block->view.kind(row);
       found->timestamp = block->view.timestamp(row);

@@ -83,8 +83,8 @@ class Sstable {
 
   // Newest version of `user_key` at or below `snapshot` in this file. False: there is none, or
   // access->missed.
-  Result<bool> get(std::string_view user_key, uint64_t hash, Timestamp snapshot,
-                   ReadAccess* access, FoundVersion* found) const;
+  Result<bool> get(std::string_view user_key, uint64_t hash, Timestamp snapshot, ReadAccess* access,
+                   FoundVersion* found) const;
 
   // For cursors: partitions and blocks by number, pinned.
   uint32_t partition_count() const { return top().row_count(); }

@@ -29,8 +29,8 @@
 //           72   u64  checksum of bytes 0..71
 // Both checksums mix in the file id and the offset (base/hash.h).
 //
-//   properties: fields, each  varint tag, varint size, bytes. Tags, with varints as bytes unless said
-//   otherwise; unknown ones are skipped:
+//   properties: fields, each  varint tag, varint size, bytes. Tags, with varints as bytes unless
+//   said otherwise; unknown ones are skipped:
 //      1 keyspace id    2 versions    3 tombstones    4 timestamp min    5 timestamp max
 //      6 raw bytes of keys and values    7 data blocks    8 smallest user key (the key's bytes)
 //      9 largest user key (the key's bytes)    10 collapse horizon: versions of timestamp 0 were

@@ -164,8 +164,8 @@ Status SstableWriter::finish_partition() {
     const size_t size = raw_.size();
     handle.filter_offset = offset_;
     handle.filter_stored_size = static_cast<uint32_t>(size);
-    VARVE_RETURN_IF_ERROR(append_sealed(
-        &raw_, size, {.raw_size = static_cast<uint32_t>(size), .row_count = 0}));
+    VARVE_RETURN_IF_ERROR(
+        append_sealed(&raw_, size, {.raw_size = static_cast<uint32_t>(size), .row_count = 0}));
     hashes_.clear();
   }
   const Timestamp first_timestamp = index_.summary().first_timestamp;
@@ -205,8 +205,8 @@ Result<SstableProperties> SstableWriter::finish() {
                        .properties_stored_size = static_cast<uint32_t>(encoded.size()),
                        .file_size = 0,
                        .file = id_};
-  VARVE_RETURN_IF_ERROR(append_sealed(
-      &raw_, encoded.size(), {.raw_size = footer.properties_stored_size, .row_count = 0}));
+  VARVE_RETURN_IF_ERROR(append_sealed(&raw_, encoded.size(),
+                                      {.raw_size = footer.properties_stored_size, .row_count = 0}));
   footer.file_size = offset_ + kSstableFooterSize;
   char footer_bytes[kSstableFooterSize];
   encode_sstable_footer(footer_bytes, footer);

@@ -1,9 +1,9 @@
 // Writes one sstable from versions in version order.
 //
 // Thread rule: one thread.
-// Ownership: the file is the caller's, newly created and empty; finish() closes it. Without finish()
-// the file is not a valid sstable and is to be removed.
-// Errors: io_error, no_space, out_of_memory; the writer is then only good for destruction.
+// Ownership: the file is the caller's, newly created and empty; finish() closes it. Without
+// finish() the file is not a valid sstable and is to be removed. Errors: io_error, no_space,
+// out_of_memory; the writer is then only good for destruction.
 
 #pragma once
 

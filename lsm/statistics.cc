@@ -76,10 +76,11 @@ std::string Statistics::to_string() const {
   text += format("%-26s %.2f\n", "write_amplification", write_amplification());
   text += format("%-26s %llu\n", "published", ull(published.nanos));
   for (const KeyspaceStatistics& keyspace : keyspaces) {
-    text += format("keyspace %u %s: memtables %.1f MiB, %llu entries, %u immutable; watermark %llu\n",
-                   keyspace.keyspace.id, readable(keyspace.name).c_str(),
-                   mib(keyspace.memtable_bytes), ull(keyspace.memtable_entries),
-                   keyspace.immutable_memtables, ull(keyspace.watermark.nanos));
+    text +=
+        format("keyspace %u %s: memtables %.1f MiB, %llu entries, %u immutable; watermark %llu\n",
+               keyspace.keyspace.id, readable(keyspace.name).c_str(), mib(keyspace.memtable_bytes),
+               ull(keyspace.memtable_entries), keyspace.immutable_memtables,
+               ull(keyspace.watermark.nanos));
     for (const RunStatistics& run : keyspace.runs) {
       text += format("  run %u: %llu files, %.1f MiB, %llu entries, %llu tombstones\n", run.level,
                      ull(run.files), mib(run.bytes), ull(run.entries), ull(run.tombstones));
@@ -116,10 +117,11 @@ std::string encode_statistics_json(const Statistics& statistics, const MemoryRep
     }
     json += "]}";
   }
-  json += format("]},\"memory\":{\"budget_bytes\":%llu,\"live_bytes\":%llu,\"idle_bytes\":%llu,"
-                 "\"held_bytes\":%llu,\"roles\":{",
-                 ull(memory.budget_bytes), ull(memory.live_bytes), ull(memory.idle_bytes),
-                 ull(memory.held_bytes));
+  json += format(
+      "]},\"memory\":{\"budget_bytes\":%llu,\"live_bytes\":%llu,\"idle_bytes\":%llu,"
+      "\"held_bytes\":%llu,\"roles\":{",
+      ull(memory.budget_bytes), ull(memory.live_bytes), ull(memory.idle_bytes),
+      ull(memory.held_bytes));
   for (size_t i = 0; i < kMemoryRoleCount; ++i) {
     json += format("%s\"%s\":{\"live_bytes\":%llu,\"high_water_bytes\":%llu}", i == 0 ? "" : ",",
                    memory_role_name(static_cast<MemoryRole>(i)), ull(memory.roles[i].live_bytes),

@@ -52,7 +52,14 @@ Result<std::unique_ptr<Store>> Store::open(const StoreOptions& options) {
 }
 
 Store::~Store() {
+  stop_background();
+  release_memory();
+  if (TreeTable* table = tree_table_.load()) delete table;
+}
+
+void Store::stop_background() {
   closing_.store(true);
+  changed_.notify_all();
   for (StoreTask* task : {&flush_task_, &compaction_task_, &log_sync_task_, &lease_task_,
                           &disposal_task_, &statistics_task_}) {
     const bool cancelled = options_.executor->cancel(task);
@@ -60,6 +67,9 @@ Store::~Store() {
     if (cancelled) task->queued.store(false);
     while (task->queued.load()) changed_.wait(mutex_);
   }
+}
+
+void Store::release_memory() {
   epochs_.drain();
   std::vector<ReadView*> views;
   {
@@ -70,22 +80,32 @@ Store::~Store() {
   }
   for (ReadView* view : views) view->unref();
   disposal_work();
-  if (TreeTable* table = tree_table_.load()) delete table;
+  wal_.reset();
+  epochs_.drain();
+  cache_.release_idle();
+}
+
+Status Store::flush_unlogged() {
+  VARVE_RETURN_IF_ERROR(failure());
+  for (Tree* tree : trees()) {
+    if (tree->logged) continue;
+    if (!tree->active->empty()) VARVE_RETURN_IF_ERROR(rotate(tree));
+    VARVE_RETURN_IF_ERROR(flush_tree(tree).status());
+  }
+  return Status();
 }
 
 Status Store::close() {
-  closing_.store(true);
-  changed_.notify_all();
-  for (StoreTask* task :
-       {&flush_task_, &compaction_task_, &log_sync_task_, &lease_task_, &disposal_task_}) {
-    const bool cancelled = options_.executor->cancel(task);
-    MutexLock lock(mutex_);
-    if (cancelled) task->queued.store(false);
-    while (task->queued.load()) changed_.wait(mutex_);
-  }
+  // What no log holds is lost in a crash, not in an orderly end.
+  Status status = flush_unlogged();
+  stop_background();
   publish_statistics_work();
-  Status status = failure();
+  if (status.ok()) status = failure();
   if (status.ok()) status = wal_->finish();
+  if (Status dropped = wal_->drop_free_segments(); !dropped.ok()) {
+    log_line(options_.logger, LogLevel::warning, "a free log segment stays: %s",
+             dropped.to_string().c_str());
+  }
   MutexLock lock(manifest_mutex_);
   if (status.ok()) {
     // The lease ends here: whoever opens next goes on right above the last timestamp.
@@ -100,6 +120,7 @@ Status Store::close() {
     status = append_to_manifest(edit);
   }
   Status closed = manifest_->close();
+  release_memory();  // and the obsolete files with it, while the directory is still owned
   lock_.reset();
   return status.ok() ? closed : status;
 }
@@ -128,15 +149,14 @@ std::vector<Tree*> Store::trees() {
   return trees;
 }
 
-void Store::publish_trees() {
+Store::TreeTable* Store::publish_trees() {
   TreeTable* table = new TreeTable;
   table->retired.reclaim = &TreeTable::reclaim;
   for (auto& [id, tree] : all_trees_) {
     table->trees.resize(id + 1, nullptr);
     table->trees[id] = tree.get();
   }
-  TreeTable* old = tree_table_.exchange(table);
-  if (old != nullptr) epochs_.retire(&old->retired);
+  return tree_table_.exchange(table);
 }
 
 ReadView* Store::view_of(Tree* tree) {
@@ -168,9 +188,14 @@ Result<Tree*> Store::add_tree(Keyspace keyspace, const std::string& name,
   tree->view.store(ReadView::create({memtable}, levels, &cache_.pins()));
   Tree* added = tree.get();
   commit_account(added);
-  MutexLock lock(mutex_);
-  all_trees_[keyspace.id] = std::move(tree);
-  publish_trees();
+  TreeTable* old;
+  {
+    MutexLock lock(mutex_);
+    all_trees_[keyspace.id] = std::move(tree);
+    old = publish_trees();
+  }
+  // Without the lock: it may reclaim views, whose files are disposed of under it.
+  if (old != nullptr) epochs_.retire(&old->retired);
   return added;
 }
 
@@ -195,7 +220,8 @@ Result<Keyspace> Store::commit_create_keyspace(std::string_view name,
     edit.next_keyspace = Keyspace{keyspace.id + 1};
     VARVE_RETURN_IF_ERROR(append_to_manifest(edit));
   }
-  VARVE_RETURN_IF_ERROR(add_tree(keyspace, std::string(name), options, Levels::create({})).status());
+  VARVE_RETURN_IF_ERROR(
+      add_tree(keyspace, std::string(name), options, Levels::create({})).status());
   return keyspace;
 }
 
@@ -225,6 +251,7 @@ Status Store::commit_drop_keyspace(Keyspace keyspace, Timestamp timestamp) {
     }
     tree->active = memtable;
     tree->active_bytes = 0;
+    update_runs_most();
     changed_.notify_all();
   }
   std::vector<FileNumber> files;
@@ -257,7 +284,8 @@ void Store::fail(const Status& status) {
 
 Status Store::wait_for_room(const std::optional<std::chrono::nanoseconds>& timeout) {
   const auto stalled = [this] {
-    return write_stall({.memtable_bytes = memtable_bytes(),
+    // Without an immutable memtable there is no flush to wait for: the leader begins one.
+    return write_stall({.memtable_bytes = immutable_bytes_.load() == 0 ? 0 : memtable_bytes(),
                         .memtable_bytes_max = 2 * options_.write_buffer_size,
                         .runs = runs_most_.load(kRelaxed),  // a hint; looked at again
                         .runs_max = kRunsStall});
@@ -265,10 +293,15 @@ Status Store::wait_for_room(const std::optional<std::chrono::nanoseconds>& timeo
   if (stalled() == WriteStall::none) return Status();
   counters_.stalls.add();
   const uint64_t start = options_.clock->monotonic_nanos();
-  const uint64_t limit = timeout ? static_cast<uint64_t>(timeout->count()) : UINT64_MAX;
+  const uint64_t limit =
+      timeout ? static_cast<uint64_t>(std::max<int64_t>(timeout->count(), 0)) : UINT64_MAX;
   Status status;
   MutexLock lock(mutex_);
   while (stalled() != WriteStall::none && !failed_.load() && !closing_.load()) {
+    if (!hindrance_.ok()) {  // waiting would last until someone makes room
+      status = hindrance_;
+      break;
+    }
     const uint64_t waited = options_.clock->monotonic_nanos() - start;
     if (waited >= limit) {
       status = Status::timed_out(stalled() == WriteStall::memtables
@@ -313,8 +346,8 @@ Status Store::rotate(Tree* tree) {
       memtables.push_back(memtable);
     }
     current->levels().ref();
-    old = publish_view(
-        tree, ReadView::create(std::move(memtables), &current->levels(), &cache_.pins()));
+    old = publish_view(tree,
+                       ReadView::create(std::move(memtables), &current->levels(), &cache_.pins()));
     active_bytes_.fetch_sub(tree->active_bytes);
     immutable_bytes_.fetch_add(tree->active->held_bytes());
     tree->active = fresh;
@@ -327,7 +360,8 @@ Status Store::rotate(Tree* tree) {
 }
 
 void Store::commit_account(Tree* tree) {
-  const size_t held = tree->active->held_bytes();
+  // What an empty memtable holds is no debt: a flush would not give it back.
+  const size_t held = tree->active->empty() ? 0 : tree->active->held_bytes();
   active_bytes_.fetch_add(held - tree->active_bytes);
   tree->active_bytes = held;
 }
@@ -361,15 +395,16 @@ Status Store::append_to_manifest(const LevelsEdit& edit) {
   VARVE_RETURN_IF_ERROR(failure());
   if (manifest_->size() > kManifestSizeMax) {
     const FileNumber old = manifest_->number();
-    Result<std::unique_ptr<ManifestWriter>> fresh =
-        ManifestWriter::create(options_.file_system, options_.directory, next_file_number(), state_);
+    Result<std::unique_ptr<ManifestWriter>> fresh = ManifestWriter::create(
+        options_.file_system, options_.directory, next_file_number(), state_);
     if (!fresh.ok()) {
       fail(fresh.status());
       return failure();
     }
     static_cast<void>(manifest_->close());  // superseded
     manifest_ = std::move(*fresh);
-    static_cast<void>(options_.file_system->remove(path_in(options_.directory, manifest_name(old))));
+    static_cast<void>(
+        options_.file_system->remove(path_in(options_.directory, manifest_name(old))));
   }
   if (Status status = manifest_->append(edit); !status.ok()) {
     fail(status);
@@ -387,7 +422,7 @@ Lsn Store::log_start_without(const Tree* tree, const std::vector<Memtable*>& flu
   start = std::min(start, Lsn{unapplied_from_.load()});
   MutexLock lock(mutex_);
   for (const auto& [id, other] : all_trees_) {
-    if (other->dropped.load() || !other->logged) continue;
+    if (other->dropped.load()) continue;
     for (Memtable* memtable : other->view.load()->memtables()) {
       const bool leaves = other.get() == tree &&
                           std::find(flushed.begin(), flushed.end(), memtable) != flushed.end();
@@ -445,9 +480,9 @@ Status Store::install(Change change) {
       memtable->ref();
       memtables.push_back(memtable);
     }
-    old = publish_view(change.tree,
-                       ReadView::create(std::move(memtables), levels, &cache_.pins()));
+    old = publish_view(change.tree, ReadView::create(std::move(memtables), levels, &cache_.pins()));
     update_runs_most();
+    hindrance_ = Status();
     changed_.notify_all();
   }
   mark_obsolete(old->levels(), change.removed);

@@ -57,7 +57,8 @@ class Store final : public FileNumberSource, public Sstable::Disposer {
   static Result<std::unique_ptr<Store>> open(const StoreOptions& options);
   ~Store();
 
-  // Stops background work and makes the log complete. No call is in progress or begins.
+  // Stops background work, makes the log complete and gives all memory back. No call is in progress
+  // or begins. What logged keyspaces hold in memory is in the log; the others are flushed.
   Status close();
 
   // -- parts --
@@ -114,7 +115,7 @@ class Store final : public FileNumberSource, public Sstable::Disposer {
   // Counters of reads, bumped by the layers above.
   struct ReadCounters {
     Counter gets;
-    Counter cursors_open;    // opened
+    Counter cursors_open;  // opened
     Counter cursors_closed;
   };
   ReadCounters& read_counters() { return read_counters_; }
@@ -128,8 +129,9 @@ class Store final : public FileNumberSource, public Sstable::Disposer {
     Store* store = nullptr;
     void (Store::*work)() = nullptr;
     TaskPriority priority = TaskPriority::upkeep;
-    Atomic<bool> queued{false};  // or running; changed under mutex_
-    bool again = false;          // asked for while running; under mutex_
+    Atomic<bool> queued{false};   // or running; changed under mutex_
+    Atomic<bool> waiting{false};  // queued, and its work has not begun; changed under mutex_
+    bool again = false;           // asked for while running; under mutex_
     uint64_t again_delay_nanos = 0;
   };
 
@@ -143,9 +145,11 @@ class Store final : public FileNumberSource, public Sstable::Disposer {
   Status sync_log(const Recovered& found);
   void remove_unused_files(const Recovered& found);
 
-  Result<Tree*> add_tree(Keyspace keyspace, const std::string& name,
-                         const KeyspaceOptions& options, Levels* levels);
-  void publish_trees() VARVE_REQUIRES(mutex_);
+  Result<Tree*> add_tree(Keyspace keyspace, const std::string& name, const KeyspaceOptions& options,
+                         Levels* levels);
+  // Returns the old table, for the caller to retire after it let go of mutex_.
+  struct TreeTable;
+  TreeTable* publish_trees() VARVE_REQUIRES(mutex_);
   // Replaces the tree's view; the old one is retired after the caller let go of mutex_.
   ReadView* publish_view(Tree* tree, ReadView* view) VARVE_REQUIRES(mutex_);
   Status rotate(Tree* tree);
@@ -163,6 +167,11 @@ class Store final : public FileNumberSource, public Sstable::Disposer {
   Status append_to_manifest(const LevelsEdit& edit) VARVE_REQUIRES(manifest_mutex_);
   void update_runs_most() VARVE_REQUIRES(mutex_);
   Lsn log_start_without(const Tree* tree, const std::vector<Memtable*>& flushed);
+
+  // The parts of close() and destruction.
+  Status flush_unlogged();
+  void stop_background();
+  void release_memory();
 
   void schedule(StoreTask* task, uint64_t delay_nanos = 0);
   static void run_task(Task* task);
@@ -198,13 +207,13 @@ class Store final : public FileNumberSource, public Sstable::Disposer {
   ManifestState state_ VARVE_GUARDED_BY(manifest_mutex_);
 
   // Trees by id; replaced whole, the old array is retired.
-  struct TreeTable;
   Atomic<TreeTable*> tree_table_{nullptr};
 
   Mutex mutex_;
   CondVar changed_;  // a flush or compaction ended, room was made, a failure happened
   std::map<uint32_t, std::unique_ptr<Tree>> all_trees_ VARVE_GUARDED_BY(mutex_);
   Status failure_ VARVE_GUARDED_BY(mutex_);
+  Status hindrance_ VARVE_GUARDED_BY(mutex_);  // why the last flush or compaction will be repeated
   uint64_t next_file_ VARVE_GUARDED_BY(mutex_) = 1;
   Atomic<bool> failed_{false};
   Atomic<bool> closing_{false};
@@ -246,8 +255,8 @@ class Store final : public FileNumberSource, public Sstable::Disposer {
 // `report`. Errors: corruption, io_error.
 Status verify_sstable(Sstable* file, MemoryManager* memory, VerifyReport* report);
 
-// The text of the file STATS: {"time_nanos": .., "statistics": {..}, "memory": {..}}, with the field
-// names of varve/statistics.h.
+// The text of the file STATS: {"time_nanos": .., "statistics": {..}, "memory": {..}}, with the
+// field names of varve/statistics.h.
 std::string encode_statistics_json(const Statistics& statistics, const MemoryReport& memory,
                                    uint64_t now_nanos);
 

@@ -1,11 +1,10 @@
 // From the three settings that a user gives to everything that the store needs to know.
 
 #include <algorithm>
-#include <cstdio>
-#include <fstream>
 #include <string>
 
 #include "base/format.h"
+#include "base/machine.h"
 #include "lsm/store.h"
 
 namespace varve {
@@ -15,28 +14,6 @@ namespace {
 constexpr uint64_t kMiB = 1 << 20;
 constexpr uint64_t kBudgetMin = 4 * kMiB;
 constexpr uint64_t kBudgetFallback = 256 * kMiB;  // where the machine's memory is not to be learnt
-
-// First number in a file of the kernel; 0 if there is none ("max", no such file).
-uint64_t number_in(const char* path, const char* after = nullptr) {
-  std::ifstream file(path);
-  std::string word;
-  while (file >> word) {
-    if (after != nullptr && word != after) continue;
-    if (after != nullptr && !(file >> word)) return 0;
-    char* end = nullptr;
-    const uint64_t number = std::strtoull(word.c_str(), &end, 10);
-    return end == word.c_str() ? 0 : number;
-  }
-  return 0;
-}
-
-uint64_t machine_memory() {
-  uint64_t memory = number_in("/proc/meminfo", "MemTotal:") * 1024;
-  if (const uint64_t group = number_in("/sys/fs/cgroup/memory.max"); group != 0) {
-    memory = memory == 0 ? group : std::min(memory, group);
-  }
-  return memory;
-}
 
 }  // namespace
 
@@ -48,14 +25,14 @@ Result<StoreOptions> derive_store_options(const Options& options, const std::str
     derived.directory.pop_back();
   }
   if (derived.directory.empty()) return Status::invalid_argument("the directory's name is empty");
-  derived.file_system =
-      options.file_system != nullptr ? options.file_system : FileSystem::posix();
+  derived.file_system = options.file_system != nullptr ? options.file_system : FileSystem::posix();
   derived.clock = options.clock != nullptr ? options.clock : Clock::system();
   derived.executor = options.executor;
   derived.logger = options.logger;
 
+  const uint64_t machine = machine_memory_bytes();
   const uint64_t budget = options.memory_budget != 0 ? options.memory_budget
-                          : machine_memory() != 0    ? std::max(machine_memory() / 4, kBudgetMin)
+                          : machine != 0             ? std::max(machine / 4, kBudgetMin)
                                                      : kBudgetFallback;
   if (budget < kBudgetMin) {
     return Status::invalid_argument(format("memory_budget of %llu bytes, at least %llu are needed",

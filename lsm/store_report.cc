@@ -109,8 +109,7 @@ Status verify_sstable(Sstable* file, MemoryManager* memory, VerifyReport* report
   std::string last_key;
   Timestamp last_timestamp;
   for (cursor.seek_to_first(); cursor.valid(); cursor.next()) {
-    if (versions != 0 &&
-        compare_versions({last_key, last_timestamp}, cursor.version_key()) >= 0) {
+    if (versions != 0 && compare_versions({last_key, last_timestamp}, cursor.version_key()) >= 0) {
       return Status::corruption(format("%s: partition %u, block %u: key %s is out of order",
                                        file->path().c_str(), cursor.partition_index(),
                                        cursor.block_index(), readable(cursor.user_key()).c_str()));

@@ -1,7 +1,7 @@
 // The log: segments of commit groups, read back only by recovery and tools.
 //
-// Integers little-endian; LSN as in lsm/lsn.h. A segment's file may be longer than what it holds, and
-// what follows may be zeros or remains of an earlier life: the file id in every checksum tells.
+// Integers little-endian; LSN as in lsm/lsn.h. A segment's file may be longer than what it holds,
+// and what follows may be zeros or remains of an earlier life: the file id in every checksum tells.
 //
 //   segment header, kWalHeaderSize bytes:
 //     0   u64  kWalMagic
@@ -31,9 +31,9 @@
 //   A group's LSN is start LSN + offset - kWalHeaderSize.
 //
 // End of the log and corruption (protocol 14): a place where no valid group stands is the end,
-// unless a valid header further on, in this segment or a later one, says that this place was durable
-// once: then something was lost, and that is corruption. An end marker closes a log that was shut
-// down cleanly.
+// unless a valid header further on, in this segment or a later one, says that this place was
+// durable once: then something was lost, and that is corruption. An end marker closes a log that
+// was shut down cleanly.
 //
 // Example: a group at offset 80 with one commit at TS 5 of batch 01 00 02 61 62 03 78 79 7a has the
 // payload 00 09 01 00 02 61 62 03 78 79 7a (11 bytes), padded by 5 zeros to 56 bytes in all.
@@ -99,8 +99,8 @@ Result<WalSegmentHeader> decode_wal_segment_header(std::string_view from);
 // and the padding; `offset` is its place in the segment.
 void seal_wal_group(char* group, const WalGroupHeader& header, const FileId& file, uint64_t offset);
 
-// The fields of a group header, when they are plausible for a place with `remaining` bytes up to the
-// end of the file; the checksum is not looked at.
+// The fields of a group header, when they are plausible for a place with `remaining` bytes up to
+// the end of the file; the checksum is not looked at.
 bool decode_wal_group_header(const char* from, uint64_t remaining, WalGroupHeader* header);
 bool wal_group_checksum_holds(const char* group, const WalGroupHeader& header, const FileId& file,
                               uint64_t offset);

@@ -38,9 +38,9 @@ Status WalReader::open(std::vector<FileNumber> numbers, Lsn from) {
       info.header = *header;
       if (header->number != number) {
         // A recycled file that was renamed, but whose new header did not reach the disk.
-        info.status = Status::corruption(format(
-            "log segment header says number %llu",
-            static_cast<unsigned long long>(header->number.value)));
+        info.status =
+            Status::corruption(format("log segment header says number %llu",
+                                      static_cast<unsigned long long>(header->number.value)));
       }
     } else {
       info.status = std::move(header).status();
@@ -70,11 +70,11 @@ Status WalReader::open(std::vector<FileNumber> numbers, Lsn from) {
           format("%s: no log segment is there, but the log is needed from LSN %llu on",
                  directory_.c_str(), static_cast<unsigned long long>(from.value)));
     }
-    return Status::corruption(
-        format("%s begins at LSN %llu, but the log is needed from LSN %llu on: a segment is missing",
-               segments_[current_].path.c_str(),
-               static_cast<unsigned long long>(segments_[current_].header.start.value),
-               static_cast<unsigned long long>(from.value)));
+    return Status::corruption(format(
+        "%s begins at LSN %llu, but the log is needed from LSN %llu on: a segment is missing",
+        segments_[current_].path.c_str(),
+        static_cast<unsigned long long>(segments_[current_].header.start.value),
+        static_cast<unsigned long long>(from.value)));
   }
   position_ = segments_[current_].header.start;
   return open_current();
@@ -105,8 +105,7 @@ Result<std::string_view> WalReader::bytes_at(uint64_t offset, size_t size) {
 
 Lsn WalReader::limit() const {
   for (size_t i = current_ + 1; i < segments_.size(); ++i) {
-    if (segments_[i].status.ok() &&
-        segments_[i].header.predecessor == segments_[current_].number) {
+    if (segments_[i].status.ok() && segments_[i].header.predecessor == segments_[current_].number) {
       return segments_[i].header.start;
     }
   }
@@ -125,8 +124,8 @@ Result<bool> WalReader::next(WalGroup* group) {
           decode_wal_group_header(bytes.data(), remaining, &group->header)) {
         const size_t size = kWalGroupHeaderSize + group->header.payload_size;
         VARVE_ASSIGN_OR_RETURN(bytes, bytes_at(at, size));
-        if (bytes.size() == size && wal_group_checksum_holds(bytes.data(), group->header,
-                                                             segment.header.file, at)) {
+        if (bytes.size() == size &&
+            wal_group_checksum_holds(bytes.data(), group->header, segment.header.file, at)) {
           group->segment = segment.number;
           group->offset = at;
           group->start = position_;

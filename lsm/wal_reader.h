@@ -2,9 +2,9 @@
 //
 // Thread rule: one thread.
 // Ownership: groups point into the reader's buffer, valid until the next call.
-// Errors: corruption, naming segment and offset, when a place that was known durable cannot be read;
-// io_error; not_supported (newer format).
-// Memory: one segment's largest group, at least 256 KiB.
+// Errors: corruption, naming segment and offset, when a place that was known durable cannot be
+// read; io_error; not_supported (newer format). Memory: one segment's largest group, at least 256
+// KiB.
 
 #pragma once
 

@@ -86,16 +86,23 @@ Result<std::unique_ptr<File>> WalWriter::create_file(FileNumber number,
     VARVE_RETURN_IF_ERROR(files->rename(free_path, path, /*replace=*/false));
   } else {
     VARVE_ASSIGN_OR_RETURN(file, files->open(path, OpenMode::create_exclusive));
-    // Space first (protocol 17): a full disk shows here, before anything depends on it.
-    if (Status status = file->allocate(options_.segment_size, /*keep_size=*/true);
-        !status.ok() && status.code() != StatusCode::not_supported) {
-      file.reset();
-      static_cast<void>(files->remove(path));
-      return status;
-    }
-    VARVE_RETURN_IF_ERROR(file->write(0, {bytes, sizeof bytes}));
   }
-  VARVE_RETURN_IF_ERROR(files->sync_directory(options_.directory));
+  Status status;
+  if (recycled == FileNumber{}) {
+    // Space first (protocol 17): a full disk shows here, before anything depends on it.
+    status = file->allocate(options_.segment_size, /*keep_size=*/true);
+    if (status.ok() || status.code() == StatusCode::not_supported) {
+      status = file->write(0, {bytes, sizeof bytes});
+    }
+  }
+  if (status.ok()) status = files->sync_directory(options_.directory);
+  if (!status.ok()) {
+    // It must go: the next attempt makes a segment with the same start and predecessor, and of two
+    // recovery would follow the empty one.
+    file.reset();
+    static_cast<void>(files->remove(path));
+    return status;
+  }
   return file;
 }
 
@@ -154,9 +161,8 @@ void WalWriter::add_commit(Timestamp timestamp, std::string_view batch) {
   char varints[2 * kVarint64BytesMax];
   char* end = store_varint(varints, timestamp.nanos - last_timestamp_.nanos);
   end = store_varint(end, batch.size());
-  const bool fits =
-      group_bytes_.append({varints, static_cast<size_t>(end - varints)}) &&
-      group_bytes_.append(batch);
+  const bool fits = group_bytes_.append({varints, static_cast<size_t>(end - varints)}) &&
+                    group_bytes_.append(batch);
   VARVE_ASSERT(fits);  // reserved by begin_group()
   last_timestamp_ = timestamp;
   ++group_.commits;
@@ -178,7 +184,14 @@ Status WalWriter::end_group(bool buffered) {
       return Status::out_of_memory("no memory to buffer a log record");
     }
     end_.store(start + size);
-    return wait ? Status() : write_pending();
+    if (wait) return Status();
+    Status status = write_pending();
+    if (!status.ok()) {
+      // The group's commits are refused: they must not be written with a later one.
+      static_cast<void>(pending_.resize(pending_.size() - size));  // smaller
+      end_.store(start);
+    }
+    return status;
   }
   VARVE_RETURN_IF_ERROR(write_bytes(group_bytes_.view()));
   end_.store(start + size);
@@ -189,6 +202,7 @@ Status WalWriter::write_bytes(std::string_view bytes) {
   const uint64_t at = written_.load();
   Segment& current = segments_.back();
   Status status = current.out->append(kWalHeaderSize + at - current.start.value, bytes);
+  if (status.code() == StatusCode::no_space) return status;  // written again, in the same place
   if (!status.ok()) return fail(std::move(status));
   written_.store(at + bytes.size());
   bytes_written_.add(bytes.size());
@@ -209,7 +223,8 @@ Status WalWriter::write() {
 }
 
 Status WalWriter::sync() {
-  std::vector<std::shared_ptr<LogSegment>> unsynced;
+  MutexLock sync_lock(sync_mutex_);
+  std::vector<LogSegment*> unsynced;
   uint64_t target;
   {
     MutexLock lock(mutex_);
@@ -218,12 +233,12 @@ Status WalWriter::sync() {
     target = written_.load();
     if (durable_.load() >= target) return Status();
     for (const Segment& segment : segments_) {
-      if (segment.out != nullptr) unsynced.push_back(segment.out);
+      if (segment.out != nullptr) unsynced.push_back(segment.out.get());
     }
   }
   // Oldest first: a later segment is never durable beyond an earlier one's end for long.
   Status status;
-  for (const std::shared_ptr<LogSegment>& segment : unsynced) {
+  for (LogSegment* segment : unsynced) {
     status = segment->sync();
     if (!status.ok()) break;
   }
@@ -299,8 +314,8 @@ Status WalWriter::drop_free_segments() {
     numbers.swap(free_);
   }
   for (const FileNumber number : numbers) {
-    VARVE_RETURN_IF_ERROR(options_.file_system->remove(
-        path_in(options_.directory, free_wal_name(number))));
+    VARVE_RETURN_IF_ERROR(
+        options_.file_system->remove(path_in(options_.directory, free_wal_name(number))));
   }
   return Status();
 }

@@ -3,15 +3,14 @@
 // A group is encoded once, into the writer's buffer, and goes to the operating system in one call
 // (`os`, `sync`) or waits in the buffer for flush() (`buffered`).
 //
-// Thread rule: start(), begin_group() .. end_group() and finish() by one thread at a time (the commit
-// leader); everything else by any.
-// Invariants:
+// Thread rule: start(), begin_group() .. end_group() and finish() by one thread at a time (the
+// commit leader); everything else by any. Invariants:
 //  1. LSNs are contiguous: a segment starts where its predecessor ended.
 //  2. durable() <= written() <= end().
 //  3. A segment becomes visible under its own name only when its header was written; it is recycled
 //     by a rename that cannot replace, after the manifest no longer needs it (protocol 16).
-// Errors: after a failed write or sync every call fails with the same status: what is on disk is
-// unknown. The store becomes read-only (style: errors).
+// Errors: no_space changes nothing, and heals by itself. After any other failed write or sync every
+// call fails with the same status: what is on disk is unknown, and the store becomes read-only.
 
 #pragma once
 
@@ -108,8 +107,8 @@ class WalWriter {
     FileNumber number;
     FileId file;
     Lsn start;
-    Lsn end;  // kLsnMax for the current one
-    std::shared_ptr<LogSegment> out;  // null once synced and closed
+    Lsn end;                          // kLsnMax for the current one
+    std::unique_ptr<LogSegment> out;  // null once synced and closed
   };
 
   Status open_segment();
@@ -120,6 +119,7 @@ class WalWriter {
   Status fail(Status status) VARVE_REQUIRES(mutex_);
 
   const WalWriterOptions options_;
+  Mutex sync_mutex_;  // one sync at a time: it also closes segments; before mutex_
   Mutex mutex_;
   std::vector<Segment> segments_ VARVE_GUARDED_BY(mutex_);  // oldest first; the last is current
   std::vector<FileNumber> free_ VARVE_GUARDED_BY(mutex_);

@@ -1,7 +1,8 @@
 // Live snapshots, and what may be forgotten because of them.
 //
 // Invariants:
-//  1. A snapshot is registered before anything below it may be dropped: acquire() reads the published
+//  1. A snapshot is registered before anything below it may be dropped: acquire() reads the
+//  published
 //     timestamp and registers in one critical section; a horizon is computed in one too. So either
 //     the horizon holds the snapshot, or the snapshot's timestamp is at or above its watermark.
 //     For a snapshot of the past (acquire_at) the caller looks at the watermark after registering.

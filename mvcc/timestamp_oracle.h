@@ -44,7 +44,8 @@ class TimestampOracle {
 
   // First of `count` consecutive timestamps. Requires that a lease covers them: see covered().
   Timestamp allocate(uint64_t count) {
-    const uint64_t first = std::max(last_.load(kRelaxed) + 1, now());  // written by this thread only
+    const uint64_t first =
+        std::max(last_.load(kRelaxed) + 1, now());  // written by this thread only
     last_.store(first + count - 1);
     return Timestamp{first};
   }
@@ -88,7 +89,7 @@ class TimestampOracle {
   Atomic<uint64_t> last_;
   Atomic<uint64_t> lease_end_;
   Atomic<uint64_t> published_;
-  const uint64_t realtime_seen_;   // both clocks at the same moment, at the start
+  const uint64_t realtime_seen_;  // both clocks at the same moment, at the start
   const uint64_t monotonic_seen_;
 };
 

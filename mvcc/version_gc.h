@@ -14,7 +14,8 @@
 // snapshots are called stripes: at most one version a stripe is kept.
 //
 // At the bottom (no older run holds versions of the key) two things more:
-//   * a tombstone that hides nothing kept is dropped: it and the versions below it are in the oldest
+//   * a tombstone that hides nothing kept is dropped: it and the versions below it are in the
+//   oldest
 //     stripe;
 //   * the timestamp of a version in the oldest stripe no longer distinguishes it from anything: it
 //     is collapsed to 0, which every reader sees, and which is older than any version of a newer
@@ -35,7 +36,7 @@ namespace varve {
 
 // What the readers of a keyspace need, captured once, before a flush or compaction reads its input.
 struct GcHorizon {
-  Timestamp watermark;                  // all timestamps at or above it are needed
+  Timestamp watermark;                   // all timestamps at or above it are needed
   std::span<const Timestamp> snapshots;  // registered, below the watermark, ascending, distinct
 };
 

@@ -110,12 +110,10 @@ void CommitPipeline::examine(Request* request) {
       touched = touch(tree);
       last_keyspace = entry.keyspace;
       (tree->logged ? request->logged : request->unlogged) = true;
-      const Durability own =
-          tree->options.durability.value_or(store_->options().user.durability);
+      const Durability own = tree->options.durability.value_or(store_->options().user.durability);
       const Durability wanted = request->durability.value_or(own);
       if (tree->logged) {
-        request->effective =
-            std::min(request->effective, std::min(wanted, Durability::buffered));
+        request->effective = std::min(request->effective, std::min(wanted, Durability::buffered));
       }
     }
     touched->bytes += Memtable::entry_size_max(entry.key.size(), entry.value.size());
@@ -194,8 +192,7 @@ std::string_view CommitPipeline::logged_part(const Request& request) {
   BatchEntry entry;
   size_t entry_start = 0;
   while (reader.next(&entry)) {
-    const std::string_view bytes =
-        request.batch.substr(entry_start, reader.offset() - entry_start);
+    const std::string_view bytes = request.batch.substr(entry_start, reader.offset() - entry_start);
     entry_start = reader.offset();
     if (store_->tree(entry.keyspace)->logged) {
       const bool fits = logged_part_.append(bytes);

@@ -1,7 +1,8 @@
 // Group commit: concurrent commits form groups, and every write is a commit.
 //
 //   commit()  waits in the queue until it is done, or until it is its turn to lead
-//   leader    takes the group in front; one clock read, a block of timestamps, one log write; applies
+//   leader    takes the group in front; one clock read, a block of timestamps, one log write;
+//   applies
 //             the changes; syncs if a member asked for it; publishes; wakes the members
 //
 // The order is protocol 1's: everything that may wait or fail for want of memory comes before the
@@ -10,12 +11,14 @@
 // Invariants:
 //  1. One leader at a time; groups take timestamps, log positions and effect in queue order. So
 //     version chains are in order, and the published timestamp has no gaps below it.
-//  2. A commit is acknowledged only when it is as durable as asked and published. A weaker commit in
+//  2. A commit is acknowledged only when it is as durable as asked and published. A weaker commit
+//  in
 //     the group of, or queued behind, a stronger one waits with it.
 //  3. A failure after the timestamps were taken leaves them unpublished for ever, and the store
 //     read-only: whether those commits are there is known after reopening.
-// Rejected: letting members apply their own changes in parallel (as RocksDB's and Pebble's pipelines
-// can). It would break the in-order version chains for a gain that one leader makes up by batching.
+// Rejected: letting members apply their own changes in parallel (as RocksDB's and Pebble's
+// pipelines can). It would break the in-order version chains for a gain that one leader makes up by
+// batching.
 //
 // Thread rule: any thread. Memory: steady state allocates nothing.
 
@@ -42,8 +45,8 @@ class CommitPipeline {
   Status commit(std::string_view batch, uint32_t entries,
                 const std::optional<Durability>& durability, Timestamp* committed);
 
-  // Runs `action` in commit order, alone: every earlier commit is published, no later one has begun.
-  // It gets a timestamp of its own, which is published when it returns ok.
+  // Runs `action` in commit order, alone: every earlier commit is published, no later one has
+  // begun. It gets a timestamp of its own, which is published when it returns ok.
   class Action {
    public:
     virtual Status run(Timestamp timestamp) = 0;
@@ -52,6 +55,9 @@ class CommitPipeline {
     ~Action() = default;
   };
   Status run_alone(Action* action);
+
+  // No commit is in progress.
+  void release_memory() { logged_part_.reset(); }
 
  private:
   struct Request {
@@ -99,7 +105,7 @@ class CommitPipeline {
   Request* front_ VARVE_GUARDED_BY(mutex_) = nullptr;
   Request* back_ VARVE_GUARDED_BY(mutex_) = nullptr;
   // The leader's.
-  std::vector<Request*> group_;    // those still to be committed
+  std::vector<Request*> group_;  // those still to be committed
   std::vector<Touched> touched_;
   Buffer logged_part_;
   uint64_t group_bytes_ = 0;

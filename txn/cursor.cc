@@ -79,6 +79,10 @@ void CursorImpl::build_sources() {
 void CursorImpl::renew_view() {
   if (tree_->view.load(kRelaxed) == view_ || tree_->dropped.load(kRelaxed)) return;  // a hint
   ReadView* newer = store_->view_of(tree_);
+  if (tree_->dropped.load()) {  // meanwhile: its view is empty, this one is not
+    newer->unref();
+    return;
+  }
   for (const std::unique_ptr<RunCursor>& run : runs_) run->clear();
   std::exchange(view_, newer)->unref();
   build_sources();
@@ -95,6 +99,7 @@ Cursor& Cursor::operator=(Cursor&& other) noexcept {
   value_ = other.value_;
   timestamp_ = other.timestamp_;
   valid_ = std::exchange(other.valid_, false);
+  unusable_ = other.unusable_;
   status_ = std::move(other.status_);
   return *this;
 }
@@ -176,13 +181,13 @@ Status Cursor::reset(const ScanOptions& options) {
   }
   Timestamp snapshot;
   if (options.snapshot != nullptr) {
-    VARVE_RETURN_IF_ERROR(readable_through(*options.snapshot, tree));
+    status_ = readable_through(*options.snapshot, tree);
+    if (!status_.ok()) return status_;
     snapshot = options.snapshot->timestamp();
   }
-  VARVE_RETURN_IF_ERROR(
-      impl_->open(options, tree, options.snapshot != nullptr ? &snapshot : nullptr));
-  unusable_ = false;
-  return Status();
+  status_ = impl_->open(options, tree, options.snapshot != nullptr ? &snapshot : nullptr);
+  unusable_ = !status_.ok();
+  return status_;
 }
 
 }  // namespace varve

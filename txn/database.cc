@@ -46,8 +46,7 @@ class Database::Impl {
         cursors_("cursor", &store_->memory(), MemoryRole::cursor, kIdleCursors),
         snapshots_("snapshot", &store_->memory(), MemoryRole::snapshot_registry, kIdleSnapshots),
         batches_("batch", &store_->memory(), MemoryRole::batch, kIdleBatches),
-        value_size_max_(
-            std::min(kValueSizeMax, store_->options().memory_budget / 8)) {}
+        value_size_max_(std::min(kValueSizeMax, store_->options().memory_budget / 8)) {}
 
   Status closed() const {
     return closed_.load(kRelaxed)  // close() needs that no other call is in progress
@@ -103,8 +102,8 @@ class Database::Impl {
   }
 
   template <typename Use>
-  Result<bool> look_up_in(ReadView* view, std::string_view key, uint64_t hash,
-                          Timestamp timestamp, bool fill_cache, Use use) {
+  Result<bool> look_up_in(ReadView* view, std::string_view key, uint64_t hash, Timestamp timestamp,
+                          bool fill_cache, Use use) {
     ReadAccess access{.resident_only = false, .fill_cache = fill_cache};
     FoundVersion found;
     bool in_memtable = false;
@@ -119,8 +118,7 @@ class Database::Impl {
                    const WriteOptions& options) {
     VARVE_RETURN_IF_ERROR(closed());
     VARVE_RETURN_IF_ERROR(check_entry_sizes(key, value, value_size_max_));
-    const BatchEntry entry{
-        .kind = kind, .keyspace = options.keyspace, .key = key, .value = value};
+    const BatchEntry entry{.kind = kind, .keyspace = options.keyspace, .key = key, .value = value};
     const size_t size_max = batch_entry_size_max(key.size(), value.size());
     if (size_max <= kStackBatchSize) {
       char bytes[kStackBatchSize];
@@ -133,9 +131,8 @@ class Database::Impl {
       return Status::out_of_memory("no memory for a write");
     }
     const char* end = encode_batch_entry(batch->bytes.data(), entry);
-    Status status =
-        commit({batch->bytes.data(), static_cast<size_t>(end - batch->bytes.data())}, 1, options,
-               nullptr);
+    Status status = commit({batch->bytes.data(), static_cast<size_t>(end - batch->bytes.data())}, 1,
+                           options, nullptr);
     if (batch->bytes.capacity() > (1 << 20)) batch->bytes.reset();
     batches_.release(batch);
     return status;
@@ -161,7 +158,8 @@ class Database::Impl {
 
   uint64_t held_by_users() {
     const int64_t pins = store_->cache().pins().count();
-    return cursors_.in_use() + snapshots_.in_use() + static_cast<uint64_t>(std::max<int64_t>(pins, 0));
+    return cursors_.in_use() + snapshots_.in_use() +
+           static_cast<uint64_t>(std::max<int64_t>(pins, 0));
   }
 
   const std::unique_ptr<Executor> own_executor_;
@@ -207,15 +205,18 @@ Status Database::close(std::optional<std::chrono::nanoseconds> deadline) {
   CondVar never;
   while (const uint64_t held = impl_->held_by_users()) {
     if (deadline && clock->monotonic_nanos() - start >=
-                        static_cast<uint64_t>(deadline->count())) {
-      return Status::busy(
-          format("%llu cursors, snapshots or pinned values are still held",
-                 static_cast<unsigned long long>(held)));
+                        static_cast<uint64_t>(std::max<int64_t>(deadline->count(), 0))) {
+      return Status::busy(format("%llu cursors, snapshots or pinned values are still held",
+                                 static_cast<unsigned long long>(held)));
     }
     MutexLock lock(mutex);
     never.wait_for(mutex, kCloseLookNanos);
   }
   impl_->closed_.store(true);
+  impl_->cursors_.trim();
+  impl_->snapshots_.trim();
+  impl_->batches_.trim();
+  impl_->pipeline_.release_memory();
   return impl_->store_->close();
 }
 
@@ -246,13 +247,11 @@ Status Database::write(WriteBatch& batch, const WriteOptions& options, Timestamp
 // -- reads --
 
 Result<bool> Database::get(std::string_view key, std::string* value, const ReadOptions& options) {
-  return impl_->look_up(key, options, [value](const FoundVersion& found, ReadView*) {
-    value->assign(found.value);
-  });
+  return impl_->look_up(
+      key, options, [value](const FoundVersion& found, ReadView*) { value->assign(found.value); });
 }
 
-Result<std::optional<PinnedValue>> Database::get(std::string_view key,
-                                                 const ReadOptions& options) {
+Result<std::optional<PinnedValue>> Database::get(std::string_view key, const ReadOptions& options) {
   PinnedValue pinned;
   VARVE_ASSIGN_OR_RETURN(const bool got,
                          impl_->look_up(key, options, [&](FoundVersion& found, ReadView* view) {
@@ -353,9 +352,9 @@ Result<Snapshot> Database::snapshot_at(Timestamp time) {
   Store& store = *impl_->store_;
   const uint64_t now = std::max(store.oracle().now(), store.oracle().published().nanos);
   if (time.nanos > now) {
-    return Status::invalid_argument(
-        format("%llu lies in the future: it is %llu", static_cast<unsigned long long>(time.nanos),
-               static_cast<unsigned long long>(now)));
+    return Status::invalid_argument(format("%llu lies in the future: it is %llu",
+                                           static_cast<unsigned long long>(time.nanos),
+                                           static_cast<unsigned long long>(now)));
   }
   if (time > store.oracle().published()) {
     // No commit may come at or below it any more, so that the answer is repeatable (protocol 8).
@@ -386,10 +385,9 @@ Result<Snapshot> Database::snapshot_at(Timestamp time) {
     if (time.nanos < watermark) handle->forgotten.push_back(tree->keyspace);
   }
   if (handle->forgotten.size() == trees.size()) {
-    return Status::invalid_argument(
-        format("history at %llu is gone: the watermark is %llu",
-               static_cast<unsigned long long>(time.nanos),
-               static_cast<unsigned long long>(lowest)));
+    return Status::invalid_argument(format("history at %llu is gone: the watermark is %llu",
+                                           static_cast<unsigned long long>(time.nanos),
+                                           static_cast<unsigned long long>(lowest)));
   }
   return snapshot;
 }
@@ -429,11 +427,10 @@ Result<std::vector<HistoryEntry>> Database::history(std::string_view key, size_t
   for (merge.seek({key, snapshot.timestamp()});
        merge.valid() && merge.user_key() == key && history.size() < limit; merge.next()) {
     const Timestamp timestamp = merge.timestamp();
-    history.push_back(
-        {.timestamp = timestamp,
-         .at_or_before = timestamp == kTimestampMin ? collapse_horizon : timestamp,
-         .erased = merge.kind() == VersionKind::tombstone,
-         .value = std::string(merge.value())});
+    history.push_back({.timestamp = timestamp,
+                       .at_or_before = timestamp == kTimestampMin ? collapse_horizon : timestamp,
+                       .erased = merge.kind() == VersionKind::tombstone,
+                       .value = std::string(merge.value())});
   }
   VARVE_RETURN_IF_ERROR(merge.status());
   return history;

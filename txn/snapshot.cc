@@ -30,16 +30,14 @@ void Snapshot::release() {
 Status readable_through(const Snapshot& snapshot, const Tree* tree) {
   const SnapshotHandle* handle = snapshot_handle(snapshot);
   if (handle == nullptr) return Status::invalid_argument("the snapshot was released");
-  if (handle->forgotten.empty() ||
-      std::find(handle->forgotten.begin(), handle->forgotten.end(), tree->keyspace) ==
-          handle->forgotten.end()) {
+  if (handle->forgotten.empty() || std::find(handle->forgotten.begin(), handle->forgotten.end(),
+                                             tree->keyspace) == handle->forgotten.end()) {
     return Status();
   }
-  return Status::invalid_argument(
-      format("keyspace %s keeps no history at %llu: its watermark is %llu",
-             readable(tree->name).c_str(),
-             static_cast<unsigned long long>(snapshot.timestamp().nanos),
-             static_cast<unsigned long long>(tree->watermark.load())));
+  return Status::invalid_argument(format(
+      "keyspace %s keeps no history at %llu: its watermark is %llu", readable(tree->name).c_str(),
+      static_cast<unsigned long long>(snapshot.timestamp().nanos),
+      static_cast<unsigned long long>(tree->watermark.load())));
 }
 
 }  // namespace varve

@@ -123,10 +123,9 @@ Status WriteBatch::append(uint8_t kind, Keyspace keyspace, std::string_view key,
     --count_;
   }
   const size_t start = size_;
-  const char* end = encode_batch_entry(data_ + size_, {.kind = static_cast<VersionKind>(kind),
-                                                       .keyspace = keyspace,
-                                                       .key = key,
-                                                       .value = value});
+  const char* end = encode_batch_entry(
+      data_ + size_,
+      {.kind = static_cast<VersionKind>(kind), .keyspace = keyspace, .key = key, .value = value});
   size_ = static_cast<size_t>(end - data_);
   ++count_;
   ++entries_;
@@ -235,14 +234,13 @@ std::string_view WriteBatch::encoded() {
 
 Status check_entry_sizes(std::string_view key, std::string_view value, uint64_t value_size_max) {
   if (key.empty() || key.size() > kKeySizeMax) {
-    return Status::invalid_argument(
-        format("key of %zu bytes: 1 to %llu are allowed", key.size(),
-               static_cast<unsigned long long>(kKeySizeMax)));
+    return Status::invalid_argument(format("key of %zu bytes: 1 to %llu are allowed", key.size(),
+                                           static_cast<unsigned long long>(kKeySizeMax)));
   }
   if (value.size() > value_size_max) {
-    return Status::invalid_argument(
-        format("value of %zu bytes: at most %llu are allowed", value.size(),
-               static_cast<unsigned long long>(value_size_max)));
+    return Status::invalid_argument(format("value of %zu bytes: at most %llu are allowed",
+                                           value.size(),
+                                           static_cast<unsigned long long>(value_size_max)));
   }
   return Status();
 }

@@ -1,5 +1,5 @@
-// What write batches and the database share: the limits of entries, and the memory of batches, which
-// belong to no database until they are written.
+// What write batches and the database share: the limits of entries, and the memory of batches,
+// which belong to no database until they are written.
 
 #pragma once
 

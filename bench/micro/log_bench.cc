@@ -69,8 +69,8 @@ void append_mapped(benchmark::State& state) {
   const bool prefaulted = state.range(0) != 0;
   const bool sync = state.range(1) != 0;
   const int file = open_file(/*recycled=*/true);
-  char* window = static_cast<char*>(
-      ::mmap(nullptr, kFileSize, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0));
+  char* window =
+      static_cast<char*>(::mmap(nullptr, kFileSize, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0));
   if (window == MAP_FAILED) std::abort();
   if (prefaulted) {
     for (size_t i = 0; i < kFileSize; i += 4096) window[i] = 0;

@@ -110,8 +110,7 @@ class Database {
   // Commits `batch` whole; it stays as it was. `committed`, if given, receives the timestamp.
   // Errors: not_found (a keyspace that is unknown or dropped: nothing is committed), timed_out,
   // no_space, read_only, invalid_argument; io_error: whether it is there is known after reopening.
-  Status write(WriteBatch& batch, const WriteOptions& options = {},
-               Timestamp* committed = nullptr);
+  Status write(WriteBatch& batch, const WriteOptions& options = {}, Timestamp* committed = nullptr);
 
   // -- reads --
   // Copies the value into `*value` (allocates only when its capacity is too small). False: absent.
@@ -126,8 +125,8 @@ class Database {
   // -- time --
   // As of now.
   Result<Snapshot> snapshot();
-  // As of `time`: repeatable. Errors: invalid_argument (in the future; or below the watermark, which
-  // it names: that history is gone).
+  // As of `time`: repeatable. Errors: invalid_argument (in the future; or below the watermark,
+  // which it names: that history is gone).
   Result<Snapshot> snapshot_at(Timestamp time);
   // All versions still kept of `key`, newest first, at most `limit`.
   Result<std::vector<HistoryEntry>> history(std::string_view key, size_t limit = SIZE_MAX,

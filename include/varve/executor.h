@@ -29,8 +29,8 @@ class Executor {
   virtual bool cancel(Task* task) = 0;
 
   // `threads` background threads (named and niced); when there are two or more, one of them never
-  // runs a compaction, so that flushes and upkeep do not wait for one. Destruction waits for running
-  // steps and drops queued ones.
+  // runs a compaction, so that flushes and upkeep do not wait for one. Destruction waits for
+  // running steps and drops queued ones.
   static std::unique_ptr<Executor> create_threads(int threads);
 };
 

@@ -22,12 +22,12 @@ namespace varve {
 struct IoRequest {
   enum class Kind : uint8_t { read, write, sync };
   Kind kind = Kind::read;
-  uint64_t offset = 0;       // bytes from the start of the file
-  char* data = nullptr;      // read into, or written from
-  size_t size = 0;           // bytes
-  Status status;             // out
-  size_t transferred = 0;    // out, bytes
-  void* context = nullptr;   // the implementation's
+  uint64_t offset = 0;      // bytes from the start of the file
+  char* data = nullptr;     // read into, or written from
+  size_t size = 0;          // bytes
+  Status status;            // out
+  size_t transferred = 0;   // out, bytes
+  void* context = nullptr;  // the implementation's
 };
 
 // An open file. Thread rule: reads and writes of disjoint ranges from any thread; close() by one.

@@ -32,13 +32,13 @@ const char* memory_role_name(MemoryRole role);
 // Counters of one allocator, pool or size class.
 struct PoolStatistics {
   std::string name;
-  uint64_t item_bytes = 0;   // size of an item; 0 where it varies
-  uint64_t acquired = 0;     // requests
-  uint64_t reused = 0;       // of these, served from memory at hand
-  uint64_t missed = 0;       // of these, served by asking the level below
-  uint64_t in_use = 0;       // items now
-  uint64_t high_water = 0;   // most items at once
-  uint64_t held_bytes = 0;   // bytes kept, in use or not
+  uint64_t item_bytes = 0;  // size of an item; 0 where it varies
+  uint64_t acquired = 0;    // requests
+  uint64_t reused = 0;      // of these, served from memory at hand
+  uint64_t missed = 0;      // of these, served by asking the level below
+  uint64_t in_use = 0;      // items now
+  uint64_t high_water = 0;  // most items at once
+  uint64_t held_bytes = 0;  // bytes kept, in use or not
 };
 
 struct MemoryReport {
@@ -56,17 +56,17 @@ struct MemoryReport {
 };
 
 struct RunStatistics {
-  uint32_t level = 0;      // 0 is the newest
+  uint32_t level = 0;  // 0 is the newest
   uint64_t files = 0;
-  uint64_t bytes = 0;      // on disk
-  uint64_t entries = 0;    // versions, tombstones included
+  uint64_t bytes = 0;    // on disk
+  uint64_t entries = 0;  // versions, tombstones included
   uint64_t tombstones = 0;
 };
 
 struct KeyspaceStatistics {
   Keyspace keyspace;
   std::string name;
-  uint64_t memtable_bytes = 0;   // active and immutable
+  uint64_t memtable_bytes = 0;  // active and immutable
   uint64_t memtable_entries = 0;
   uint32_t immutable_memtables = 0;
   std::vector<RunStatistics> runs;  // newest first

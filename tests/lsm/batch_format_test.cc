@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "tests/lsm/golden_file.h"
-#include "tests/lsm/seeded_test.h"
 #include "tests/lsm/version_rows.h"
+#include "tests/support/seeded_test.h"
 
 namespace varve {
 namespace {
@@ -26,10 +26,9 @@ std::string encoded(const std::vector<Entry>& entries) {
     const size_t size = bytes.size();
     const size_t size_max = batch_entry_size_max(entry.key.size(), entry.value.size());
     bytes.resize(size + size_max);
-    const char* end = encode_batch_entry(bytes.data() + size, {.kind = entry.kind,
-                                                               .keyspace = {entry.keyspace},
-                                                               .key = entry.key,
-                                                               .value = entry.value});
+    const char* end = encode_batch_entry(
+        bytes.data() + size,
+        {.kind = entry.kind, .keyspace = {entry.keyspace}, .key = entry.key, .value = entry.value});
     EXPECT_LE(static_cast<size_t>(end - bytes.data()), size + size_max);
     bytes.resize(static_cast<size_t>(end - bytes.data()));
   }
@@ -45,8 +44,8 @@ std::vector<Entry> decoded(std::string_view bytes, bool* ok) {
   std::vector<Entry> entries;
   BatchEntry entry;
   while (reader.next(&entry)) {
-    entries.push_back({entry.kind, entry.keyspace.id, std::string(entry.key),
-                       std::string(entry.value)});
+    entries.push_back(
+        {entry.kind, entry.keyspace.id, std::string(entry.key), std::string(entry.value)});
   }
   *ok = reader.ok();
   EXPECT_LE(reader.offset(), bytes.size());
@@ -61,7 +60,8 @@ TEST(BatchFormat, golden_batches) {
     std::vector<Entry> entries;
   };
   for (const Case& c : {
-           Case{"batch", "the example of lsm/batch_format.h: put('ab', 'xyz') in keyspace 0",
+           Case{"batch",
+                "the example of lsm/batch_format.h: put('ab', 'xyz') in keyspace 0",
                 {{VersionKind::value, 0, "ab", "xyz"}}},
            Case{"batch_three_entries",
                 "put(300, 130 x 'k', 200 x 'v'), erase(2^32 - 1, 'gone'), put(0, 'empty', '')",
@@ -113,8 +113,10 @@ TEST(BatchFormat, cut_off_batch_yields_its_whole_entries_then_fails) {
 }
 
 TEST(BatchFormat, bytes_that_no_encoder_makes_are_refused) {
-  const std::string huge_key = test::bytes_of_hex("01 00 818004") + std::string(kKeySizeMax + 1, 'k');
-  const std::string largest_key = test::bytes_of_hex("02 00 808004") + std::string(kKeySizeMax, 'k');
+  const std::string huge_key =
+      test::bytes_of_hex("01 00 818004") + std::string(kKeySizeMax + 1, 'k');
+  const std::string largest_key =
+      test::bytes_of_hex("02 00 808004") + std::string(kKeySizeMax, 'k');
   bool ok = false;
   EXPECT_EQ(decoded(largest_key, &ok).size(), 1u);
   EXPECT_TRUE(ok);
@@ -129,7 +131,8 @@ TEST(BatchFormat, bytes_that_no_encoder_makes_are_refused) {
            Case{"a keyspace of 2^32", test::bytes_of_hex("01 8080808010 01 61 00")},
            Case{"an empty key", test::bytes_of_hex("01 00 00 00")},
            Case{"a key over the limit", huge_key + std::string(1, '\0')},
-           Case{"a value of 2^64 - 1 bytes", test::bytes_of_hex("01 00 01 61 ffffffffffffffffff01")},
+           Case{"a value of 2^64 - 1 bytes",
+                test::bytes_of_hex("01 00 01 61 ffffffffffffffffff01")},
            Case{"a number in more bytes than it needs", test::bytes_of_hex("01 8000 01 61 00")},
        }) {
     EXPECT_TRUE(decoded(c.bytes, &ok).empty()) << c.what;

@@ -47,17 +47,22 @@ struct GoldenCase {
 
 std::vector<GoldenCase> golden_cases() {
   return {
-      {"block", "the example of lsm/block_format.h",
+      {"block",
+       "the example of lsm/block_format.h",
        {{"ab", {7}, kValue, "x"}, {"ac", {5}, kValue, ""}}},
-      {"block_one_row", "one row: the whole key is the prefix",
+      {"block_one_row",
+       "one row: the whole key is the prefix",
        {{"key", {0x0102030405060708}, kTombstone, ""}}},
-      {"block_kinds", "kind column, timestamps of two bytes, two versions of a key, no prefix",
+      {"block_kinds",
+       "kind column, timestamps of two bytes, two versions of a key, no prefix",
        {{"a", {1000}, kTombstone, ""},
         {"a", {300}, kValue, "old"},
         {std::string("b\0", 2), {1}, kValue, std::string(200, 'v')}}},
-      {"block_wide_timestamps", "timestamps of eight bytes",
+      {"block_wide_timestamps",
+       "timestamps of eight bytes",
        {{"k1", {UINT64_MAX}, kValue, "newest"}, {"k2", {0}, kValue, "collapsed"}}},
-      {"block_long_keys", "sizes that take two bytes",
+      {"block_long_keys",
+       "sizes that take two bytes",
        {{std::string(300, 'a') + std::string(130, 'b'), {9}, kValue, std::string(128, '1')},
         {std::string(300, 'a') + std::string(130, 'c'), {9}, kValue, std::string(127, '2')}}},
   };
@@ -67,8 +72,7 @@ TEST_F(BlockBuilderTest, golden_blocks) {
   for (const GoldenCase& c : golden_cases()) {
     SCOPED_TRACE(c.name);
     test::expect_golden(c.name, c.description, test::block_payload(c.rows));
-    const test::ParsedBlock block(test::golden_bytes(c.name),
-                                  static_cast<uint32_t>(c.rows.size()));
+    const test::ParsedBlock block(test::golden_bytes(c.name), static_cast<uint32_t>(c.rows.size()));
     ASSERT_TRUE(block.ok()) << block.status().to_string();
     EXPECT_EQ(block.rows(), c.rows);
   }

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "tests/lsm/failing_files.h"
-#include "tests/lsm/seeded_test.h"
 #include "tests/lsm/sstable_fixture.h"
+#include "tests/support/seeded_test.h"
 
 namespace varve {
 namespace {
@@ -207,7 +207,7 @@ TEST(BlockCache, a_failed_load_leaves_the_slot_empty) {
   const SstablePtr sstable = home.open("f");
   const FrameRef partition = std::move(*sstable->partition(0, true));
   const uint64_t bytes = home.cache().bytes();
-  files.fail(FailingFiles::Call::read, 1);
+  files.fail(FailingFiles::Kind::read, 1);
   EXPECT_EQ(sstable->block(partition, 0, true).status().code(), StatusCode::io_error);
   EXPECT_EQ(home.cache().bytes(), bytes);
   EXPECT_EQ(partition->children[0].load(), nullptr);
@@ -301,7 +301,8 @@ TEST(BlockCache, sstables_close_while_others_evict) {
           const uint32_t b = static_cast<uint32_t>(mine.below((*partition)->view.row_count()));
           Result<FrameRef> block = sstable->block(*partition, b, true);
           ASSERT_TRUE(block.ok());
-          ASSERT_EQ(value_of(*block)[0], 'a' + static_cast<char>((p * kPartitionBlocksMax + b) % 26));
+          ASSERT_EQ(value_of(*block)[0],
+                    'a' + static_cast<char>((p * kPartitionBlocksMax + b) % 26));
           if (mine.one_in(10)) kept.push_back(std::move(*block));
         }
       }

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "tests/lsm/golden_file.h"
-#include "tests/lsm/seeded_test.h"
+#include "tests/support/seeded_test.h"
 
 namespace varve {
 namespace {
@@ -75,9 +75,9 @@ TEST(BlockFormat, sizes_that_cannot_be_are_corruption_although_the_checksum_hold
     size_t byte;  // of the trailer
     uint32_t value;
   };
-  for (const Case& c : {Case{"raw size unlike the stored one, without a codec", 4, 9},
-                        Case{"raw size over the limit", 4, UINT32_MAX},
-                        Case{"more rows than bytes allow", 8, 5}}) {
+  for (const Case& c :
+       {Case{"raw size unlike the stored one, without a codec", 4, 9},
+        Case{"raw size over the limit", 4, UINT32_MAX}, Case{"more rows than bytes allow", 8, 5}}) {
     std::string block = sealed_rows(0);
     store_le(block.data() + 8 + c.byte, c.value);
     seal_again(&block, 0);

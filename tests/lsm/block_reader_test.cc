@@ -9,7 +9,7 @@
 
 #include "tests/lsm/block_fixture.h"
 #include "tests/lsm/golden_file.h"
-#include "tests/lsm/seeded_test.h"
+#include "tests/support/seeded_test.h"
 
 namespace varve {
 namespace {

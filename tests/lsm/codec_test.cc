@@ -7,8 +7,8 @@
 
 #include "lsm/block_format.h"
 #include "tests/lsm/golden_file.h"
-#include "tests/lsm/seeded_test.h"
 #include "tests/lsm/version_rows.h"
+#include "tests/support/seeded_test.h"
 
 namespace varve {
 namespace {

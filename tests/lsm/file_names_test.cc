@@ -15,10 +15,10 @@ TEST(FileNames, names_of_numbers_are_parsed_back) {
       std::string name;
       FileType type;
     };
-    for (const Case& c : {Case{sstable_name(wanted), FileType::sstable},
-                          Case{wal_name(wanted), FileType::wal},
-                          Case{free_wal_name(wanted), FileType::free_wal},
-                          Case{manifest_name(wanted), FileType::manifest}}) {
+    for (const Case& c :
+         {Case{sstable_name(wanted), FileType::sstable}, Case{wal_name(wanted), FileType::wal},
+          Case{free_wal_name(wanted), FileType::free_wal},
+          Case{manifest_name(wanted), FileType::manifest}}) {
       const FileName parsed = parse_file_name(c.name);
       EXPECT_EQ(parsed.type, c.type) << c.name;
       EXPECT_EQ(parsed.number, wanted) << c.name;
@@ -44,12 +44,36 @@ TEST(FileNames, fixed_names_are_known) {
 // A name that is taken for one of ours may be deleted as obsolete, or opened: exactly the names
 // that this build writes are ours.
 TEST(FileNames, other_names_are_foreign) {
-  for (const char* name :
-       {"", ".", "sst", ".sst", "000012", "000012.", "12.sst", "00012.sst", "0000012.sst",
-        "0999999.sst", "000012.sst2", "000012.SST", "000012.sst.bak", "-00012.sst", "+00012.sst",
-        " 00012.sst", "00001a.sst", "0x0012.sst", "000012 .sst", "18446744073709551616.sst",
-        "99999999999999999999999.wal", "current", "CURRENT2", "LOCK.old", "LOG.1", "README.md",
-        "000012.ldb", "000012.log", "MANIFEST-000001", ".tmp"}) {
+  for (const char* name : {"",
+                           ".",
+                           "sst",
+                           ".sst",
+                           "000012",
+                           "000012.",
+                           "12.sst",
+                           "00012.sst",
+                           "0000012.sst",
+                           "0999999.sst",
+                           "000012.sst2",
+                           "000012.SST",
+                           "000012.sst.bak",
+                           "-00012.sst",
+                           "+00012.sst",
+                           " 00012.sst",
+                           "00001a.sst",
+                           "0x0012.sst",
+                           "000012 .sst",
+                           "18446744073709551616.sst",
+                           "99999999999999999999999.wal",
+                           "current",
+                           "CURRENT2",
+                           "LOCK.old",
+                           "LOG.1",
+                           "README.md",
+                           "000012.ldb",
+                           "000012.log",
+                           "MANIFEST-000001",
+                           ".tmp"}) {
     EXPECT_EQ(parse_file_name(name).type,
               std::string_view(name) == ".tmp" ? FileType::temporary : FileType::foreign)
         << name;

@@ -8,7 +8,7 @@
 #include "base/hash.h"
 #include "memory/memory_manager.h"
 #include "tests/lsm/golden_file.h"
-#include "tests/lsm/seeded_test.h"
+#include "tests/support/seeded_test.h"
 
 namespace varve {
 namespace {
@@ -22,7 +22,8 @@ std::string filter_of(const std::vector<uint64_t>& hashes, uint32_t bits_per_key
 
 std::vector<uint64_t> hashes_of(uint64_t first, size_t count) {
   std::vector<uint64_t> hashes;
-  for (uint64_t i = 0; i < count; ++i) hashes.push_back(key_hash("key" + std::to_string(first + i)));
+  for (uint64_t i = 0; i < count; ++i)
+    hashes.push_back(key_hash("key" + std::to_string(first + i)));
   return hashes;
 }
 

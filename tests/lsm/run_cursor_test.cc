@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "tests/lsm/failing_files.h"
-#include "tests/lsm/seeded_test.h"
 #include "tests/lsm/sstable_fixture.h"
+#include "tests/support/seeded_test.h"
 
 namespace varve {
 namespace {
@@ -23,14 +23,17 @@ using test::VersionRow;
 class TestRun {
  public:
   TestRun(SstableHome* home, const std::vector<VersionRow>& rows, size_t count,
-      const SstableWriterOptions& options) {
+          const SstableWriterOptions& options) {
     size_t from = 0;
     for (size_t i = 0; i < count && from < rows.size(); ++i) {
-      size_t to = i + 1 == count ? rows.size() : std::min(rows.size(), from + (rows.size() + count - 1) / count);
+      size_t to = i + 1 == count ? rows.size()
+                                 : std::min(rows.size(), from + (rows.size() + count - 1) / count);
       while (to < rows.size() && rows[to].key == rows[to - 1].key) ++to;
       const std::string path = "run" + std::to_string(i);
-      home->write(path, {rows.begin() + static_cast<ptrdiff_t>(from), rows.begin() + static_cast<ptrdiff_t>(to)},
-                  options, {7, i});
+      home->write(
+          path,
+          {rows.begin() + static_cast<ptrdiff_t>(from), rows.begin() + static_cast<ptrdiff_t>(to)},
+          options, {7, i});
       owned_.push_back(home->open(path));
       files_.push_back(owned_.back().get());
       from = to;
@@ -66,13 +69,20 @@ TEST(RunCursor, walks_and_seeks_as_the_model_does) {
   const Shape shapes[] = {
       {1, {.block_size = 1}, {.keys = 300, .prefix = "p"}, true},
       {4, {.block_size = 100}, {.keys = 300, .prefix = {}}, true},
-      {3, {.block_size = 700, .codec = Compression::zstd}, {.keys = 200, .value_size_max = 200, .prefix = std::string(20, 'p')}, false},
+      {3,
+       {.block_size = 700, .codec = Compression::zstd},
+       {.keys = 200, .value_size_max = 200, .prefix = std::string(20, 'p')},
+       false},
       {9, {.block_size = 1 << 20}, {.keys = 40, .prefix = {}}, false},
-      {2, {.block_size = 40}, {.keys = 4, .versions_max = 400, .timestamp_spread = 1 << 20, .prefix = {}}, true},
+      {2,
+       {.block_size = 40},
+       {.keys = 4, .versions_max = 400, .timestamp_spread = 1 << 20, .prefix = {}},
+       true},
       {1, {}, {.keys = 1, .versions_max = 1, .prefix = {}}, true},
   };
   for (const Shape& shape : shapes) {
-    SCOPED_TRACE(std::to_string(shape.files) + " files, blocks of " + std::to_string(shape.options.block_size));
+    SCOPED_TRACE(std::to_string(shape.files) + " files, blocks of " +
+                 std::to_string(shape.options.block_size));
     SstableHome home(50'000);
     const std::vector<VersionRow> rows = test::random_rows(&random, shape.profile);
     const TestRun run(&home, rows, shape.files, shape.options);
@@ -97,7 +107,8 @@ TEST(RunCursor, walks_and_seeks_as_the_model_does) {
     for (int i = 0; i < 2000; ++i) {
       // A place at, just before or just after a version; of its key; or anywhere.
       const VersionRow& near = rows[random.below(rows.size())];
-      std::string key = random.one_in(4) ? test::random_key(&random, shape.profile.prefix) : near.key;
+      std::string key =
+          random.one_in(4) ? test::random_key(&random, shape.profile.prefix) : near.key;
       if (random.one_in(8)) key.push_back('\0');
       if (random.one_in(8)) key.pop_back();
       Timestamp time{near.timestamp.nanos + random.below(3) - 1};
@@ -204,7 +215,7 @@ TEST(RunCursor, a_failed_read_ends_the_walk_with_an_error_not_with_the_end) {
       const TestRun run(&home, rows, 3, {.block_size = 300});
       RunCursor cursor(&home.manager());
       cursor.reset(run.files(), true);
-      files.fail(FailingFiles::Call::read, nth);
+      files.fail(FailingFiles::Kind::read, nth);
       size_t seen = 0;
       if (backwards) {
         for (cursor.seek_to_last(); cursor.valid(); cursor.prev()) ++seen;

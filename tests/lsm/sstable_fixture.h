@@ -53,7 +53,8 @@ class SstableHome {
     if (!file.ok()) return file.status();
     SstableWriter writer(&manager_, std::move(*file), id, options);
     for (const VersionRow& row : rows) {
-      if (Status status = writer.add(row.key, key_hash(row.key), row.timestamp, row.kind, row.value);
+      if (Status status =
+              writer.add(row.key, key_hash(row.key), row.timestamp, row.kind, row.value);
           !status.ok()) {
         return status;
       }

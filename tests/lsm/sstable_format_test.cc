@@ -5,8 +5,8 @@
 #include <string>
 
 #include "tests/lsm/golden_file.h"
-#include "tests/lsm/seeded_test.h"
 #include "tests/lsm/version_rows.h"
+#include "tests/support/seeded_test.h"
 
 namespace varve {
 namespace {
@@ -119,9 +119,8 @@ TEST(SstableFormat, any_flipped_bit_of_header_or_footer_is_refused) {
     for (size_t bit = 0; bit < bytes.size() * 8; ++bit) {
       std::string damaged = bytes;
       damaged[bit / 8] = static_cast<char>(damaged[bit / 8] ^ (1 << (bit % 8)));
-      const Status status = is_header
-                                ? decode_sstable_header(damaged).status()
-                                : decode_sstable_footer(damaged, kFooter.file_size).status();
+      const Status status = is_header ? decode_sstable_header(damaged).status()
+                                      : decode_sstable_footer(damaged, kFooter.file_size).status();
       EXPECT_TRUE(status.code() == StatusCode::corruption ||
                   status.code() == StatusCode::not_supported)
           << (is_header ? "header" : "footer") << " bit " << bit << ": " << status.to_string();
@@ -138,10 +137,9 @@ TEST(SstableFormat, newer_versions_and_unknown_features_are_not_supported) {
             StatusCode::not_supported);
   EXPECT_EQ(decode_sstable_header(changed(header_bytes(), 12, 1)).status().code(),
             StatusCode::not_supported);
-  EXPECT_EQ(decode_sstable_footer(changed(footer_bytes(), 40, kSstableVersion + 1), 1000)
-                .status()
-                .code(),
-            StatusCode::not_supported);
+  EXPECT_EQ(
+      decode_sstable_footer(changed(footer_bytes(), 40, kSstableVersion + 1), 1000).status().code(),
+      StatusCode::not_supported);
   EXPECT_EQ(decode_sstable_footer(changed(footer_bytes(), 44, 1), 1000).status().code(),
             StatusCode::not_supported);
   EXPECT_EQ(decode_sstable_header(changed(header_bytes(), 0, 0)).status().code(),
@@ -180,12 +178,12 @@ TEST(SstableFormat, properties_that_are_cut_off_or_malformed_are_corruption) {
   }
   EXPECT_EQ(whole, 15u);
   for (const char* hex : {
-           "02 00",                          // a number without bytes
-           "02 02 01 01",                    // bytes after a number
-           "02 ffffffffffffffffff01 01",     // a size beyond the end
-           "01 05 8080808010",               // a keyspace of 2^32
-           "0b 02 8002",                     // a codec of 256
-           "0e 05 8080808010",               // filter bits of 2^32
+           "02 00",                       // a number without bytes
+           "02 02 01 01",                 // bytes after a number
+           "02 ffffffffffffffffff01 01",  // a size beyond the end
+           "01 05 8080808010",            // a keyspace of 2^32
+           "0b 02 8002",                  // a codec of 256
+           "0e 05 8080808010",            // filter bits of 2^32
        }) {
     EXPECT_EQ(decode_properties(test::bytes_of_hex(hex)).status().code(), StatusCode::corruption)
         << hex;

@@ -10,8 +10,8 @@
 
 #include "tests/lsm/failing_files.h"
 #include "tests/lsm/golden_file.h"
-#include "tests/lsm/seeded_test.h"
 #include "tests/lsm/sstable_fixture.h"
+#include "tests/support/seeded_test.h"
 
 namespace varve {
 namespace {
@@ -33,7 +33,8 @@ Status read_version(SstableHome* home, Sstable* sstable, std::string_view key, T
     const Result<bool> result = sstable->get(key, key_hash(key), snapshot, access, &version);
     if (!result.ok()) return result.status();
     *found = *result;
-    if (*found) *row = {std::string(key), version.timestamp, version.kind, std::string(version.value)};
+    if (*found)
+      *row = {std::string(key), version.timestamp, version.kind, std::string(version.value)};
     return Status();
   };
   if (way == Way::resident_then_filling) {
@@ -73,14 +74,23 @@ std::vector<Shape> shapes() {
        {.block_size = 1},
        {.keys = 500, .prefix = "p"},
        20'000},
-      {"small blocks, no filters", {.block_size = 100, .filter_bits_per_key = 0}, {.keys = 300, .prefix = {}}, 1 << 20},
+      {"small blocks, no filters",
+       {.block_size = 100, .filter_bits_per_key = 0},
+       {.keys = 300, .prefix = {}},
+       1 << 20},
       {"zstd",
        {.block_size = 2000, .codec = Compression::zstd},
        {.keys = 800, .value_size_max = 100, .prefix = "some common prefix"},
        100'000},
       {"one block", {.block_size = 1 << 20}, {.keys = 200, .prefix = {}}, 1 << 20},
-      {"many versions a key", {.block_size = 60}, {.keys = 5, .versions_max = 900, .timestamp_spread = 100'000, .prefix = {}}, 1 << 20},
-      {"a filter that lets much pass", {.block_size = 50, .filter_bits_per_key = 1}, {.keys = 400, .prefix = {}}, 1 << 20},
+      {"many versions a key",
+       {.block_size = 60},
+       {.keys = 5, .versions_max = 900, .timestamp_spread = 100'000, .prefix = {}},
+       1 << 20},
+      {"a filter that lets much pass",
+       {.block_size = 50, .filter_bits_per_key = 1},
+       {.keys = 400, .prefix = {}},
+       1 << 20},
       {"a single row", {}, {.keys = 1, .versions_max = 1, .prefix = {}}, 0},
   };
 }
@@ -104,8 +114,7 @@ TEST(Sstable, point_reads_find_what_the_model_finds) {
         for (const Way way : {Way::resident_then_filling, Way::filling, Way::private_blocks}) {
           bool found = false;
           VersionRow row;
-          const Status status =
-              read_version(&home, sstable.get(), key, time, way, &found, &row);
+          const Status status = read_version(&home, sstable.get(), key, time, way, &found, &row);
           ASSERT_TRUE(status.ok()) << status.to_string();
           const VersionRow* expected = test::visible_row(rows, key, time);
           ASSERT_EQ(found, expected != nullptr) << key << " @ " << time.nanos;
@@ -129,22 +138,22 @@ TEST(Sstable, what_is_resident_is_found_inside_a_guard_without_any_call) {
   bool found = false;
   VersionRow row;
   for (const VersionRow& wanted : rows) {
-    EXPECT_TRUE(read_version(&home, sstable.get(), wanted.key, wanted.timestamp, Way::filling,
-                             &found, &row)
-                    .ok());
+    EXPECT_TRUE(
+        read_version(&home, sstable.get(), wanted.key, wanted.timestamp, Way::filling, &found, &row)
+            .ok());
   }
-  const uint64_t reads = files.calls(FailingFiles::Call::read);
+  const uint64_t reads = files.calls(FailingFiles::Kind::read);
   for (const VersionRow& wanted : rows) {
     EpochDomain::Guard guard(home.epochs());
     ReadAccess access{.resident_only = true};
     FoundVersion version;
-    const Result<bool> result = sstable->get(wanted.key, key_hash(wanted.key), wanted.timestamp,
-                                             &access, &version);
+    const Result<bool> result =
+        sstable->get(wanted.key, key_hash(wanted.key), wanted.timestamp, &access, &version);
     ASSERT_TRUE(result.ok() && *result && !access.missed);
     EXPECT_EQ(version.value, wanted.value);
     EXPECT_FALSE(version.pin) << "nothing is counted";
   }
-  EXPECT_EQ(files.calls(FailingFiles::Call::read), reads);
+  EXPECT_EQ(files.calls(FailingFiles::Kind::read), reads);
 }
 
 TEST(Sstable, a_pinned_value_outlives_eviction) {
@@ -169,7 +178,8 @@ TEST(Sstable, a_pinned_value_outlives_eviction) {
 TEST(Sstable, filters_spare_reads_of_absent_keys) {
   SstableHome home;
   std::vector<VersionRow> rows;
-  for (int i = 0; i < 3000; ++i) rows.push_back({"k" + std::to_string(10'000 + i), {1}, kValue, "v"});
+  for (int i = 0; i < 3000; ++i)
+    rows.push_back({"k" + std::to_string(10'000 + i), {1}, kValue, "v"});
   home.write("f", rows, {.block_size = 500});
   const SstablePtr sstable = home.open("f");
   for (int i = 0; i < 1000; ++i) {
@@ -233,7 +243,8 @@ TEST(Sstable, an_obsolete_file_goes_to_its_disposer_with_the_last_reference) {
 
 // -- damage --
 
-// Reads everything there is in the file: versions forwards, filters, point reads. The first failure.
+// Reads everything there is in the file: versions forwards, filters, point reads. The first
+// failure.
 Status read_everything(SstableHome* home, const std::string& path,
                        const std::vector<VersionRow>& expected) {
   Result<Sstable*> opened = home->try_open(path);
@@ -254,8 +265,8 @@ Status read_everything(SstableHome* home, const std::string& path,
   for (const VersionRow& wanted : expected) {
     bool found = false;
     VersionRow row;
-    const Status read = read_version(home, sstable.get(), wanted.key, wanted.timestamp,
-                                     Way::filling, &found, &row);
+    const Status read =
+        read_version(home, sstable.get(), wanted.key, wanted.timestamp, Way::filling, &found, &row);
     if (read.ok()) {
       EXPECT_TRUE(found && row == wanted) << "a wrong answer from a damaged file";
     }
@@ -310,7 +321,8 @@ TEST(Sstable, a_file_that_is_cut_off_or_too_long_is_not_opened) {
 TEST(Sstable, blocks_of_another_place_or_file_are_corruption) {
   SstableHome home;
   std::vector<VersionRow> rows;
-  for (int i = 0; i < 20; ++i) rows.push_back({"key" + std::to_string(10 + i), {5}, kValue, "value"});
+  for (int i = 0; i < 20; ++i)
+    rows.push_back({"key" + std::to_string(10 + i), {5}, kValue, "value"});
   const SstableWriterOptions options{.block_size = 50};
   home.write("f", rows, options);
   home.write("other", rows, options, {1, 2});
@@ -348,7 +360,8 @@ std::string resealed(std::string bytes, uint64_t offset, size_t stored_size,
   return bytes;
 }
 
-std::string with_footer(std::string bytes, const std::function<void(SstableFooter* footer)>& change) {
+std::string with_footer(std::string bytes,
+                        const std::function<void(SstableFooter* footer)>& change) {
   const std::string_view tail(bytes.data() + bytes.size() - kSstableFooterSize, kSstableFooterSize);
   SstableFooter footer = *decode_sstable_footer(tail, bytes.size());
   change(&footer);
@@ -413,11 +426,11 @@ class HostileSstable : public ::testing::Test {
   }
   // The top index with the handle of the only partition changed at `byte`.
   std::string with_partition_handle(size_t byte, uint64_t value, size_t size) {
-    return resealed(bytes_, footer_.top_index_offset, footer_.top_index_stored_size,
-                    [&](char* block) {
-                      std::memcpy(block + footer_.top_index_stored_size - kPartitionHandleSize + byte,
-                                  &value, size);
-                    });
+    return resealed(
+        bytes_, footer_.top_index_offset, footer_.top_index_stored_size, [&](char* block) {
+          std::memcpy(block + footer_.top_index_stored_size - kPartitionHandleSize + byte, &value,
+                      size);
+        });
   }
   // The index with the handle of the last data block changed at `byte`.
   std::string with_block_handle(size_t byte, uint64_t value, size_t size) {
@@ -466,11 +479,11 @@ TEST_F(HostileSstable, handles_that_point_nowhere_are_corruption) {
       EXPECT_TRUE(status.message().starts_with("hostile")) << status.to_string();
     }
   }
-  for (const Case& c : {Case{"filter beyond the end", 40, end, 8},
-                        Case{"filter near 2^64", 40, UINT64_MAX - 5, 8},
-                        Case{"filter of 2^32 - 1 bytes", 48, UINT32_MAX, 4},
-                        Case{"a filter that is a data block", 40, kSstableHeaderSize, 8},
-                        Case{"a filter of one byte less", 48, partition_.filter_stored_size - 1, 4}}) {
+  for (const Case& c :
+       {Case{"filter beyond the end", 40, end, 8}, Case{"filter near 2^64", 40, UINT64_MAX - 5, 8},
+        Case{"filter of 2^32 - 1 bytes", 48, UINT32_MAX, 4},
+        Case{"a filter that is a data block", 40, kSstableHeaderSize, 8},
+        Case{"a filter of one byte less", 48, partition_.filter_stored_size - 1, 4}}) {
     EXPECT_EQ(read(with_partition_handle(c.byte, c.value, c.size)).code(), StatusCode::corruption)
         << c.what;
   }
@@ -481,9 +494,9 @@ TEST_F(HostileSstable, footers_that_point_nowhere_are_corruption) {
     return read(with_footer(bytes_, change)).code();
   };
   EXPECT_EQ(changed([](SstableFooter*) {}), StatusCode::ok);
-  for (const uint64_t offset : {uint64_t{0}, uint64_t{39}, footer_.top_index_offset + 1,
-                                footer_.properties_offset + 1, uint64_t{bytes_.size()},
-                                UINT64_MAX - 20, UINT64_MAX}) {
+  for (const uint64_t offset :
+       {uint64_t{0}, uint64_t{39}, footer_.top_index_offset + 1, footer_.properties_offset + 1,
+        uint64_t{bytes_.size()}, UINT64_MAX - 20, UINT64_MAX}) {
     EXPECT_EQ(changed([&](SstableFooter* f) { f->top_index_offset = offset; }),
               StatusCode::corruption);
     EXPECT_EQ(changed([&](SstableFooter* f) { f->properties_offset = offset; }),
@@ -536,25 +549,34 @@ TEST_F(HostileSstable, a_compressed_block_that_grows_without_bounds_is_refused) 
 
 // -- failing calls --
 
-TEST(Sstable, failing_and_short_reads_are_reported_with_the_file) {
+TEST(Sstable, failing_reads_are_reported_with_the_file) {
   SstableHome home;
   FailingFiles files(&home.files());
   home.use(&files);
   const SmallFile file;
   home.write("f", file.rows, file.options);
   for (uint64_t nth = 1;; ++nth) {
-    files.fail(FailingFiles::Call::read, nth);
+    files.fail(FailingFiles::Kind::read, nth);
     const Status status = read_everything(&home, "f", file.rows);
     if (!files.met()) break;
     EXPECT_EQ(status.code(), StatusCode::io_error) << nth << ": " << status.to_string();
     EXPECT_NE(status.message().find("f: "), std::string_view::npos);
     ASSERT_LT(nth, 100u);
   }
-  files.fail(FailingFiles::Call::size, 1);
-  EXPECT_EQ(home.try_open("f").status().code(), StatusCode::io_error);
-  files.fail(FailingFiles::Call::size, UINT64_MAX);
-  files.short_reads(30);
-  EXPECT_EQ(home.try_open("f").status().code(), StatusCode::corruption);
+}
+
+TEST(Sstable, a_file_that_is_cut_off_while_it_is_open_is_corruption) {
+  SstableHome home;
+  const SmallFile file;
+  home.write("f", file.rows, file.options);
+  const SstablePtr sstable = home.open("f");
+  const std::unique_ptr<File> shorter = std::move(*home.files().open("f", OpenMode::read_write));
+  ASSERT_TRUE(shorter->truncate(kSstableHeaderSize + 10).ok());
+  bool found = false;
+  VersionRow row;
+  EXPECT_EQ(
+      read_version(&home, sstable.get(), "apple", kTimestampMax, Way::filling, &found, &row).code(),
+      StatusCode::corruption);
 }
 
 TEST(Sstable, a_failed_read_leaves_nothing_behind_and_the_next_one_works) {
@@ -567,17 +589,17 @@ TEST(Sstable, a_failed_read_leaves_nothing_behind_and_the_next_one_works) {
   bool found = false;
   VersionRow row;
   for (uint64_t nth = 1; nth <= 3; ++nth) {  // filter, index, data block
-    files.fail(FailingFiles::Call::read, 1);
+    files.fail(FailingFiles::Kind::read, 1);
     const Status status = read_version(&home, sstable.get(), "apple", kTimestampMax,
                                        Way::resident_then_filling, &found, &row);
     EXPECT_EQ(status.code(), StatusCode::io_error) << nth;
     // The part whose read failed is read now, and the next call meets the next part.
-    files.fail(FailingFiles::Call::read, 2);
+    files.fail(FailingFiles::Kind::read, 2);
     (void)read_version(&home, sstable.get(), "apple", kTimestampMax, Way::filling, &found, &row);
   }
-  files.fail(FailingFiles::Call::read, UINT64_MAX);
-  EXPECT_TRUE(read_version(&home, sstable.get(), "apple", kTimestampMax, Way::filling, &found, &row)
-                  .ok());
+  files.fail(FailingFiles::Kind::read, 0);
+  EXPECT_TRUE(
+      read_version(&home, sstable.get(), "apple", kTimestampMax, Way::filling, &found, &row).ok());
   EXPECT_TRUE(found);
   EXPECT_EQ(row.value, "red or green");
 }

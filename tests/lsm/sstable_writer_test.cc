@@ -9,8 +9,8 @@
 
 #include "tests/lsm/failing_files.h"
 #include "tests/lsm/golden_file.h"
-#include "tests/lsm/seeded_test.h"
 #include "tests/lsm/sstable_fixture.h"
+#include "tests/support/seeded_test.h"
 
 namespace varve {
 namespace {
@@ -135,7 +135,8 @@ void check_handles(SstableHome* home, const Sstable& sstable, const std::vector<
       }
       EXPECT_EQ(handle.timestamp_max, timestamp_max);
       EXPECT_EQ(handle.tombstones, tombstones);
-      EXPECT_EQ(handle.flags, live ? kBlockLiveSingleVersion : 0) << "partition " << p << " block " << b;
+      EXPECT_EQ(handle.flags, live ? kBlockLiveSingleVersion : 0)
+          << "partition " << p << " block " << b;
       sum.timestamp_max = std::max(sum.timestamp_max, timestamp_max);
       sum.tombstones += tombstones;
       sum.flags &= handle.flags;
@@ -165,11 +166,11 @@ TEST(SstableWriter, handles_and_filters_agree_with_the_rows) {
   VARVE_SEEDED_TEST(random);
   for (int round = 0; round < 12; ++round) {
     SstableHome home;
-    const std::vector<VersionRow> rows = test::random_rows(
-        &random, {.keys = 1 + random.below(600),
-                  .versions_max = round % 3 == 0 ? 1u : 4u,
-                  .tombstone_one_in = round % 2 == 0 ? 300u : 5u,
-                  .prefix = "k"});
+    const std::vector<VersionRow> rows =
+        test::random_rows(&random, {.keys = 1 + random.below(600),
+                                    .versions_max = round % 3 == 0 ? 1u : 4u,
+                                    .tombstone_one_in = round % 2 == 0 ? 300u : 5u,
+                                    .prefix = "k"});
     home.write("f", rows,
                {.block_size = static_cast<uint32_t>(1 + random.below(300)),
                 .filter_bits_per_key = round % 4 == 0 ? 0u : 10u,
@@ -200,8 +201,11 @@ TEST(SstableWriter, values_larger_than_the_output_buffer_are_written) {
     std::vector<VersionRow> rows;
     for (int i = 0; i < 12; ++i) {
       const size_t size = random.below(4) * 300'000 + random.below(100);
-      rows.push_back({"key" + std::to_string(100 + i), {5}, kValue,
-                      random.one_in(2) ? std::string(size, 'x') : test::random_bytes(&random, size)});
+      rows.push_back(
+          {"key" + std::to_string(100 + i),
+           {5},
+           kValue,
+           random.one_in(2) ? std::string(size, 'x') : test::random_bytes(&random, size)});
     }
     home.write("f", rows, {.codec = codec});
     const test::SstablePtr sstable = home.open("f");
@@ -256,20 +260,21 @@ TEST(SstableWriter, file_is_synced_then_closed) {
   FailingFiles files(&home.files());
   home.use(&files);
   home.write("f", golden_rows(), golden_options());
-  EXPECT_EQ(files.calls(FailingFiles::Call::sync), 1u);
-  EXPECT_EQ(files.calls(FailingFiles::Call::close), 1u);
+  EXPECT_EQ(files.calls(FailingFiles::Kind::sync), 1u);
+  EXPECT_EQ(files.calls(FailingFiles::Kind::close), 1u);
 }
 
 TEST(SstableWriter, every_failing_call_is_reported) {
-  for (const FailingFiles::Call call :
-       {FailingFiles::Call::write, FailingFiles::Call::sync, FailingFiles::Call::close}) {
+  for (const FailingFiles::Kind call :
+       {FailingFiles::Kind::write, FailingFiles::Kind::sync, FailingFiles::Kind::close}) {
     SstableHome home;
     FailingFiles files(&home.files());
     home.use(&files);
     Random random(5);
     std::vector<VersionRow> rows;
     for (int i = 0; i < 20; ++i) {
-      rows.push_back({"k" + std::to_string(100 + i), {1}, kValue, test::random_bytes(&random, 100'000)});
+      rows.push_back(
+          {"k" + std::to_string(100 + i), {1}, kValue, test::random_bytes(&random, 100'000)});
     }
     bool met = true;
     for (uint64_t nth = 1; met; ++nth) {
@@ -280,7 +285,7 @@ TEST(SstableWriter, every_failing_call_is_reported) {
           << static_cast<int>(call) << " " << nth << ": " << status.to_string();
       ASSERT_LT(nth, 100u);
     }
-    EXPECT_GE(files.calls(call), call == FailingFiles::Call::write ? 10u : 2u);
+    EXPECT_GE(files.calls(call), call == FailingFiles::Kind::write ? 10u : 2u);
   }
 }
 

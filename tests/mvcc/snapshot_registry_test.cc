@@ -9,7 +9,7 @@
 #include <thread>
 #include <vector>
 
-#include "tests/lsm/seeded_test.h"
+#include "tests/support/seeded_test.h"
 
 namespace varve {
 namespace {

@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "base/manual_clock.h"
-#include "tests/lsm/seeded_test.h"
+#include "tests/support/seeded_test.h"
 
 namespace varve {
 namespace {

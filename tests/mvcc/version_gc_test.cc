@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "mvcc/visibility.h"
-#include "tests/lsm/seeded_test.h"
+#include "tests/support/seeded_test.h"
 
 namespace varve {
 namespace {

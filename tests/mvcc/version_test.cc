@@ -11,8 +11,17 @@ namespace varve {
 namespace {
 
 TEST(VersionOrder, keys_order_as_bytes_and_a_prefix_comes_first) {
-  const std::vector<std::string> ascending{
-      "", std::string(1, '\0'), std::string(2, '\0'), "a", std::string("a\0", 2), "aa", "b", "\x7f", "\x80", "\xff", "\xff\xff"};
+  const std::vector<std::string> ascending{"",
+                                           std::string(1, '\0'),
+                                           std::string(2, '\0'),
+                                           "a",
+                                           std::string("a\0", 2),
+                                           "aa",
+                                           "b",
+                                           "\x7f",
+                                           "\x80",
+                                           "\xff",
+                                           "\xff\xff"};
   for (size_t i = 0; i < ascending.size(); ++i) {
     for (size_t j = 0; j < ascending.size(); ++j) {
       EXPECT_EQ(compare_keys(ascending[i], ascending[j]), i <=> j) << i << " " << j;
@@ -21,8 +30,9 @@ TEST(VersionOrder, keys_order_as_bytes_and_a_prefix_comes_first) {
 }
 
 TEST(VersionOrder, newer_versions_of_a_key_come_first) {
-  const VersionKey ascending[] = {{"a", kTimestampMax}, {"a", {5}}, {"a", {4}},  {"a", kTimestampMin},
-                                  {"b", kTimestampMax}, {"b", {9}}, {"b", {0}}};
+  const VersionKey ascending[] = {
+      {"a", kTimestampMax}, {"a", {5}}, {"a", {4}}, {"a", kTimestampMin},
+      {"b", kTimestampMax}, {"b", {9}}, {"b", {0}}};
   for (size_t i = 0; i < std::size(ascending); ++i) {
     for (size_t j = 0; j < std::size(ascending); ++j) {
       EXPECT_EQ(compare_versions(ascending[i], ascending[j]), i <=> j) << i << " " << j;
