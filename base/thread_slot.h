@@ -32,6 +32,10 @@ inline size_t this_thread_slot() {
                                                                  : internal::acquire_thread_slot();
 }
 
+// The same, or a number above kThreadSlots on a thread that never asked: for fast paths that fall
+// back to this_thread_slot().
+inline size_t this_thread_slot_if_known() { return internal::thread_slot; }
+
 // Every slot below kThreadSlots that was ever handed out is below this: the end of a scan over
 // per-thread state.
 size_t thread_slot_limit();

@@ -1,10 +1,11 @@
 // Blocks (lsm/block_format.h). The first byte says what the others are.
 //
-// Oracle for bytes as a payload: BlockView::parse answers corruption or not_supported, or a view
-// whose rows, keys and values lie inside the payload; its bounds and finds lead to rows that exist,
-// and when the rows are in version order they agree with a search of one row after the other.
-// Oracle for bytes as rows: what BlockBuilder makes of them is parsed into the same rows, with the
-// same answers, and its summary is true.
+// Oracle for bytes as a payload, or as decisions that make a payload with whatever in its fields:
+// BlockView::parse answers corruption or not_supported, or a view whose rows, keys and values lie
+// inside the payload; its bounds and finds lead to rows that exist, and when the rows are in
+// version order they agree with a search of one row after the other. Oracle for bytes as rows: what
+// BlockBuilder makes of them is parsed into the same rows, with the same answers, and its summary
+// is true.
 
 #include <cstring>
 #include <optional>
@@ -82,9 +83,51 @@ void check_searches(const BlockView& view, const Model& model, bool with_tags, I
   }
 }
 
-void check_payload(bool with_tags, Input* input) {
+// A payload whose parts have the sizes that its header asks for, so that what is wrong with a
+// header is not hidden by what it makes of the rest.
+std::string make_payload(Input* input) {
+  const uint8_t shape = input->u8();
+  const uint32_t rows = 1 + input->below(16);
+  const uint16_t prefix_size = (shape & 1) != 0 ? input->u16() : input->u8() % 16;
+  const uint8_t timestamp_width = (shape & 2) != 0 ? input->u8() : input->u8() % 10;
+  const uint8_t kind = (shape & 4) != 0 ? input->u8() : input->u8() % 3;
+  std::string payload;
+  append_le(&payload, (shape & 8) != 0 && (shape & 0x80) != 0 ? input->u32() : rows);
+  append_le(&payload, prefix_size);
+  append_le(&payload, timestamp_width);
+  append_le(&payload, kind);
+  append_le(&payload, input->magnitude());
+  payload.append(prefix_size, 'p');
+  for (size_t size = size_t{rows} * timestamp_width; size > 0;) {
+    const std::string_view piece = input->piece(std::min<size_t>(size, 8));
+    if (piece.empty()) {
+      payload.append(size, '\0');
+      break;
+    }
+    payload.append(piece);
+    size -= piece.size();
+  }
+  for (uint32_t i = 0; kind == 0 && i < rows; ++i) {
+    payload.push_back(static_cast<char>((shape & 4) != 0 ? input->u8() : 1 + input->u8() % 2));
+  }
+  for (uint32_t i = 0; i < rows; ++i) {
+    const uint8_t row = input->u8();
+    // Right sizes, mostly; keys up to and over the limit.
+    const bool long_key = (row & 0xe0) == 0xe0;
+    const std::string suffix =
+        long_key ? std::string(kKeySizeMax - prefix_size % kKeySizeMax + (row & 3) - 1, 's')
+                 : std::string(input->piece(row & 7));
+    const std::string_view value = input->piece(row >> 3 & 3);
+    append_varint(&payload, (row & 0xfc) == 0xdc ? input->magnitude() : suffix.size());
+    append_varint(&payload, (row & 0xfc) == 0xd8 ? input->magnitude() : value.size());
+    payload.append(suffix).append(value);
+  }
+  return payload;
+}
+
+void check_payload(bool made_up, bool with_tags, Input* input) {
   Input probes = *input;
-  OwnedBlock block(input->rest());
+  OwnedBlock block(made_up ? make_payload(input) : std::string(input->rest()));
   const std::string_view payload = block.payload.view();
   const uint32_t claimed = payload.size() < 4 ? 0 : load_le<uint32_t>(payload.data());
   // open_block() admits no more rows, so that columns are bounded by the payload.
@@ -148,7 +191,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const uint8_t mode = input.u8();
   const bool with_tags = (mode & 2) != 0;
   if ((mode & 1) == 0) {
-    check_payload(with_tags, &input);
+    check_payload(/*made_up=*/(mode & 4) != 0, with_tags, &input);
   } else {
     check_built(with_tags, &input);
   }

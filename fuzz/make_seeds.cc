@@ -110,6 +110,8 @@ void write_block_seeds(const SeedFolder& folder) {
     const std::string payload = block_payload(make_rows(seed.shape));
     folder.write("block", std::string("payload-") + seed.name, mode(2) + payload);
   }
+  folder.write("block", "made-up-few", mode(6) + noise(4, 60));
+  folder.write("block", "made-up-many", mode(6) + noise(5, 400));
   folder.write("block", "rows-few", mode(3) + noise(1, 60));
   folder.write("block", "rows-many", mode(3) + noise(2, 1500));
   folder.write("block", "rows-no-tags", mode(1) + noise(3, 400));
@@ -198,8 +200,21 @@ void write_sstable_seeds(const SeedFolder& folder) {
     folder.write("sstable_model", "shape-" + std::to_string(i),
                  mode(i | i << 4) + noise(i, 200 + 300 * i));
   }
-  folder.write("sstable_model", "partitions",
-               mode(0x83) + noise(9, 9) + "\xff\xff" + noise(10, 6000));
+  // Blocks of one row each, filters on, one file: keys with many versions, so that one key's lie in
+  // two partitions.
+  std::string rows = mode(3) + mode(0) + mode(10) + mode(0) + mode(0);
+  append_le(&rows, uint32_t{319});
+  for (uint64_t i = 0; i < 320; ++i) {
+    const bool next_key = i % 60 == 0;
+    rows += next_key ? mode(1) + mode(2) + std::to_string(100 + i) : mode(0);
+    rows += mode(2);  // a timestamp of two bytes, then the size of the value
+    append_le(&rows, (i + 1) << 48);
+    rows += mode(0);
+  }
+  for (uint64_t i = 0; i < 4; ++i) {
+    folder.write("sstable_model", "key-across-partitions-" + std::to_string(i),
+                 rows + noise(40 + i, 100));
+  }
 }
 
 // Payloads of true indexes, of other files than the one that the target distorts, and decisions

@@ -110,6 +110,11 @@ Result<std::vector<Levels::Addition>> Store::open_outputs(const WrittenRun& run,
                       &cache_, info);
     if (!sstable.ok()) {
       for (const Levels::Addition& addition : additions) addition.sstable->unref();
+      // Nothing names them; the work is done again.
+      for (const SstableInfo& written : run.files) {
+        static_cast<void>(options_.file_system->remove(
+            path_in(options_.directory, sstable_name(written.number))));
+      }
       return std::move(sstable).status();
     }
     additions.push_back({.run = id, .sstable = *sstable});
@@ -368,14 +373,15 @@ void Store::schedule_log_sync() {
 }
 
 void Store::log_sync_work() {
-  if (Status status = wal_->sync(); !status.ok()) fail(status);
+  Status status = wal_->sync();
+  if (status.ok()) return;
+  background_failed("log sync", status);
+  if (heals_by_itself(status)) schedule(&log_sync_task_, kRetryNanos);
 }
 
 void Store::lease_work() {
-  LevelsEdit edit;
-  edit.lease = oracle_->next_lease();
-  MutexLock lock(manifest_mutex_);
-  if (append_to_manifest(edit).ok()) oracle_->renew_lease(*edit.lease);
+  // A failure shows again when a commit needs the lease.
+  static_cast<void>(renew_lease(0));
 }
 
 void Store::dispose(Sstable* sstable) {

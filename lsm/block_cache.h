@@ -101,11 +101,11 @@ struct BlockSource {
 // How many pinned values users hold. Spread over cache lines, since every pinned get counts.
 class PinCounter {
  public:
-  void add() { cell().fetch_add(1, kRelaxed); }       // only the sum means something, and that only
-  void subtract() { cell().fetch_sub(1, kRelaxed); }  // when no call is in progress
+  void add() { cell().fetch_add(1, kRelaxed); }       // the pin itself orders it
+  void subtract() { cell().fetch_sub(1, kRelease); }  // pairs with count(): the pin is gone
   int64_t count() const {
     int64_t sum = 0;
-    for (const Cell& cell : cells_) sum += cell.value.load(kRelaxed);
+    for (const Cell& cell : cells_) sum += cell.value.load(kAcquire);  // pairs with subtract()
     return sum;
   }
 
@@ -153,8 +153,10 @@ class BlockCache {
     pins_.add();
   }
   static void unpin_for_user(Frame* frame) {
-    frame->cache->pins_.subtract();
-    frame->cache->unpin(frame);
+    // The count last: close() frees everything when it is zero.
+    BlockCache* cache = frame->cache;
+    cache->unpin(frame);
+    cache->pins_.subtract();
   }
 
   // Frees what was evicted or detached and the working space of loads. No load is in progress.

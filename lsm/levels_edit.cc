@@ -19,6 +19,7 @@ enum Tag : uint64_t {
   kLease = 18,
   kLogStart = 20,
   kLastTimestamp = 22,
+  kLogEnd = 24,
 };
 
 constexpr size_t kNameSizeMax = 255;
@@ -134,6 +135,7 @@ void encode_edit(const LevelsEdit& edit, std::string* to) {
   if (edit.lease) append_numbers(to, kLease, {edit.lease->nanos});
   if (edit.log_start) append_numbers(to, kLogStart, {edit.log_start->value});
   if (edit.last_timestamp) append_numbers(to, kLastTimestamp, {edit.last_timestamp->nanos});
+  if (edit.log_end) append_numbers(to, kLogEnd, {edit.log_end->value});
 }
 
 Result<LevelsEdit> decode_edit(std::string_view from) {
@@ -172,12 +174,17 @@ Result<LevelsEdit> decode_edit(std::string_view from) {
         break;
       case kLease:
         edit.lease = Timestamp{field.varint()};
+        if (*edit.lease >= kTimestampLimit) field.fail();
         break;
       case kLogStart:
         edit.log_start = Lsn{field.varint()};
         break;
       case kLastTimestamp:
         edit.last_timestamp = Timestamp{field.varint()};
+        if (*edit.last_timestamp >= kTimestampLimit) field.fail();
+        break;
+      case kLogEnd:
+        edit.log_end = Lsn{field.varint()};
         break;
       default:
         if (tag % 2 == 0) {

@@ -18,8 +18,10 @@
 //   18 lease           timestamp: no greater one was handed out (protocol 7)
 //   20 log_start       LSN: the log below it is not needed
 //   22 last_timestamp  timestamp: newest handed out; written at a clean close, ends the lease
+//   24 log_end         LSN: the log is durable up to here; written at a clean close
 //
-// Validity: each field's bytes are used up; keys at most kKeySizeMax; names 1..255 bytes.
+// Validity: each field's bytes are used up; keys at most kKeySizeMax; names 1..255 bytes; lease and
+// last_timestamp below kTimestampLimit.
 
 #pragma once
 
@@ -85,6 +87,7 @@ struct LevelsEdit {
   std::optional<Timestamp> lease;
   std::optional<Lsn> log_start;
   std::optional<Timestamp> last_timestamp;
+  std::optional<Lsn> log_end;
 };
 
 void encode_edit(const LevelsEdit& edit, std::string* to);

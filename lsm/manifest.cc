@@ -13,6 +13,13 @@ namespace varve {
 namespace {
 
 constexpr FileId kNoFile{};
+// Far beyond what either needs; bounds the memory that a damaged directory can ask for.
+constexpr uint64_t kCurrentSizeMax = 256;
+constexpr uint64_t kManifestBytesMax = 256 << 20;
+// Reserved when a manifest is begun, so that a full disk does not first show here (protocol 17).
+constexpr uint64_t kManifestReserve = 256 << 10;
+// The search for a record behind a damaged one may check this many times the file.
+constexpr uint64_t kSearchEffort = 16;
 
 size_t padded(size_t size) { return (size + 7) & ~size_t{7}; }
 
@@ -72,9 +79,15 @@ std::optional<std::string_view> record_at(std::string_view bytes, size_t offset,
   return bytes.substr(offset + kManifestRecordHeaderSize, size);
 }
 
-Result<std::string> read_whole(FileSystem* file_system, const std::string& path) {
+Result<std::string> read_whole(FileSystem* file_system, const std::string& path,
+                               uint64_t size_max) {
   VARVE_ASSIGN_OR_RETURN(std::unique_ptr<File> file, file_system->open(path, OpenMode::read));
   VARVE_ASSIGN_OR_RETURN(const uint64_t size, file->size());
+  if (size > size_max) {
+    return Status::corruption(format("%s: %llu bytes, at most %llu are expected", path.c_str(),
+                                     static_cast<unsigned long long>(size),
+                                     static_cast<unsigned long long>(size_max)));
+  }
   std::string bytes(size, '\0');
   VARVE_ASSIGN_OR_RETURN(const size_t got, file->read(0, bytes.data(), bytes.size()));
   bytes.resize(got);
@@ -158,6 +171,7 @@ Status ManifestState::apply(const LevelsEdit& edit) {
   if (edit.log_start) log_start = std::max(log_start, *edit.log_start);
   if (edit.lease) lease = *edit.lease;
   if (edit.last_timestamp) last_timestamp = *edit.last_timestamp;
+  if (edit.log_end) log_end = std::max(log_end, *edit.log_end);
   return Status();
 }
 
@@ -177,6 +191,7 @@ LevelsEdit ManifestState::as_edit() const {
   edit.lease = lease;
   edit.log_start = log_start;
   edit.last_timestamp = last_timestamp;
+  edit.log_end = log_end;
   return edit;
 }
 
@@ -188,6 +203,10 @@ Result<std::unique_ptr<ManifestWriter>> ManifestWriter::create(FileSystem* file_
   VARVE_ASSIGN_OR_RETURN(
       std::unique_ptr<File> file,
       file_system->open(path_in(directory, manifest_name(number)), OpenMode::create_exclusive));
+  if (Status status = file->allocate(kManifestReserve, /*keep_size=*/true);
+      !status.ok() && status.code() != StatusCode::not_supported) {
+    return status;
+  }
   VARVE_RETURN_IF_ERROR(file->write(0, encode_header(id, number)));
   std::unique_ptr<ManifestWriter> writer(new ManifestWriter(std::move(file), id, number));
   VARVE_RETURN_IF_ERROR(writer->append(state.as_edit()));
@@ -201,7 +220,14 @@ Status ManifestWriter::append(const LevelsEdit& edit) {
   if (failed_) return Status::read_only("the manifest failed before");
   Status status = write_record(edit);
   VARVE_SYNC_POINT("manifest_appended");
-  if (status.ok()) status = file_->sync();
+  if (status.code() == StatusCode::no_space) return status;  // written again, in the same place
+  if (status.ok()) {
+    status = file_->sync();
+    // Whatever the reason, a failed sync does not heal.
+    if (status.code() == StatusCode::no_space) {
+      status = Status::io_error(std::string(status.message()));
+    }
+  }
   failed_ = !status.ok();
   return status;
 }
@@ -223,7 +249,7 @@ Status ManifestWriter::close() { return file_->close(); }
 
 Result<CurrentManifest> read_current(FileSystem* file_system, const std::string& directory) {
   const std::string path = path_in(directory, kCurrentName);
-  VARVE_ASSIGN_OR_RETURN(const std::string line, read_whole(file_system, path));
+  VARVE_ASSIGN_OR_RETURN(const std::string line, read_whole(file_system, path, kCurrentSizeMax));
   const auto bad = [&](const char* what) {
     return Status::corruption(path + " at offset 0: " + what + ": " + readable(line));
   };
@@ -253,7 +279,7 @@ Result<CurrentManifest> read_current(FileSystem* file_system, const std::string&
 Result<ManifestState> read_manifest(FileSystem* file_system, const std::string& path,
                                     const FileId* expected,
                                     const std::function<void(uint64_t, const LevelsEdit&)>& each) {
-  VARVE_ASSIGN_OR_RETURN(const std::string bytes, read_whole(file_system, path));
+  VARVE_ASSIGN_OR_RETURN(const std::string bytes, read_whole(file_system, path, kManifestBytesMax));
   Result<FileId> id =
       decode_header(std::string_view(bytes).substr(0, std::min(bytes.size(), kManifestHeaderSize)));
   if (!id.ok()) return id.status().with_context(path);
@@ -276,8 +302,13 @@ Result<ManifestState> read_manifest(FileSystem* file_system, const std::string& 
   }
   // Synced one by one: only the last may be torn, and the first never, since CURRENT came after it.
   bool more = false;
+  uint64_t effort = bytes.size() * kSearchEffort;
   for (size_t at = offset + 8; !more && at + kManifestRecordHeaderSize <= bytes.size(); at += 8) {
-    more = record_at(bytes, at, *id).has_value();
+    const uint64_t size = load_le<uint32_t>(bytes.data() + at + 8);
+    if (load_le<uint32_t>(bytes.data() + at + 12) != 1 || size > bytes.size() - at) continue;
+    // Too much that looks like records to be a torn one: count it as damage.
+    more = size > effort || record_at(bytes, at, *id).has_value();
+    effort -= std::min(effort, size);
   }
   if (first || more) {
     return Status::corruption(format("%s at offset %zu: a record is damaged that was complete once",

@@ -50,6 +50,7 @@ struct ManifestState {
   Timestamp lease;
   Lsn log_start;
   Timestamp last_timestamp;
+  Lsn log_end;
 
   // Errors: corruption (a file removed that is not there, added twice, an unknown keyspace).
   Status apply(const LevelsEdit& edit);
@@ -66,8 +67,8 @@ class ManifestWriter {
                                                         const std::string& directory,
                                                         FileNumber number,
                                                         const ManifestState& state);
-  // Appends and syncs. After an error nothing is known of the edit, and nothing more may be
-  // appended.
+  // Appends and syncs. no_space: nothing was changed, and it may be tried again. After any other
+  // error nothing is known of the edit, and nothing more may be appended.
   Status append(const LevelsEdit& edit);
   Status close();
   FileNumber number() const { return number_; }

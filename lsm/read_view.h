@@ -38,8 +38,10 @@ class ReadView {
     pins_->add();
   }
   void unpin() {
-    pins_->subtract();
+    // The count last: close() frees everything when it is zero.
+    PinCounter* pins = pins_;
     unref();
+    pins->subtract();
   }
 
   std::span<Memtable* const> memtables() const { return memtables_; }

@@ -28,7 +28,6 @@ struct Store::Recovered {
   FileNumber highest;  // number of any file
   bool fresh = false;  // there was no database
   ManifestState state;
-  FileNumber manifest;
   std::vector<WalWriter::Inherited> kept;
   Lsn end;
   Timestamp newest;  // timestamp of any commit
@@ -91,7 +90,7 @@ Status Store::recover() {
   return Status();
 }
 
-Status Store::read_directory(Recovered* found) {
+Status Store::claim_directory() {
   FileSystem* files = options_.file_system;
   const std::string& directory = options_.directory;
   Result<FileInfo> info = files->info(directory);
@@ -105,15 +104,36 @@ Status Store::read_directory(Recovered* found) {
   } else if (!info->is_directory) {
     return Status::invalid_argument(directory + ": not a directory");
   }
+  // Nothing is put into a directory that is somebody else's, or that must not become a database.
+  const bool exists = files->info(path_in(directory, kCurrentName)).ok();
+  if (!exists) {
+    VARVE_ASSIGN_OR_RETURN(const std::vector<std::string> names, files->list(directory));
+    for (const std::string& name : names) {
+      if (parse_file_name(name).type == FileType::foreign) {
+        return Status::invalid_argument(directory +
+                                        ": not a database, and not empty: " + readable(name));
+      }
+    }
+    if (!options_.user.create_if_missing) {
+      return Status::not_found(directory + ": no database, and create_if_missing is false");
+    }
+  }
+  VARVE_ASSIGN_OR_RETURN(lock_, files->lock(path_in(directory, kLockName)));
+  return Status();
+}
+
+Status Store::read_directory(Recovered* found) {
+  // What is looked at before the lock may be changed by an owner that is just closing.
+  VARVE_RETURN_IF_ERROR(claim_directory());
+  FileSystem* files = options_.file_system;
+  const std::string& directory = options_.directory;
   VARVE_ASSIGN_OR_RETURN(found->names, files->list(directory));
   bool data_files = false;
-  std::string foreign;
   for (const std::string& name : found->names) {
     const FileName parsed = parse_file_name(name);
     found->highest = std::max(found->highest, parsed.number);
     if (parsed.type == FileType::wal) found->segments.push_back(parsed.number);
     data_files |= parsed.type == FileType::wal || parsed.type == FileType::sstable;
-    if (parsed.type == FileType::foreign) foreign = name;
   }
   std::sort(found->segments.begin(), found->segments.end());
 
@@ -122,39 +142,39 @@ Status Store::read_directory(Recovered* found) {
     return std::move(current).status();
   }
   found->fresh = !current.ok();
-  if (found->fresh) {
-    if (!foreign.empty()) {
-      return Status::invalid_argument(directory +
-                                      ": not a database, and not empty: " + readable(foreign));
-    }
-    if (data_files) {
-      return Status::corruption(path_in(directory, kCurrentName) +
-                                ": missing, but there are sstables or log segments");
-    }
-    if (!options_.user.create_if_missing) {
-      return Status::not_found(directory + ": no database, and create_if_missing is false");
-    }
-  } else if (options_.user.error_if_exists) {
+  if (found->fresh && data_files) {
+    return Status::corruption(path_in(directory, kCurrentName) +
+                              ": missing, but there are sstables or log segments");
+  }
+  if (!found->fresh && options_.user.error_if_exists) {
     return Status::already_exists(directory + ": a database, and error_if_exists is set");
   }
-  VARVE_ASSIGN_OR_RETURN(lock_, files->lock(path_in(directory, kLockName)));
   if (options_.logger == nullptr) {
     VARVE_ASSIGN_OR_RETURN(own_logger_,
                            open_file_logger(files, options_.clock, path_in(directory, kLogName)));
     options_.logger = own_logger_.get();
   }
-  if (found->fresh) return Status();
-  // Once more, now that nobody else can replace it.
-  VARVE_ASSIGN_OR_RETURN(const CurrentManifest in_force, read_current(files, directory));
-  found->manifest = in_force.number;
-  const std::string path = path_in(directory, manifest_name(in_force.number));
-  Result<ManifestState> state = read_manifest(files, path, &in_force.file);
+  if (found->fresh) return sync_parent();
+  const std::string path = path_in(directory, manifest_name(current->number));
+  Result<ManifestState> state = read_manifest(files, path, &current->file);
   if (!state.ok()) {
     if (state.status().code() != StatusCode::not_found) return std::move(state).status();
     return Status::corruption(path + ": named by CURRENT, but missing");
   }
   found->state = std::move(*state);
   return Status();
+}
+
+// Makes the name of a new database's directory durable.
+Status Store::sync_parent() {
+  const std::string& directory = options_.directory;
+  const size_t slash = directory.rfind('/');
+  const std::string parent = slash == std::string::npos ? "."
+                             : slash == 0               ? "/"
+                                                        : directory.substr(0, slash);
+  Status status = options_.file_system->sync_directory(parent);
+  // A file system in memory need not have one.
+  return status.code() == StatusCode::not_found ? Status() : status;
 }
 
 Status Store::open_trees(Recovered* found) {
@@ -211,7 +231,18 @@ Status Store::replay_log(Recovered* found) {
   for (const WalReader::UsedSegment& segment : reader.used()) {
     found->kept.push_back({.number = segment.number, .start = segment.start, .end = segment.end});
   }
-  found->end = std::max(reader.end(), found->state.log_start);
+  found->end = reader.end();
+  // What the manifest says of the log was synced before it said so.
+  Lsn durable = std::max(found->state.log_start, found->state.log_end);
+  for (const auto& [id, keyspace] : found->state.keyspaces) {
+    durable = std::max(durable, keyspace.flushed);
+  }
+  if (found->end < durable) {
+    return Status::corruption(
+        format("%s: the log ends at LSN %llu, but the manifest knows it durable up to %llu",
+               options_.directory.c_str(), static_cast<unsigned long long>(found->end.value),
+               static_cast<unsigned long long>(durable.value)));
+  }
   found->clean = reader.clean();
   return Status();
 }

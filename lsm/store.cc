@@ -15,6 +15,9 @@ namespace {
 constexpr uint64_t kManifestSizeMax = 4 << 20;
 // Reads look at every run; so many are never left for long.
 constexpr size_t kRunsStall = 24;
+// The log is kept below about this many write buffers by flushing keyspaces that are seldom
+// written.
+constexpr uint64_t kLogBuffers = 4;
 
 }  // namespace
 
@@ -79,6 +82,7 @@ void Store::release_memory() {
     }
   }
   for (ReadView* view : views) view->unref();
+  if (nothing_ != nullptr) std::exchange(nothing_, nullptr)->unref();
   disposal_work();
   wal_.reset();
   epochs_.drain();
@@ -113,6 +117,7 @@ Status Store::close() {
     LevelsEdit edit;
     edit.lease = last;
     edit.last_timestamp = last;
+    edit.log_end = wal_->end();
     {
       MutexLock trees_lock(mutex_);
       edit.next_file = FileNumber{next_file_};
@@ -207,6 +212,8 @@ Result<Keyspace> Store::commit_create_keyspace(std::string_view name,
       return Status::already_exists("keyspace " + readable(name) + " exists");
     }
   }
+  // What was committed before must not be lost by a crash that this survives.
+  VARVE_RETURN_IF_ERROR(wal_->sync());
   Keyspace keyspace;
   {
     MutexLock lock(manifest_mutex_);
@@ -216,7 +223,7 @@ Result<Keyspace> Store::commit_create_keyspace(std::string_view name,
                                     .name = std::string(name),
                                     .options = options,
                                     .created = timestamp,
-                                    .flushed = wal_->end()});
+                                    .flushed = {}});
     edit.next_keyspace = Keyspace{keyspace.id + 1};
     VARVE_RETURN_IF_ERROR(append_to_manifest(edit));
   }
@@ -231,8 +238,13 @@ Status Store::commit_drop_keyspace(Keyspace keyspace, Timestamp timestamp) {
   }
   Tree* tree = this->tree(keyspace);
   if (tree == nullptr) return Status::not_found(format("no keyspace %u", keyspace.id));
-  Memtable* memtable = Memtable::create(&memory_, &epochs_, 0);
-  if (memtable == nullptr) return Status::out_of_memory("no memory to drop a keyspace");
+  // What was committed before must not be lost by a crash that this survives.
+  VARVE_RETURN_IF_ERROR(wal_->sync());
+  // Nothing is ever applied to a dropped keyspace: all of them share one empty memtable.
+  if (nothing_ == nullptr) nothing_ = Memtable::create(&memory_, &epochs_, 0);
+  if (nothing_ == nullptr) return Status::out_of_memory("no memory to drop a keyspace");
+  Memtable* memtable = nothing_;
+  memtable->ref();
   ReadView* old;
   {
     MutexLock manifest_lock(manifest_mutex_);
@@ -323,6 +335,14 @@ Status Store::commit_make_room() {
     });
     VARVE_RETURN_IF_ERROR(rotate(largest));
   }
+  // A keyspace that is seldom written must not hold back the log for ever (protocol 19).
+  const uint64_t log_bytes_max = kLogBuffers * options_.write_buffer_size;
+  const uint64_t end = wal_->end().value;
+  if (end - wal_->oldest().value <= log_bytes_max) return Status();
+  for (Tree* tree : trees()) {
+    const uint64_t first = tree->active->first_lsn().value;
+    if (first < end && end - first > log_bytes_max) VARVE_RETURN_IF_ERROR(rotate(tree));
+  }
   return Status();
 }
 
@@ -368,14 +388,20 @@ void Store::commit_account(Tree* tree) {
 
 Status Store::commit_ensure_lease(uint64_t count) {
   if (!oracle_->covered(count)) {
-    LevelsEdit edit;
-    edit.lease = Timestamp{oracle_->next_lease().nanos + count};
-    MutexLock lock(manifest_mutex_);
-    VARVE_RETURN_IF_ERROR(append_to_manifest(edit));
-    oracle_->renew_lease(*edit.lease);
+    VARVE_RETURN_IF_ERROR(renew_lease(count));
   } else if (oracle_->lease_is_short() && !lease_task_.queued.load(kRelaxed)) {  // a hint
     schedule(&lease_task_);
   }
+  return Status();
+}
+
+Status Store::renew_lease(uint64_t count) {
+  MutexLock lock(manifest_mutex_);
+  LevelsEdit edit;
+  edit.lease = Timestamp{oracle_->next_lease().nanos + count};
+  if (*edit.lease <= state_.lease) return Status();  // another renewal was faster
+  VARVE_RETURN_IF_ERROR(append_to_manifest(edit));
+  oracle_->renew_lease(*edit.lease);
   return Status();
 }
 
@@ -398,6 +424,7 @@ Status Store::append_to_manifest(const LevelsEdit& edit) {
     Result<std::unique_ptr<ManifestWriter>> fresh = ManifestWriter::create(
         options_.file_system, options_.directory, next_file_number(), state_);
     if (!fresh.ok()) {
+      if (fresh.status().code() == StatusCode::no_space) return fresh.status();
       fail(fresh.status());
       return failure();
     }
@@ -407,6 +434,7 @@ Status Store::append_to_manifest(const LevelsEdit& edit) {
         options_.file_system->remove(path_in(options_.directory, manifest_name(old))));
   }
   if (Status status = manifest_->append(edit); !status.ok()) {
+    if (status.code() == StatusCode::no_space) return status;  // nothing was changed
     fail(status);
     return failure();
   }
@@ -461,7 +489,10 @@ Status Store::install(Change change) {
   }
   VARVE_SYNC_POINT("before_install");
   if (Status status = append_to_manifest(change.edit); !status.ok()) {
-    // Whether the edit is on disk is unknown: the files stay until the next opening.
+    if (status.code() == StatusCode::no_space) {  // the edit is not there: the work is done again
+      for (const Levels::Addition& addition : change.added) addition.sstable->mark_obsolete(this);
+    }
+    // Else it is unknown whether the edit is on disk: the files stay until the next opening.
     levels->unref();
     return status;
   }

@@ -138,7 +138,9 @@ class Store final : public FileNumberSource, public Sstable::Disposer {
   // Recovery, lsm/recovery.cc.
   struct Recovered;
   Status recover();
+  Status claim_directory();
   Status read_directory(Recovered* found);
+  Status sync_parent();
   Status open_trees(Recovered* found);
   Status replay_log(Recovered* found);
   Status replay_group(const WalGroup& group, Recovered* found);
@@ -164,6 +166,8 @@ class Store final : public FileNumberSource, public Sstable::Disposer {
   };
   Status install(Change change);
   void mark_obsolete(const Levels& levels, std::span<const FileNumber> removed);
+  // A lease that covers `count` timestamps more than a lease's length from now.
+  Status renew_lease(uint64_t count);
   Status append_to_manifest(const LevelsEdit& edit) VARVE_REQUIRES(manifest_mutex_);
   void update_runs_most() VARVE_REQUIRES(mutex_);
   Lsn log_start_without(const Tree* tree, const std::vector<Memtable*>& flushed);
@@ -205,6 +209,8 @@ class Store final : public FileNumberSource, public Sstable::Disposer {
   Mutex manifest_mutex_;
   std::unique_ptr<ManifestWriter> manifest_ VARVE_GUARDED_BY(manifest_mutex_);
   ManifestState state_ VARVE_GUARDED_BY(manifest_mutex_);
+
+  Memtable* nothing_ = nullptr;  // empty: of all dropped keyspaces; the commit leader's
 
   // Trees by id; replaced whole, the old array is retired.
   Atomic<TreeTable*> tree_table_{nullptr};

@@ -16,11 +16,13 @@ void encode_wal_segment_header(char* to, const WalSegmentHeader& header) {
   store_le(to + 56, header.durable.value);
   store_le(to + 64, uint64_t{0});
   store_le(to + 72, checksum({to, 72}, header.file, 0));
+  std::memcpy(to + kWalHeaderCopySize, to, kWalHeaderCopySize);
 }
 
-Result<WalSegmentHeader> decode_wal_segment_header(std::string_view from) {
-  const char* p = from.data();
-  if (from.size() < kWalHeaderSize || load_le<uint64_t>(p) != kWalMagic) {
+namespace {
+
+Result<WalSegmentHeader> decode_copy(const char* p) {
+  if (load_le<uint64_t>(p) != kWalMagic) {
     return Status::corruption("no log segment header at offset 0");
   }
   WalSegmentHeader header{.file = {load_le<uint64_t>(p + 16), load_le<uint64_t>(p + 24)},
@@ -43,6 +45,18 @@ Result<WalSegmentHeader> decode_wal_segment_header(std::string_view from) {
                                      static_cast<unsigned long long>(expected)));
   }
   return header;
+}
+
+}  // namespace
+
+Result<WalSegmentHeader> decode_wal_segment_header(std::string_view from) {
+  if (from.size() < kWalHeaderSize) {
+    return Status::corruption("the log segment's header is cut off");
+  }
+  Result<WalSegmentHeader> first = decode_copy(from.data());
+  if (first.ok()) return first;
+  Result<WalSegmentHeader> second = decode_copy(from.data() + kWalHeaderCopySize);
+  return second.ok() ? std::move(second) : std::move(first);
 }
 
 void seal_wal_group(char* group, const WalGroupHeader& header, const FileId& file,

@@ -3,7 +3,8 @@
 // Integers little-endian; LSN as in lsm/lsn.h. A segment's file may be longer than what it holds,
 // and what follows may be zeros or remains of an earlier life: the file id in every checksum tells.
 //
-//   segment header, kWalHeaderSize bytes:
+//   segment header, twice, so that a damaged copy does not hide the segment: kWalHeaderSize bytes
+//   in all, each copy kWalHeaderCopySize:
 //     0   u64  kWalMagic
 //     8   u32  format version      kWalVersion      12  u32  feature flags, 0
 //    16   u64  file id, high       24  u64  file id, low     new each time the segment is begun
@@ -12,7 +13,7 @@
 //    48   u64  predecessor         its number; 0: none
 //    56   u64  durable LSN         known durable when the segment was begun
 //    64   u64  0                   reserved
-//    72   u64  checksum of bytes 0..71
+//    72   u64  checksum of bytes 0..71, as at offset 0 in both copies
 //
 //   groups follow, each padded with zeros to 8 bytes:
 //     0   u64  checksum of bytes 8.. to the payload's end
@@ -35,8 +36,8 @@
 // durable once: then something was lost, and that is corruption. An end marker closes a log that
 // was shut down cleanly.
 //
-// Example: a group at offset 80 with one commit at TS 5 of batch 01 00 02 61 62 03 78 79 7a has the
-// payload 00 09 01 00 02 61 62 03 78 79 7a (11 bytes), padded by 5 zeros to 56 bytes in all.
+// Example: a group at offset 160 with one commit at TS 5 of batch 01 00 02 61 62 03 78 79 7a has
+// the payload 00 09 01 00 02 61 62 03 78 79 7a (11 bytes), padded by 5 zeros to 56 bytes in all.
 
 #pragma once
 
@@ -55,7 +56,8 @@ namespace varve {
 
 inline constexpr uint64_t kWalMagic = 0x314c4157'76726176;  // "varvWAL1" in the file
 inline constexpr uint32_t kWalVersion = 1;
-inline constexpr size_t kWalHeaderSize = 80;
+inline constexpr size_t kWalHeaderCopySize = 80;
+inline constexpr size_t kWalHeaderSize = 2 * kWalHeaderCopySize;
 inline constexpr size_t kWalGroupHeaderSize = 40;
 inline constexpr size_t kWalAlignment = 8;
 
@@ -92,7 +94,8 @@ inline size_t wal_group_size(size_t payload_size) {
 }
 
 void encode_wal_segment_header(char* to, const WalSegmentHeader& header);
-// `from`: kWalHeaderSize bytes. Errors: corruption, not_supported (newer).
+// `from`: kWalHeaderSize bytes; the first sound copy is taken. Errors, of the first copy:
+// corruption, not_supported (newer).
 Result<WalSegmentHeader> decode_wal_segment_header(std::string_view from);
 
 // Fills in the header of the group whose payload already follows at `group` + kWalGroupHeaderSize,
@@ -123,7 +126,11 @@ class WalCommitReader {
       return false;
     }
     --left_;
-    timestamp_.nanos += decoder_.varint();
+    const uint64_t passed = decoder_.varint();
+    if (timestamp_ >= kTimestampLimit || passed >= kTimestampLimit.nanos - timestamp_.nanos) {
+      decoder_.fail();
+    }
+    timestamp_.nanos += passed;
     commit->timestamp = timestamp_;
     commit->batch = decoder_.sized();
     return decoder_.ok();

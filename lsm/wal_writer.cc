@@ -81,9 +81,15 @@ Result<std::unique_ptr<File>> WalWriter::create_file(FileNumber number,
   if (recycled != FileNumber{}) {
     // The header goes in under the old name: whatever bears the new name is of this life.
     const std::string free_path = path_in(options_.directory, free_wal_name(recycled));
-    VARVE_ASSIGN_OR_RETURN(file, files->open(free_path, OpenMode::read_write));
-    VARVE_RETURN_IF_ERROR(file->write(0, {bytes, sizeof bytes}));
-    VARVE_RETURN_IF_ERROR(files->rename(free_path, path, /*replace=*/false));
+    Result<std::unique_ptr<File>> opened = files->open(free_path, OpenMode::read_write);
+    Status reused = opened.ok() ? (*opened)->write(0, {bytes, sizeof bytes}) : opened.status();
+    if (reused.ok()) reused = files->rename(free_path, path, /*replace=*/false);
+    if (!reused.ok()) {
+      MutexLock lock(mutex_);
+      free_.push_back(recycled);
+      return reused;
+    }
+    file = std::move(*opened);
   } else {
     VARVE_ASSIGN_OR_RETURN(file, files->open(path, OpenMode::create_exclusive));
   }
@@ -240,6 +246,10 @@ Status WalWriter::sync() {
   Status status;
   for (LogSegment* segment : unsynced) {
     status = segment->sync();
+    // Whatever the reason, a failed sync does not heal.
+    if (status.code() == StatusCode::no_space) {
+      status = Status::io_error(std::string(status.message()));
+    }
     if (!status.ok()) break;
   }
   syncs_.add();
@@ -263,16 +273,9 @@ Status WalWriter::finish() {
   return sync();
 }
 
-uint64_t WalWriter::bytes_from(Lsn lsn) {
+Lsn WalWriter::oldest() {
   MutexLock lock(mutex_);
-  uint64_t first = end_.load();
-  for (const Segment& segment : segments_) {
-    if (segment.end > lsn) {
-      first = segment.start.value;
-      break;
-    }
-  }
-  return end_.load() - std::min(first, end_.load());
+  return segments_.empty() ? end() : segments_.front().start;
 }
 
 uint64_t WalWriter::disk_bytes() {

@@ -89,8 +89,8 @@ class WalWriter {
   Lsn end() const { return Lsn{end_.load()}; }
   Lsn written() const { return Lsn{written_.load()}; }
   Lsn durable() const { return Lsn{durable_.load()}; }
-  // Bytes of log segments that hold what is not below `lsn`.
-  uint64_t bytes_from(Lsn lsn);
+  // Where the oldest segment that is kept begins.
+  Lsn oldest();
   uint64_t disk_bytes();
 
   // Segments that end at or below `lsn` are recycled or removed. Their removal is not synced: a

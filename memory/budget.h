@@ -32,6 +32,10 @@ class Budget {
   void charge(size_t bytes, MemoryRole role) {
     const size_t slot = this_thread_slot();
     if (__builtin_expect(slot == kThreadSlots, 0)) return charge_shared(bytes, role);
+    charge(bytes, role, slot);
+  }
+  // `slot`: the calling thread's own one.
+  void charge(size_t bytes, MemoryRole role, size_t slot) {
     Change& change = slots_[slot].changes[static_cast<size_t>(role)];
     // Written by this thread only; relaxed: pairs with nothing, they are statistics.
     const int64_t live = change.live.load(kRelaxed) + static_cast<int64_t>(bytes);
@@ -43,6 +47,9 @@ class Budget {
   void discharge(size_t bytes, MemoryRole role) {
     const size_t slot = this_thread_slot();
     if (__builtin_expect(slot == kThreadSlots, 0)) return discharge_shared(bytes, role);
+    discharge(bytes, role, slot);
+  }
+  void discharge(size_t bytes, MemoryRole role, size_t slot) {
     Change& change = slots_[slot].changes[static_cast<size_t>(role)];
     const int64_t live = change.live.load(kRelaxed) - static_cast<int64_t>(bytes);  // as above
     change.live.store(live, kRelaxed);

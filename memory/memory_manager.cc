@@ -48,6 +48,20 @@ class MemoryManager::Impl {
 #endif
   }
 
+  __attribute__((noinline)) void* allocate_slow(size_t size, MemoryRole role,
+                                                const void* acquirer) {
+    void* block = slabs.allocate(size);
+    if (block == nullptr) return nullptr;
+    budget.charge(SlabAllocator::usable_size(size), role);
+    leaks.acquired(block, {.size = size, .role = role, .acquirer = acquirer});
+    return block;
+  }
+
+  __attribute__((noinline)) void release_slow(void* block, size_t size, MemoryRole role) {
+    budget.discharge(SlabAllocator::usable_size(size), role);
+    slabs.release(block, size);
+  }
+
   Budget budget;
   SlabAllocator slabs;
   LeakCheck leaks;
@@ -74,21 +88,35 @@ MemoryManager::~MemoryManager() {
 #endif
 }
 
+// allocate() and release() do the usual case without a call; the rest stands apart, so that it
+// costs the usual case no registers.
 void* MemoryManager::allocate(size_t size, MemoryRole role) {
   VARVE_DCHECK(size > 0);
-  if (impl_->refuse()) return nullptr;
-  void* block = impl_->slabs.allocate(size);
-  if (__builtin_expect(block == nullptr, 0)) return nullptr;
-  impl_->budget.charge(SlabAllocator::usable_size(size), role);
-  impl_->leaks.acquired(block,
-                        {.size = size, .role = role, .acquirer = __builtin_return_address(0)});
-  return block;
+  Impl& impl = *impl_;
+  if (impl.refuse()) return nullptr;
+  const size_t slot = this_thread_slot_if_known();
+  if (__builtin_expect(size <= SlabAllocator::kMagazineSizeMax && slot < kThreadSlots, 1)) {
+    void* block = impl.slabs.allocate_from_magazine(slot, size);
+    if (__builtin_expect(block != nullptr, 1)) {
+      impl.leaks.acquired(block,
+                          {.size = size, .role = role, .acquirer = __builtin_return_address(0)});
+      impl.budget.charge(SlabAllocator::usable_size(size), role, slot);
+      return block;
+    }
+  }
+  return impl.allocate_slow(size, role, __builtin_return_address(0));
 }
 
 void MemoryManager::release(void* block, size_t size, MemoryRole role) {
-  impl_->leaks.released(block, size, role);
-  impl_->budget.discharge(SlabAllocator::usable_size(size), role);
-  impl_->slabs.release(block, size);
+  Impl& impl = *impl_;
+  impl.leaks.released(block, size, role);
+  const size_t slot = this_thread_slot_if_known();
+  if (__builtin_expect(size <= SlabAllocator::kMagazineSizeMax && slot < kThreadSlots, 1) &&
+      __builtin_expect(impl.slabs.release_to_magazine(slot, block, size), 1)) {
+    impl.budget.discharge(SlabAllocator::usable_size(size), role, slot);
+    return;
+  }
+  impl.release_slow(block, size, role);
 }
 
 size_t MemoryManager::usable_size(size_t size) { return SlabAllocator::usable_size(size); }

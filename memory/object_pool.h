@@ -62,15 +62,18 @@ class ObjectPool {
   void release(T* object) {
     {
       MutexLock lock(mutex_);
-      --in_use_;
       if (idle_count_ < idle_max_) {
         object->PoolLink::pool_next_ = idle_;
         idle_ = object;
         ++idle_count_;
+        --in_use_;
         return;
       }
     }
     destroy(object);
+    // Last: who waits for zero may free the memory's owner.
+    MutexLock lock(mutex_);
+    --in_use_;
   }
 
   // Destroys the objects that wait.

@@ -40,13 +40,32 @@ SlabAllocator::~SlabAllocator() {
   unmap_control_memory(caches_, round_to_page(kThreadSlots * sizeof(ThreadCache)));
 }
 
-void* SlabAllocator::allocate_slow(Magazine& magazine, size_t number, size_t size) {
+void* SlabAllocator::allocate(size_t size) {
+  if (size > kSlabSizeMax - kRedZoneBytes) return allocate_span(size);
+  const size_t number = size_class_of(size + kRedZoneBytes);
+  const size_t slot = this_thread_slot();
+  if (slot == kThreadSlots) return allocate_shared(number, size);
+  Magazine& magazine = caches_[slot].magazines[number];
+  if (magazine.count == 0) return refill_and_allocate(magazine, number, size);
+  return allocate_from_magazine(slot, size);
+}
+
+void SlabAllocator::release(void* piece, size_t size) {
+  if (size > kSlabSizeMax - kRedZoneBytes) return release_span(piece, size);
+  const size_t number = size_class_of(size + kRedZoneBytes);
+  const size_t slot = this_thread_slot();
+  if (slot == kThreadSlots) return release_shared(number, piece);
+  if (release_to_magazine(slot, piece, size)) return;
+  flush_and_release(caches_[slot].magazines[number], number, piece);
+}
+
+void* SlabAllocator::refill_and_allocate(Magazine& magazine, size_t number, size_t size) {
   Class& c = classes_[number];
   const size_t batch = std::max<size_t>(1, kSizeClasses[number].magazine_items / 2);
   {
     MutexLock lock(c.mutex);
     ++c.missed;
-    magazine.count = static_cast<uint32_t>(take(c, number, magazine.items, batch));
+    magazine.count = take(c, number, magazine.items, batch);
   }
   if (magazine.count == 0) return nullptr;
   add_one(magazine.acquired);
@@ -68,13 +87,15 @@ void* SlabAllocator::allocate_shared(size_t number, size_t size) {
   return piece;
 }
 
-void SlabAllocator::release_slow(Magazine& magazine, size_t number, void* piece) {
+void SlabAllocator::flush_and_release(Magazine& magazine, size_t number, void* piece) {
   Class& c = classes_[number];
+  poison(piece, kSizeClasses[number].item_size);
+  add_one(magazine.released);
   // The older half goes back: what was released last is in the processor's cache.
-  const uint32_t batch = (magazine.count + 1) / 2;
+  const size_t batch = (magazine.count + 1) / 2;
   {
     MutexLock lock(c.mutex);
-    for (uint32_t i = 0; i < batch; ++i) put(c, number, magazine.items[i]);
+    for (size_t i = 0; i < batch; ++i) put(c, number, magazine.items[i]);
     if (kSizeClasses[number].magazine_items == 0) put(c, number, piece);
   }
   magazine.count -= batch;

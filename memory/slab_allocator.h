@@ -43,31 +43,28 @@ class SlabAllocator {
   SlabAllocator& operator=(const SlabAllocator&) = delete;
 
   // Uninitialised, aligned to 64 when `size` >= 64, else to 16. size > 0.
-  void* allocate(size_t size) {
-    if (__builtin_expect(size > kSlabSizeMax - kRedZoneBytes, 0)) return allocate_span(size);
-    const size_t number = size_class_of(size + kRedZoneBytes);
-    const size_t slot = this_thread_slot();
-    if (__builtin_expect(slot == kThreadSlots, 0)) return allocate_shared(number, size);
-    Magazine& magazine = caches_[slot].magazines[number];
-    if (__builtin_expect(magazine.count == 0, 0)) return allocate_slow(magazine, number, size);
+  void* allocate(size_t size);
+  void release(void* piece, size_t size);
+
+  // The fast paths of both, inline: through the magazine of the calling thread's `slot`. `size` is
+  // at most kMagazineSizeMax. Null or false: nothing was done, the calls above do it.
+  static constexpr size_t kMagazineSizeMax = 64 * 1024 - kRedZoneBytes;
+  void* allocate_from_magazine(size_t slot, size_t size) {
+    Magazine& magazine = caches_[slot].magazines[size_class_of(size + kRedZoneBytes)];
+    if (__builtin_expect(magazine.count == 0, 0)) return nullptr;
     add_one(magazine.acquired);
     void* piece = magazine.items[--magazine.count];
     unpoison(piece, size);
     return piece;
   }
-
-  void release(void* piece, size_t size) {
-    if (__builtin_expect(size > kSlabSizeMax - kRedZoneBytes, 0)) return release_span(piece, size);
+  bool release_to_magazine(size_t slot, void* piece, size_t size) {
     const size_t number = size_class_of(size + kRedZoneBytes);
-    const size_t slot = this_thread_slot();
-    if (__builtin_expect(slot == kThreadSlots, 0)) return release_shared(number, piece);
-    poison(piece, kSizeClasses[number].item_size);
     Magazine& magazine = caches_[slot].magazines[number];
+    if (__builtin_expect(magazine.count >= kSizeClasses[number].magazine_items, 0)) return false;
+    poison(piece, kSizeClasses[number].item_size);
     add_one(magazine.released);
-    if (__builtin_expect(magazine.count >= kSizeClasses[number].magazine_items, 0)) {
-      return release_slow(magazine, number, piece);
-    }
     magazine.items[magazine.count++] = piece;
+    return true;
   }
 
   // Bytes that allocate(size) takes: the size of its class, or of its span.
@@ -88,7 +85,7 @@ class SlabAllocator {
  private:
   // Free pieces at the hand of one slot's thread, which alone writes it.
   struct Magazine {
-    uint32_t count = 0;
+    size_t count = 0;
     Atomic<uint64_t> acquired;  // read by statistics
     Atomic<uint64_t> released;
     void* items[kMagazineItemsMax];
@@ -115,10 +112,10 @@ class SlabAllocator {
     counter.store(counter.load(kRelaxed) + 1, kRelaxed);  // pairs with nothing: a statistic
   }
 
-  void* allocate_slow(Magazine& magazine, size_t number, size_t size);
+  void* refill_and_allocate(Magazine& magazine, size_t number, size_t size);
   void* allocate_shared(size_t number, size_t size);
   void* allocate_span(size_t size);
-  void release_slow(Magazine& magazine, size_t number, void* piece);
+  void flush_and_release(Magazine& magazine, size_t number, void* piece);
   void release_shared(size_t number, void* piece);
   void release_span(void* piece, size_t size);
 

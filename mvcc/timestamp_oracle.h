@@ -44,8 +44,10 @@ class TimestampOracle {
 
   // First of `count` consecutive timestamps. Requires that a lease covers them: see covered().
   Timestamp allocate(uint64_t count) {
-    const uint64_t first =
-        std::max(last_.load(kRelaxed) + 1, now());  // written by this thread only
+    // The clock may have moved on since covered(): never past the lease.
+    const uint64_t latest = lease_end_.load() - count;
+    // last_ is written by this thread only.
+    const uint64_t first = std::max(last_.load(kRelaxed) + 1, std::min(now(), latest));
     last_.store(first + count - 1);
     return Timestamp{first};
   }

@@ -29,6 +29,9 @@ inline bool is_known(VersionKind kind) {
   return kind == VersionKind::value || kind == VersionKind::tombstone;
 }
 
+// No commit has a timestamp at or above it (the year 2262): bytes that claim one are corrupt.
+inline constexpr Timestamp kTimestampLimit{uint64_t{1} << 63};
+
 // A place in version order.
 struct VersionKey {
   std::string_view user_key;

@@ -26,13 +26,14 @@ Status CursorImpl::open(const ScanOptions& options, Tree* tree, const Timestamp*
   close();
   tree_ = tree;
   fill_cache_ = options.fill_cache;
+  // Registered by the cursor itself: the caller's snapshot may go before the cursor does.
   if (snapshot != nullptr) {
-    snapshot_ = *snapshot;
+    store_->snapshots().acquire_at(&entry_, *snapshot);
   } else {
     store_->snapshots().acquire(&entry_);
-    registered_ = true;
-    snapshot_ = entry_.timestamp;
   }
+  registered_ = true;
+  snapshot_ = entry_.timestamp;
   // After the snapshot: the view holds every commit that the snapshot sees.
   view_ = store_->view_of(tree);
   std::string_view lower = options.lower;

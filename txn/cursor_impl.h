@@ -31,8 +31,8 @@ class CursorImpl final : public PoolLink {
   explicit CursorImpl(Store* store, ObjectPool<CursorImpl>* pool)
       : store_(store), pool_(pool), visible_(&store->memory()) {}
 
-  // Takes hold of view and snapshot; unpositioned. `snapshot`: registered by the caller and kept
-  // until the next open() or close(); null: registers one of its own, as of now.
+  // Takes hold of view and snapshot; unpositioned. `snapshot`: of one that the caller holds during
+  // the call; null: as of now. Registers a snapshot of its own in either case.
   Status open(const ScanOptions& options, Tree* tree, const Timestamp* snapshot);
   // Lets go of view and snapshot.
   void close();

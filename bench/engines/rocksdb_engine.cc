@@ -12,8 +12,7 @@
 #include <rocksdb/write_batch.h>
 
 #include <chrono>
-#include <cstdio>
-#include <cstring>
+#include <cstdlib>
 #include <thread>
 
 #include "bench/engines/engine.h"
@@ -285,16 +284,18 @@ class RocksdbEngine final : public Engine {
   // ...".
   double stall_seconds() {
     const std::string text = property(rocksdb::DB::Properties::kDBStats);
-    static constexpr const char* kLabel = "Cumulative stall: ";
-    const size_t at = text.find(kLabel);
-    int hours = 0;
-    int minutes = 0;
+    constexpr std::string_view kLabel = "Cumulative stall: ";
+    const size_t label = text.find(kLabel);
+    if (label == std::string::npos) return -1;
+    const char* at = text.c_str() + label + kLabel.size();
     double seconds = 0;
-    if (at == std::string::npos || std::sscanf(text.c_str() + at + std::strlen(kLabel), "%d:%d:%lf",
-                                               &hours, &minutes, &seconds) != 3) {
-      return -1;
+    for (const double unit : {3600, 60, 1}) {
+      char* end = nullptr;
+      seconds += unit * std::strtod(at, &end);
+      if (end == at) return -1;
+      at = end + (*end == ':' ? 1 : 0);
     }
-    return hours * 3600 + minutes * 60 + seconds;
+    return seconds;
   }
 
   Shared shared_;

@@ -47,8 +47,8 @@ void allocate_release(benchmark::State& state) {
   state.SetItemsProcessed(state.iterations());
 }
 #define VARVE_SIZES Arg(48)->Arg(256)->Arg(1024)->Arg(4096)->Arg(16384)->Arg(131072)->Arg(1 << 20)
-BENCHMARK_TEMPLATE(allocate_release, Slab)->VARVE_SIZES->Threads(1)->Threads(2)->UseRealTime();
-BENCHMARK_TEMPLATE(allocate_release, Malloc)->VARVE_SIZES->Threads(1)->Threads(2)->UseRealTime();
+BENCHMARK_TEMPLATE(allocate_release, Slab)->VARVE_SIZES->Threads(1)->Threads(2);
+BENCHMARK_TEMPLATE(allocate_release, Malloc)->VARVE_SIZES->Threads(1)->Threads(2);
 
 // A standing set of blocks of which a random one is replaced each time, as in a cache: free memory
 // comes from anywhere.
@@ -69,8 +69,8 @@ void replace_random(benchmark::State& state) {
   state.SetItemsProcessed(state.iterations());
 }
 #define VARVE_SET_SIZES Arg(48)->Arg(256)->Arg(1024)->Arg(4096)->Arg(16384)
-BENCHMARK_TEMPLATE(replace_random, Slab)->VARVE_SET_SIZES->Threads(1)->Threads(2)->UseRealTime();
-BENCHMARK_TEMPLATE(replace_random, Malloc)->VARVE_SET_SIZES->Threads(1)->Threads(2)->UseRealTime();
+BENCHMARK_TEMPLATE(replace_random, Slab)->VARVE_SET_SIZES->Threads(1)->Threads(2);
+BENCHMARK_TEMPLATE(replace_random, Malloc)->VARVE_SET_SIZES->Threads(1)->Threads(2);
 
 // A memtable's worth of pieces, and all of them released.
 void arena_fill(benchmark::State& state) {
@@ -136,7 +136,7 @@ void buffer_pool(benchmark::State& state) {
     benchmark::DoNotOptimize(buffer.data());
   }
 }
-BENCHMARK(buffer_pool)->Arg(256)->Arg(4096)->Arg(65536)->Threads(1)->Threads(2)->UseRealTime();
+BENCHMARK(buffer_pool)->Arg(256)->Arg(4096)->Arg(65536)->Threads(1)->Threads(2);
 
 }  // namespace
 }  // namespace varve

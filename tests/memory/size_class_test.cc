@@ -50,7 +50,7 @@ TEST(SizeClass, MagazinesOfAllClassesAreBounded) {
     EXPECT_LE(c.magazine_items, kMagazineItemsMax);
     bytes += size_t{c.magazine_items} * c.item_size;
   }
-  EXPECT_LE(bytes, size_t{1} << 20);
+  EXPECT_LE(bytes, size_t{5} << 19);
 }
 
 }  // namespace

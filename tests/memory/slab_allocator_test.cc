@@ -160,7 +160,7 @@ TEST(SlabAllocator, RandomPiecesKeepTheirBytes) {
   Random random(seed);
   SlabAllocator slabs({.idle_bytes_max = 2 * kChunkSize});
   std::vector<Piece> pieces;
-  for (int step = 0; step < 30'000; ++step) {
+  for (int step = 0; step < 12'000; ++step) {
     if (pieces.size() < 300 && random.below(5) < 3) {
       Piece piece{nullptr, random_size(random), static_cast<char>(random.next())};
       piece.data = static_cast<char*>(slabs.allocate(piece.size));
@@ -199,7 +199,7 @@ TEST(SlabAllocator, ThreadsExchangePieces) {
     for (size_t t = 0; t < kThreads; ++t) {
       threads.emplace_back("varve-test", 0, [&, t] {
         Random random(seed + t);
-        for (int step = 0; step < 6'000; ++step) {
+        for (int step = 0; step < 2'000; ++step) {
           Piece piece{nullptr, random_size(random), static_cast<char>(random.next())};
           piece.data = static_cast<char*>(slabs.allocate(piece.size));
           fill(piece);
@@ -284,11 +284,11 @@ TEST(SlabAllocatorDeathTest, ReleasingAPieceTwiceIsAsserted) {
   EXPECT_DEATH(
       {
         SlabAllocator slabs({});
-        void* neighbour = slabs.allocate(16'000);
-        void* piece = slabs.allocate(16'000);
-        slabs.release(piece, 16'000);
-        slabs.release(piece, 16'000);
-        slabs.release(neighbour, 16'000);
+        void* neighbour = slabs.allocate(100'000);
+        void* piece = slabs.allocate(100'000);
+        slabs.release(piece, 100'000);
+        slabs.release(piece, 100'000);
+        slabs.release(neighbour, 100'000);
       },
       "assertion failed");
 }

@@ -3,7 +3,7 @@
 // way to ask must give the same answer.
 //
 //   VARVE_TEST_SEED        replays a run
-//   VARVE_TEST_ITERATIONS  operations of each history (default 600)
+//   VARVE_TEST_ITERATIONS  operations of each history
 
 #include <gtest/gtest.h>
 
@@ -191,10 +191,9 @@ class History {
     keyspace.id = id;
     keyspace.name = name;
     keyspace.logged = options.durability.value_or(preset_.durability) != Durability::none;
-    keyspace.retention_nanos =
-        options.history_retention
-            ? static_cast<uint64_t>(options.history_retention->count())
-            : preset_.retention_nanos;
+    keyspace.retention_nanos = options.history_retention
+                                   ? static_cast<uint64_t>(options.history_retention->count())
+                                   : preset_.retention_nanos;
     keyspaces_.push_back(std::move(keyspace));
   }
 
@@ -359,8 +358,8 @@ class History {
   }
 
   std::string random_value() {
-    const size_t size = random_.one_in(10) ? random_.below(preset_.value_size_max + 1)
-                                           : random_.below(40);
+    const size_t size =
+        random_.one_in(10) ? random_.below(preset_.value_size_max + 1) : random_.below(40);
     std::string value = std::to_string(operation_) + ":";
     while (value.size() < size) value += static_cast<char>('a' + random_.below(6));
     return value;
@@ -395,10 +394,10 @@ class History {
     const bool mixed = random_.one_in(2);
     const uint64_t count = random_.one_in(20) ? 200 : 1 + random_.below(12);
     for (uint64_t i = 0; i < count; ++i) {
-      Change change{.keyspace = mixed ? pick_keyspace() : main_keyspace,
-                    .key = random_key(),
-                    .value = random_.one_in(4) ? std::nullopt
-                                               : std::optional<std::string>(random_value())};
+      Change change{
+          .keyspace = mixed ? pick_keyspace() : main_keyspace,
+          .key = random_key(),
+          .value = random_.one_in(4) ? std::nullopt : std::optional<std::string>(random_value())};
       add_to(&batch, change.keyspace, change.key, change.value);
       changes.push_back(std::move(change));
     }
@@ -417,6 +416,7 @@ class History {
     commit([&](const WriteOptions& o) { return database_->write(batch, o, &committed); }, options);
     if (testing::Test::HasFailure()) return;
     EXPECT_GT(committed, newest);
+    EXPECT_GT(committed, floor_) << "a snapshot of that time is not repeatable";
     commits_.push_back(committed);
     Durability effective = Durability::none;
     for (size_t i = 0; i < changes.size(); ++i) {
@@ -427,8 +427,7 @@ class History {
       }
       // The last change of a key is the one that counts.
       const bool folded = std::any_of(
-          changes.begin() + static_cast<ptrdiff_t>(i) + 1, changes.end(),
-          [&](const Change& later) {
+          changes.begin() + static_cast<ptrdiff_t>(i) + 1, changes.end(), [&](const Change& later) {
             return later.keyspace == change.keyspace && later.key == change.key;
           });
       if (folded) continue;
@@ -485,11 +484,13 @@ class History {
     const HeldSnapshot& held = snapshots_[random_.below(snapshots_.size())];
     return {.snapshot = &held.snapshot, .time = held.time};
   }
-  // Whether the keyspace may have forgotten what `point` wants to see.
-  static bool readable(const ModelledKeyspace& keyspace, const Status& status) {
+  // False: the keyspace has forgotten what `point` wants to see, and may.
+  bool readable(ModelledKeyspace& keyspace, const ReadPoint& point, const Status& status) {
     if (status.ok()) return true;
     EXPECT_EQ(status.code(), StatusCode::invalid_argument) << status.to_string();
-    EXPECT_NE(keyspace.watermark, kTimestampMin) << status.to_string();
+    EXPECT_NE(point.snapshot, nullptr) << status.to_string();
+    look_at_watermarks();
+    EXPECT_LT(point.time, keyspace.watermark) << status.to_string();
     return false;
   }
 
@@ -504,15 +505,14 @@ class History {
   void check_get() {
     ModelledKeyspace& keyspace = keyspaces_[pick_keyspace()];
     const ReadPoint point = random_point();
-    const ReadOptions options{.keyspace = keyspace.id,
-                              .snapshot = point.snapshot,
-                              .fill_cache = !random_.one_in(4)};
+    const ReadOptions options{
+        .keyspace = keyspace.id, .snapshot = point.snapshot, .fill_cache = !random_.one_in(4)};
     for (int i = 0; i < 4; ++i) {
       const std::string key = random_.one_in(5) ? kMarkerKey : random_key();
       const ModelVersion* expected = keyspace.model.get(key, point.time);
       std::string value = "unset";
       Result<bool> copied = database_->get(key, &value, options);
-      if (!readable(keyspace, copied.status())) return;
+      if (!readable(keyspace, point, copied.status())) return;
       ASSERT_EQ(*copied, expected != nullptr) << key;
       if (expected != nullptr) ASSERT_EQ(value, *expected->value) << key;
       Result<std::optional<PinnedValue>> pinned = database_->get(key, options);
@@ -535,9 +535,9 @@ class History {
       views.push_back(key);
     }
     std::vector<std::optional<PinnedValue>> values(keys.size());
-    Status status = database_->multi_get(
-        views, values, {.keyspace = keyspace.id, .snapshot = point.snapshot});
-    if (!readable(keyspace, status)) return;
+    Status status =
+        database_->multi_get(views, values, {.keyspace = keyspace.id, .snapshot = point.snapshot});
+    if (!readable(keyspace, point, status)) return;
     for (size_t i = 0; i < keys.size(); ++i) {
       const ModelVersion* expected = keyspace.model.get(keys[i], point.time);
       ASSERT_EQ(values[i].has_value(), expected != nullptr) << keys[i];
@@ -578,7 +578,7 @@ class History {
   void check_rows(ModelledKeyspace& keyspace, const Range& range, const ReadPoint& point) {
     const std::vector<ModelRow> expected = expected_rows(keyspace, range, point.time);
     Result<Cursor> cursor = scan(keyspace, range, point);
-    if (!readable(keyspace, cursor.status())) return;
+    if (!readable(keyspace, point, cursor.status())) return;
     size_t i = 0;
     for (cursor->seek_to_first(); cursor->valid(); cursor->next(), ++i) {
       ASSERT_LT(i, expected.size()) << "a row too many: " << cursor->key();
@@ -607,7 +607,7 @@ class History {
     const ReadPoint point = random_point();
     const std::vector<ModelRow> expected = expected_rows(keyspace, range, point.time);
     Result<Cursor> cursor = scan(keyspace, range, point);
-    if (!readable(keyspace, cursor.status())) return;
+    if (!readable(keyspace, point, cursor.status())) return;
     for (int i = 0; i < 5; ++i) {
       const std::string key = random_key();
       ptrdiff_t at = std::partition_point(expected.begin(), expected.end(),
@@ -655,23 +655,27 @@ class History {
     const auto found = keyspace.model.versions().find(key);
     const size_t known = found == keyspace.model.versions().end() ? 0 : found->second.size();
     look_at_watermarks();
-    size_t left = known;
     Timestamp newer = kTimestampMax;
     for (const HistoryEntry& entry : *history) {
       ASSERT_LT(entry.timestamp, newer) << "newest first";
       newer = entry.timestamp;
-      // The model's version of that time; a collapsed one is the newest that all readers see.
-      const ModelVersion* expected =
-          entry.timestamp == kTimestampMin
-              ? keyspace.model.version_at(key, entry.at_or_before)
-              : keyspace.model.version_at(key, entry.timestamp);
-      ASSERT_NE(expected, nullptr);
-      if (entry.timestamp != kTimestampMin) {
-        ASSERT_EQ(expected->timestamp, entry.timestamp);
-        ASSERT_EQ(entry.erased, !expected->value.has_value());
-        if (expected->value) ASSERT_EQ(entry.value, *expected->value);
+      if (entry.timestamp == kTimestampMin) {
+        // One of those that lie below what can still be told apart.
+        ASSERT_FALSE(entry.erased);
+        ASSERT_LE(entry.at_or_before, keyspace.watermark);
+        ASSERT_TRUE(known != 0 && std::any_of(found->second.begin(), found->second.end(),
+                                              [&](const ModelVersion& version) {
+                                                return version.value == entry.value &&
+                                                       version.timestamp <= entry.at_or_before;
+                                              }));
+        continue;
       }
-      --left;
+      const ModelVersion* expected = keyspace.model.version_at(key, entry.timestamp);
+      ASSERT_NE(expected, nullptr);
+      ASSERT_EQ(expected->timestamp, entry.timestamp);
+      ASSERT_EQ(entry.at_or_before, entry.timestamp);
+      ASSERT_EQ(entry.erased, !expected->value.has_value());
+      if (expected->value) ASSERT_EQ(entry.value, *expected->value);
     }
     // All above the watermark are there.
     size_t needed = 0;
@@ -692,28 +696,37 @@ class History {
 
   void take_snapshot_of_the_past() {
     if (snapshots_.size() >= 6 || commits_.empty()) return;
-    Timestamp time = commits_[random_.below(commits_.size())];
-    if (random_.one_in(2)) time = commits_[commits_.size() - 1 - random_.below(std::min<size_t>(commits_.size(), 30))];
+    Result<Snapshot> now = database_->snapshot();
+    ASSERT_OK(now);
+    const uint64_t published = now->timestamp().nanos;
+    Timestamp time =
+        commits_[commits_.size() - 1 -
+                 random_.below(random_.one_in(2) ? commits_.size()
+                                                 : std::min<size_t>(commits_.size(), 30))];
     time.nanos += random_.below(3);
-    time.nanos -= 1;
-    look_at_watermarks();
+    time.nanos = std::min(time.nanos - 1, published);
+    const uint64_t clock = clock_.realtime_nanos();
+    if (clock > published && random_.one_in(3)) {  // later than any commit, and not in the future
+      time.nanos = published + 1 + random_.below(clock - published);
+      floor_ = time;
+    }
     Result<Snapshot> snapshot = database_->snapshot_at(time);
+    look_at_watermarks();
     Timestamp lowest = kTimestampMax;
-    for (const ModelledKeyspace& keyspace : keyspaces_) lowest = std::min(lowest, keyspace.watermark);
+    for (const ModelledKeyspace& keyspace : keyspaces_) {
+      lowest = std::min(lowest, keyspace.watermark);
+    }
     if (!snapshot.ok()) {
       EXPECT_EQ(snapshot.status().code(), StatusCode::invalid_argument);
-      // Threads may have raised a watermark meanwhile.
-      look_at_watermarks();
-      lowest = kTimestampMax;
-      for (const ModelledKeyspace& keyspace : keyspaces_) {
-        lowest = std::min(lowest, keyspace.watermark);
-      }
       EXPECT_LT(time, lowest) << snapshot.status().to_string();
       return;
     }
     EXPECT_EQ(snapshot->timestamp(), time);
-    EXPECT_GE(time, lowest);
     snapshots_.push_back({std::move(*snapshot), time});
+    if (random_.one_in(4)) {
+      EXPECT_FAILS(database_->snapshot_at({std::max(clock, published) + 1'000'000'000}),
+                   invalid_argument, "future");
+    }
   }
 
   void look_at_watermarks() {
@@ -750,8 +763,8 @@ class History {
     if (random_.one_in(2)) held.snapshot = std::move(*snapshot);
     cursors_.push_back(std::move(held));
     HeldCursor& kept = cursors_.back();
-    Result<Cursor> cursor =
-        scan(keyspace, {}, {.snapshot = kept.snapshot ? &*kept.snapshot : nullptr, .time = kept.time});
+    Result<Cursor> cursor = scan(
+        keyspace, {}, {.snapshot = kept.snapshot ? &*kept.snapshot : nullptr, .time = kept.time});
     ASSERT_OK(cursor);
     kept.cursor = std::move(*cursor);
   }
@@ -782,7 +795,8 @@ class History {
       ASSERT_TRUE(at != expected.end());
       ASSERT_EQ(held.cursor.key(), at->key);
       ASSERT_EQ(held.cursor.value(), at->value) << at->key;
-      const bool forward = at == expected.begin() || (at + 1 != expected.end() && random_.one_in(2));
+      const bool forward =
+          at == expected.begin() || (at + 1 != expected.end() && random_.one_in(2));
       if (forward && at + 1 == expected.end()) return;
       if (forward) {
         held.cursor.next();
@@ -819,6 +833,7 @@ class History {
   bool database_opened_ = false;
   std::vector<ModelledKeyspace> keyspaces_;
   std::vector<Timestamp> commits_;  // of all commits, lost ones included
+  Timestamp floor_;                 // newest time that snapshot_at() answered
   uint64_t last_promised_ = 0;      // number of the newest commit that a killed process keeps
   std::deque<HeldSnapshot> snapshots_;
   std::deque<HeldCursor> cursors_;
@@ -833,7 +848,7 @@ TEST_P(DatabaseModelTest, answers_as_the_model_does_whatever_happens_below) {
   const ProcessBaseline baseline;
   {
     History history(GetParam(), random.next());
-    history.run(test_iterations(600));
+    history.run(test_iterations(1500));
   }
   baseline.expect_restored();
   EXPECT_EQ(live_batch_bytes(), 0u);

@@ -32,9 +32,9 @@ inline uint64_t test_iterations(uint64_t otherwise) {
 }  // namespace varve::test
 
 // At the start of a randomised test: prints the seed, and again with each failure.
-#define VARVE_SEEDED_TEST(random)                                          \
-  const std::string varve_seed_text =                                      \
-      "VARVE_TEST_SEED=" + std::to_string(::varve::test::test_seed());     \
-  std::printf("%s\n", varve_seed_text.c_str());                            \
-  SCOPED_TRACE(varve_seed_text);                                           \
+#define VARVE_SEEDED_TEST(random)                                      \
+  const std::string varve_seed_text =                                  \
+      "VARVE_TEST_SEED=" + std::to_string(::varve::test::test_seed()); \
+  std::printf("%s\n", varve_seed_text.c_str());                        \
+  SCOPED_TRACE(varve_seed_text);                                       \
   ::varve::Random random(::varve::test::test_seed())

@@ -28,18 +28,17 @@ inline testing::AssertionResult is_failure(const Status& status, StatusCode code
   if (status.code() == code && status.message().find(part) != std::string_view::npos) {
     return testing::AssertionSuccess();
   }
-  return testing::AssertionFailure()
-         << "got " << status.to_string() << "; expected " << status_code_name(code) << " with '"
-         << part << "'";
+  return testing::AssertionFailure() << "got " << status.to_string() << "; expected "
+                                     << status_code_name(code) << " with '" << part << "'";
 }
 
 }  // namespace varve::test
 
 #define EXPECT_OK(call) EXPECT_TRUE(::varve::test::is_ok(::varve::test::status_of(call)))
 #define ASSERT_OK(call) ASSERT_TRUE(::varve::test::is_ok(::varve::test::status_of(call)))
-#define EXPECT_FAILS(call, code, part)                                                   \
-  EXPECT_TRUE(::varve::test::is_failure(::varve::test::status_of(call),                 \
-                                        ::varve::StatusCode::code, part))
-#define ASSERT_FAILS(call, code, part)                                                   \
-  ASSERT_TRUE(::varve::test::is_failure(::varve::test::status_of(call),                 \
-                                        ::varve::StatusCode::code, part))
+#define EXPECT_FAILS(call, code, part) \
+  EXPECT_TRUE(                         \
+      ::varve::test::is_failure(::varve::test::status_of(call), ::varve::StatusCode::code, part))
+#define ASSERT_FAILS(call, code, part) \
+  ASSERT_TRUE(                         \
+      ::varve::test::is_failure(::varve::test::status_of(call), ::varve::StatusCode::code, part))

@@ -8,8 +8,29 @@
 namespace varve::bench {
 namespace {
 
-uint64_t start_ticks;
-uint64_t start_nanos;
+double rate = 1;
+
+// Both clocks at one moment.
+struct Moment {
+  uint64_t ticks = 0;
+  uint64_t nanos = 0;
+};
+
+// Of several tries the one with the least time between the readings: others were interrupted.
+Moment read_both() {
+  Moment best;
+  uint64_t least = UINT64_MAX;
+  for (int i = 0; i < 20; i++) {
+    const uint64_t before = ticks_now();
+    const uint64_t nanos = monotonic_nanos();
+    const uint64_t between = ticks_now() - before;
+    if (between < least) {
+      least = between;
+      best = {.ticks = before + between / 2, .nanos = nanos};
+    }
+  }
+  return best;
+}
 
 // Counts at a constant rate in all states of the processor (AMD and Intel: CPUID 8000_0007, EDX 8).
 bool counter_is_invariant() {
@@ -36,18 +57,16 @@ uint64_t monotonic_nanos() {
 
 void clock_start() {
   clock_uses_counter = counter_is_invariant();
-  start_nanos = monotonic_nanos();
-  start_ticks = ticks_now();
+  if (!clock_uses_counter) return;
+  constexpr uint64_t kNanos = 10'000'000;  // readings 100 ns apart: an error of 1e-5
+  const Moment begin = read_both();
+  while (monotonic_nanos() - begin.nanos < kNanos) {
+  }
+  const Moment end = read_both();
+  rate =
+      static_cast<double>(end.nanos - begin.nanos) / static_cast<double>(end.ticks - begin.ticks);
 }
 
-double nanos_per_tick() {
-  if (!clock_uses_counter) return 1;
-  constexpr uint64_t kLeastNanos = 10'000'000;  // error below 1e-5 from two readings 100 ns apart
-  uint64_t nanos = 0;
-  do {
-    nanos = monotonic_nanos() - start_nanos;
-  } while (nanos < kLeastNanos);
-  return static_cast<double>(nanos) / static_cast<double>(ticks_now() - start_ticks);
-}
+double nanos_per_tick() { return rate; }
 
 }  // namespace varve::bench

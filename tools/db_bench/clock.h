@@ -24,7 +24,7 @@ inline uint64_t ticks_now() {
   return monotonic_nanos();
 }
 
-// Call once, before threads start: the rate is measured from then on, over 10 ms at least.
+// Call once, before threads start; takes 10 ms, in which it measures the counter's rate.
 void clock_start();
 double nanos_per_tick();
 

@@ -11,13 +11,13 @@
 #include "tools/db_bench/settings.h"
 
 int main(int argc, char** argv) {
-  using namespace varve::bench;
-  clock_start();
   try {
     int exit_status = 0;
-    const std::optional<Settings> settings = parse_flags(argc, argv, &exit_status);
+    const std::optional<varve::bench::Settings> settings =
+        varve::bench::parse_flags(argc, argv, &exit_status);
     if (!settings.has_value()) return exit_status;
-    Runner(*settings).run();
+    varve::bench::clock_start();
+    varve::bench::Runner(*settings).run();
     return 0;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "db-bench: %s\n", error.what());

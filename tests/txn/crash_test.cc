@@ -1,0 +1,322 @@
+// A process that is killed, for real: a child writes from many threads and acknowledges each commit
+// through a pipe; it dies by SIGKILL at random times and at every named sync point. After each death
+// everything acknowledged is there, batches are whole, and every file verifies.
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/random.h"
+#include "base/sync_point.h"
+#include "tests/support/leak_checks.h"
+#include "tests/support/seeded_test.h"
+#include "tests/support/status_check.h"
+#include "tests/support/temp_directory.h"
+#include "tests/support/test_files.h"
+#include "varve/varve.h"
+
+extern char** environ;
+
+namespace varve::test {
+namespace {
+
+constexpr int kThreads = 4;
+// Each commit erases what the thread wrote so many commits ago.
+constexpr uint64_t kLiveCommits = 50;
+constexpr const char* kEnvironment = "VARVE_CRASH_WRITER";
+
+struct Acknowledgement {  // written to the pipe whole: smaller than PIPE_BUF
+  uint64_t thread;
+  uint64_t commit;
+};
+
+// What differs from round to round: nothing that was promised before may depend on it.
+Options options_of_round(uint64_t choice) {
+  Random random(choice);
+  Options options;
+  options.memory_budget = 64 << 20;
+  options.write_buffer_size = (64 << random.below(3)) * 1024;
+  options.cache_size = 256u << (10 + random.below(4));
+  options.block_size = 1024u << random.below(5);
+  options.filter_bits_per_key = static_cast<uint32_t>(random.below(16));
+  options.compression = random.one_in(2) ? Compression::none : Compression::zstd;
+  options.durability = random.one_in(2) ? Durability::os : Durability::sync;
+  options.history_retention = std::chrono::milliseconds(random.one_in(2) ? 0 : 200);
+  options.background_threads = static_cast<int>(1 + random.below(3));
+  return options;
+}
+
+std::string key_of(uint64_t thread, uint64_t commit) {
+  char key[40];
+  std::snprintf(key, sizeof key, "t%llu/%08llu", static_cast<unsigned long long>(thread),
+                static_cast<unsigned long long>(commit));
+  return key;
+}
+std::string latest_key(uint64_t thread) { return "latest/" + std::to_string(thread); }
+
+std::string value_of(uint64_t thread, uint64_t commit) {
+  Random random(thread << 32 | commit);
+  std::string value = key_of(thread, commit) + ":";
+  value.resize(value.size() + random.below(random.one_in(20) ? 5000 : 300),
+               static_cast<char>('a' + commit % 26));
+  return value;
+}
+
+Result<Keyspace> side_keyspace(Database* database) {
+  Result<Keyspace> found = database->find_keyspace("side");
+  return found.ok() ? std::move(found) : database->create_keyspace("side");
+}
+
+uint64_t latest_of(Database* database, uint64_t thread) {
+  std::string value;
+  Result<bool> found = database->get(latest_key(thread), &value);
+  EXPECT_OK(found);
+  return found.ok() && *found ? std::strtoull(value.c_str(), nullptr, 10) : 0;
+}
+
+// -- the child --
+
+struct WriterTask {
+  std::string directory;
+  int pipe = -1;
+  uint64_t choice = 0;
+  std::string sync_point;  // empty: none
+  uint64_t hits = 0;       // it dies at this one
+
+  std::string encode() const {
+    return directory + "\n" + std::to_string(pipe) + "\n" + std::to_string(choice) + "\n" +
+           std::to_string(hits) + "\n" + sync_point;
+  }
+  static WriterTask decode(const std::string& text) {
+    std::array<std::string, 5> parts;
+    size_t part = 0;
+    for (const char c : text) {
+      if (c == '\n') {
+        ++part;
+      } else {
+        parts.at(part) += c;
+      }
+    }
+    return {.directory = parts[0],
+            .pipe = std::stoi(parts[1]),
+            .choice = std::stoull(parts[2]),
+            .sync_point = parts[4],
+            .hits = std::stoull(parts[3])};
+  }
+};
+
+[[noreturn]] void fail_writer(const char* what, const Status& status) {
+  std::fprintf(stderr, "crash writer: %s: %s\n", what, status.to_string().c_str());
+  _exit(3);
+}
+
+#if defined(VARVE_SYNC_POINTS)
+struct DeadlySyncPoint {
+  std::string name;
+  std::atomic<uint64_t> hits_left;
+};
+void die_at_sync_point(const char* name, void* context) {
+  auto* deadly = static_cast<DeadlySyncPoint*>(context);
+  if (deadly->name == name && deadly->hits_left.fetch_sub(1) == 1) kill(getpid(), SIGKILL);
+}
+#endif
+
+void write_for_ever(Database* database, Keyspace side, uint64_t thread, int pipe) {
+  WriteBatch batch;
+  for (uint64_t commit = latest_of(database, thread) + 1;; ++commit) {
+    const std::string key = key_of(thread, commit);
+    const std::string value = value_of(thread, commit);
+    batch.clear();
+    Status status = batch.put(key, value);
+    if (status.ok()) status = batch.put(side, key, value);
+    if (status.ok()) status = batch.put(latest_key(thread), std::to_string(commit));
+    if (commit > kLiveCommits) {
+      const std::string old = key_of(thread, commit - kLiveCommits);
+      if (status.ok()) status = batch.erase(old);
+      if (status.ok()) status = batch.erase(side, old);
+    }
+    WriteOptions options;
+    options.durability = commit % 8 == 0 ? Durability::sync : Durability::os;
+    if (status.ok()) status = database->write(batch, options);
+    if (!status.ok()) fail_writer("write", status);
+    const Acknowledgement done{thread, commit};
+    if (write(pipe, &done, sizeof done) != sizeof done) _exit(4);
+  }
+}
+
+// Not a test of its own: the body of the child, which is this program again.
+TEST(CrashWriter, DISABLED_writes_until_it_is_killed) {
+  const char* text = std::getenv(kEnvironment);
+  if (text == nullptr) GTEST_SKIP() << "run by CrashTest";
+  const WriterTask task = WriterTask::decode(text);
+#if defined(VARVE_SYNC_POINTS)
+  static DeadlySyncPoint deadly;
+  if (!task.sync_point.empty()) {
+    deadly.name = task.sync_point;
+    deadly.hits_left = task.hits;
+    set_sync_point_handler(&die_at_sync_point, &deadly);
+  }
+#endif
+  Result<std::unique_ptr<Database>> opened =
+      Database::open(options_of_round(task.choice), task.directory);
+  if (!opened.ok()) fail_writer("open", opened.status());
+  Database* database = opened->get();
+  Result<Keyspace> side = side_keyspace(database);
+  if (!side.ok()) fail_writer("keyspace", side.status());
+  std::vector<std::thread> threads;
+  for (uint64_t thread = 0; thread < kThreads; ++thread) {
+    threads.emplace_back([&, thread] { write_for_ever(database, *side, thread, task.pipe); });
+  }
+  for (uint64_t i = 0;; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    Status status = i % 8 == 7 ? database->compact() : database->flush();
+    if (!status.ok()) fail_writer("upkeep", status);
+  }
+}
+
+// -- the parent --
+
+class CrashTest : public testing::Test {
+ protected:
+  // Starts a writer, waits for `acknowledgements` more of them (or its own death), kills it.
+  void run_writer(WriterTask task, uint64_t acknowledgements,
+                  std::chrono::microseconds delay = {}) {
+    int ends[2];
+    ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
+    const int inherited = fcntl(ends[1], F_DUPFD, 100);  // without O_CLOEXEC
+    ASSERT_GE(inherited, 0);
+    close(ends[1]);
+    task.directory = directory_ / "db";
+    task.pipe = inherited;
+    setenv(kEnvironment, task.encode().c_str(), 1);
+    const char* arguments[] = {"crash_writer",
+                               "--gtest_filter=CrashWriter.DISABLED_writes_until_it_is_killed",
+                               "--gtest_also_run_disabled_tests", "--gtest_brief=1", nullptr};
+    pid_t child = 0;
+    ASSERT_EQ(posix_spawn(&child, "/proc/self/exe", nullptr, nullptr,
+                          const_cast<char* const*>(arguments), environ),
+              0);
+    unsetenv(kEnvironment);
+    close(inherited);
+    if (acknowledgements == 0) {
+      std::this_thread::sleep_for(delay);
+      kill(child, SIGKILL);
+    }
+    uint64_t seen = 0;
+    Acknowledgement done;
+    while (read(ends[0], &done, sizeof done) == sizeof done) {
+      ASSERT_LT(done.thread, static_cast<uint64_t>(kThreads));
+      ASSERT_EQ(done.commit, present_[done.thread] + 1) << "thread " << done.thread;
+      present_[done.thread] = done.commit;
+      if (++seen == acknowledgements) kill(child, SIGKILL);
+    }
+    close(ends[0]);
+    int outcome = 0;
+    ASSERT_EQ(waitpid(child, &outcome, 0), child);
+    ASSERT_TRUE(WIFSIGNALED(outcome) && WTERMSIG(outcome) == SIGKILL)
+        << "the writer ended by itself: wait status " << outcome;
+  }
+
+  // Opens what is left (or a copy, so that the next writer recovers from the same) and compares.
+  void check(bool on_a_copy) {
+    std::string path = directory_ / "db";
+    if (on_a_copy) {
+      path = directory_ / ("copy" + std::to_string(copies_++));
+      copy_directory(FileSystem::posix(), directory_ / "db", FileSystem::posix(), path);
+    }
+    Result<std::unique_ptr<Database>> opened = Database::open(options_of_round(copies_), path);
+    ASSERT_OK(opened);
+    Database* database = opened->get();
+    ASSERT_OK(database->verify());
+    Result<Keyspace> side = side_keyspace(database);
+    ASSERT_OK(side);
+    for (uint64_t thread = 0; thread < kThreads; ++thread) {
+      const uint64_t latest = latest_of(database, thread);
+      ASSERT_GE(latest, present_[thread]) << "thread " << thread << " lost acknowledged commits";
+      ASSERT_LE(latest, present_[thread] + 1) << "thread " << thread;
+      present_[thread] = latest;  // once seen it stays
+      for (const Keyspace keyspace : {kDefaultKeyspace, *side}) {
+        const std::string prefix = "t" + std::to_string(thread) + "/";
+        Result<Cursor> cursor = database->scan({.keyspace = keyspace, .prefix = prefix});
+        ASSERT_OK(cursor);
+        cursor->seek_to_first();
+        const uint64_t first = latest > kLiveCommits ? latest - kLiveCommits + 1 : 1;
+        for (uint64_t commit = first; commit <= latest; ++commit) {
+          ASSERT_TRUE(cursor->valid()) << "a part of a batch is lost: " << key_of(thread, commit);
+          ASSERT_EQ(cursor->key(), key_of(thread, commit)) << "keyspace " << keyspace.id;
+          ASSERT_EQ(cursor->value(), value_of(thread, commit));
+          cursor->next();
+        }
+        ASSERT_FALSE(cursor->valid()) << "too much is there: " << cursor->key();
+        ASSERT_OK(cursor->status());
+      }
+    }
+    close_and_check(std::move(*opened), FileSystem::posix());
+  }
+
+  const ProcessBaseline baseline_;
+  TempDirectory directory_;
+  std::array<uint64_t, kThreads> present_{};  // commits known to be there
+  uint64_t copies_ = 0;
+};
+
+TEST_F(CrashTest, killed_at_random_times_keeps_everything_acknowledged) {
+  VARVE_SEEDED_TEST(random);
+  const uint64_t rounds = test_iterations(8);
+  for (uint64_t round = 0; round < rounds; ++round) {
+    SCOPED_TRACE("round " + std::to_string(round));
+    // Now and then so early that it dies while it recovers.
+    const uint64_t acknowledgements = round % 4 == 3 ? 0 : 20 + random.below(600);
+    run_writer({.choice = random.next()}, acknowledgements,
+               std::chrono::microseconds(random.below(60'000)));
+    if (HasFatalFailure()) return;
+    check(/*on_a_copy=*/round % 2 == 0);
+    if (HasFatalFailure()) return;
+  }
+  baseline_.expect_restored();
+}
+
+#if defined(VARVE_SYNC_POINTS)
+TEST_F(CrashTest, killed_at_every_sync_point_keeps_everything_acknowledged) {
+  VARVE_SEEDED_TEST(random);
+  struct Place {
+    const char* name;
+    uint64_t hits_max;
+  };
+  static constexpr Place kPlaces[] = {
+      {"commit_logged", 300},       {"commit_before_sync", 30},   {"commit_before_publish", 300},
+      {"commit_published", 300},    {"wal_segment_opened", 2},    {"flush_log_synced", 6},
+      {"sstable_finished", 8},      {"before_install", 8},        {"after_install", 8},
+      {"manifest_appended", 8},     {"manifest_created", 1},      {"current_written", 1},
+      {"recovery_log_replayed", 1}, {"recovery_manifest_written", 1},
+  };
+  for (const Place& place : kPlaces) {
+    SCOPED_TRACE(place.name);
+    // If it is not reached, the writer is killed anyway.
+    run_writer({.choice = random.next(),
+                .sync_point = place.name,
+                .hits = 1 + random.below(place.hits_max)},
+               2000);
+    if (HasFatalFailure()) return;
+    check(/*on_a_copy=*/random.one_in(2));
+    if (HasFatalFailure()) return;
+  }
+  baseline_.expect_restored();
+}
+#endif
+
+}  // namespace
+}  // namespace varve::test

@@ -1,0 +1,87 @@
+#include "tools/sst_dump/commands.h"
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "base/format.h"
+#include "tools/common/text_escape.h"
+#include "tools/common/time_text.h"
+
+namespace varve::sst_dump {
+
+namespace {
+
+constexpr uint64_t kProblemsPrintedMax = 100;
+
+}  // namespace
+
+void Context::begin_file() {
+  if (problems_of_file_ > kProblemsPrintedMax) {
+    std::fprintf(stderr, "sst-dump: %llu more problems of that file\n",
+                 static_cast<unsigned long long>(problems_of_file_ - kProblemsPrintedMax));
+  }
+  problems_of_file_ = 0;
+}
+
+void Context::problem(const Status& status) {
+  ++problems_;
+  if (++problems_of_file_ > kProblemsPrintedMax) return;
+  (void)out_.flush();
+  std::fprintf(stderr, "sst-dump: %s\n", tools::escape(status.to_string()).c_str());
+}
+
+std::string_view kind_name(VersionKind kind) {
+  switch (kind) {
+    case VersionKind::value:
+      return "value";
+    case VersionKind::tombstone:
+      return "tombstone";
+    case VersionKind::range_tombstone:
+      return "range_tombstone";
+    case VersionKind::merge_operand:
+      return "merge_operand";
+    case VersionKind::value_with_expiry:
+      return "value_with_expiry";
+    case VersionKind::value_pointer:
+      return "value_pointer";
+  }
+  return "unknown";
+}
+
+std::string_view codec_name(Compression codec) {
+  switch (codec) {
+    case Compression::none:
+      return "none";
+    case Compression::zstd:
+      return "zstd";
+  }
+  return "unknown";
+}
+
+std::string hex_number(uint64_t value) {
+  return format("%016llx", static_cast<unsigned long long>(value));
+}
+
+std::string file_id_text(const FileId& id) { return hex_number(id.high) + hex_number(id.low); }
+
+std::string bytes_text(const Options& options, std::string_view bytes) {
+  return tools::format_bytes(bytes, options.output_hex);
+}
+
+void set_timestamp(nlohmann::ordered_json* object, Timestamp timestamp) {
+  (*object)["timestamp"] = std::to_string(timestamp.nanos);
+  if (timestamp == kTimestampMin) {
+    (*object)["time"] = nullptr;
+  } else {
+    (*object)["time"] = tools::format_time(timestamp);
+  }
+}
+
+nlohmann::ordered_json new_object(const std::string& path, std::string_view type) {
+  nlohmann::ordered_json object;
+  tools::set_bytes(&object, "file", path, false);
+  object["type"] = type;
+  return object;
+}
+
+}  // namespace varve::sst_dump

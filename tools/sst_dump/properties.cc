@@ -1,0 +1,89 @@
+// properties.
+
+#include <nlohmann/json.hpp>
+#include <utility>
+#include <vector>
+
+#include "tools/common/quantity_text.h"
+#include "tools/common/text_escape.h"
+#include "tools/common/time_text.h"
+#include "tools/sst_dump/commands.h"
+
+namespace varve::sst_dump {
+
+namespace {
+
+std::string time_text(Timestamp time) {
+  if (time == kTimestampMin) return "0";
+  return std::to_string(time.nanos) + " (" + tools::format_time(time) + ")";
+}
+
+std::string percent(uint64_t part, uint64_t whole) {
+  if (whole == 0) return {};
+  return " (" + std::to_string((part * 1000 / whole + 5) / 10) + " %)";
+}
+
+void print_text(Context* context, const SstableParts& parts, const SstableProperties& p) {
+  const Options& options = context->options();
+  const std::vector<std::pair<const char*, std::string>> lines{
+      {"file id", file_id_text(parts.id())},
+      {"file size", tools::format_count(parts.file_size()) + " bytes"},
+      {"keyspace", std::to_string(p.keyspace)},
+      {"created", time_text({p.created_nanos})},
+      {"versions", tools::format_count(p.versions)},
+      {"user keys", tools::format_count(p.user_keys)},
+      {"tombstones", tools::format_count(p.tombstones) + percent(p.tombstones, p.versions)},
+      {"smallest key", bytes_text(options, p.smallest_key)},
+      {"largest key", bytes_text(options, p.largest_key)},
+      {"oldest version", time_text(p.timestamp_min)},
+      {"newest version", time_text(p.timestamp_max)},
+      {"collapse horizon", time_text(p.collapse_horizon)},
+      {"raw bytes", tools::format_count(p.raw_bytes)},
+      {"data blocks", tools::format_count(p.data_blocks)},
+      {"partitions", tools::format_count(p.partitions)},
+      {"codec", std::string(codec_name(p.codec))},
+      {"filter bits a key", std::to_string(p.filter_bits_per_key)},
+  };
+  context->out().line(tools::escape(parts.path()) + ":");
+  for (const auto& [name, value] : lines) {
+    context->out().line("  " + std::string(name) +
+                        std::string(18 - std::string_view(name).size(), ' ') + value);
+  }
+}
+
+void print_json(Context* context, const SstableParts& parts, const SstableProperties& p) {
+  const Options& options = context->options();
+  nlohmann::ordered_json object = new_object(parts.path(), "properties");
+  object["file_id"] = file_id_text(parts.id());
+  object["file_size"] = parts.file_size();
+  object["keyspace"] = p.keyspace;
+  object["created"] = std::to_string(p.created_nanos);
+  object["versions"] = p.versions;
+  object["user_keys"] = p.user_keys;
+  object["tombstones"] = p.tombstones;
+  tools::set_bytes(&object, "smallest_key", p.smallest_key, options.output_hex);
+  tools::set_bytes(&object, "largest_key", p.largest_key, options.output_hex);
+  object["timestamp_min"] = std::to_string(p.timestamp_min.nanos);
+  object["timestamp_max"] = std::to_string(p.timestamp_max.nanos);
+  object["collapse_horizon"] = std::to_string(p.collapse_horizon.nanos);
+  object["raw_bytes"] = p.raw_bytes;
+  object["data_blocks"] = p.data_blocks;
+  object["partitions"] = p.partitions;
+  object["codec"] = codec_name(p.codec);
+  object["filter_bits_per_key"] = p.filter_bits_per_key;
+  context->out().json(object);
+}
+
+}  // namespace
+
+void print_properties(Context* context, SstableParts* parts) {
+  const Result<SstableProperties> properties = parts->properties();
+  if (!properties.ok()) return context->problem(properties.status());
+  if (context->options().json) {
+    print_json(context, *parts, *properties);
+  } else {
+    print_text(context, *parts, *properties);
+  }
+}
+
+}  // namespace varve::sst_dump
