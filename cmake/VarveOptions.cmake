@@ -9,7 +9,7 @@ option(VARVE_BUILD_BENCHMARKS "Build the micro-benchmarks" ${PROJECT_IS_TOP_LEVE
 option(VARVE_BUILD_FUZZERS "Build the libFuzzer targets (clang; preset fuzz)" OFF)
 option(VARVE_WITH_PEERS "Let db-bench compare with the other engines that are installed" ON)
 option(VARVE_NATIVE "Use every instruction of this machine's processor; the result runs only on such machines" OFF)
-option(VARVE_WERROR "Treat warnings as errors" ${PROJECT_IS_TOP_LEVEL})
+option(VARVE_WARNINGS "Compile with -Wall -Wextra -Werror" ${PROJECT_IS_TOP_LEVEL})
 set(VARVE_SANITIZE "" CACHE STRING "Empty, address (with undefined), thread, or fuzzer (with address and undefined)")
 set_property(CACHE VARVE_SANITIZE PROPERTY STRINGS "" address thread fuzzer)
 
@@ -40,14 +40,15 @@ if(VARVE_NATIVE)
 endif()
 
 target_compile_features(varve_build_flags INTERFACE cxx_std_20)
-target_compile_options(varve_build_flags INTERFACE
-  -Wall -Wextra
-  # gcc 12 takes the short-string buffer of a std::string just filled for uninitialised.
-  $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>
-  $<$<BOOL:${VARVE_WERROR}>:-Werror>
-  $<$<CXX_COMPILER_ID:Clang,AppleClang>:-Wthread-safety>
-  # Assertions name files from the root of the checkout, wherever it was built.
-  -fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=)
+# Assertions name files from the root of the checkout, wherever it was built.
+target_compile_options(varve_build_flags INTERFACE -fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=)
+if(VARVE_WARNINGS)
+  target_compile_options(varve_build_flags INTERFACE
+    -Wall -Wextra -Werror
+    $<$<CXX_COMPILER_ID:Clang,AppleClang>:-Wthread-safety>
+    # gcc 12 takes the short-string buffer of a std::string just filled for uninitialised.
+    $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
+endif()
 # Debug and sanitizer builds check more, and let tests stop the engine at its sync points.
 target_compile_definitions(varve_build_flags INTERFACE $<$<CONFIG:Debug>:VARVE_DEBUG=1;VARVE_SYNC_POINTS=1>)
 

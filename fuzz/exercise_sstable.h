@@ -152,15 +152,27 @@ class SstableExerciser {
       if (!filter.ok()) check_failure(filter.status());
     }
     for (const auto& [key, timestamp] : places_to_ask(forwards ? *forwards : seen_, plan_, 6)) {
-      const bool refill = plan_->flag();
-      get(key, timestamp, refill);
-      get(key, kTimestampMax, refill);
-      seek({key, timestamp}, false, refill);
-      seek({key, timestamp}, true, refill);
+      ask(key, timestamp);
+    }
+    // What the index says is there, whether it is or not.
+    const uint32_t first = plan_->u8();
+    for (uint32_t i = 0; i < std::min(sstable_->partition_count(), 3u); ++i) {
+      const uint32_t row = (first + i) % sstable_->partition_count();
+      std::string key(sstable_->top().prefix());
+      key.append(sstable_->top().row(row).suffix);
+      ask(key, plan_->flag() ? sstable_->top().timestamp(row) : kTimestampMax);
     }
   }
 
  private:
+  void ask(std::string_view key, Timestamp timestamp) {
+    const bool refill = plan_->flag();
+    get(key, timestamp, refill);
+    get(key, kTimestampMax, refill);
+    seek({key, timestamp}, false, refill);
+    seek({key, timestamp}, true, refill);
+  }
+
   bool check_failure(const Status& status) const {
     if (refuses_memory_ && status.code() == StatusCode::out_of_memory) return false;
     check_refusal(status);

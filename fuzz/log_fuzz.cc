@@ -176,8 +176,11 @@ void reseal(std::vector<std::string>* segments, Random* random) {
     if (!random->one_in(16)) store_le(header + 32, uint64_t{s + 1});
     if (s != 0 && !random->one_in(8)) store_le(header + 40, position.value);
     if (!random->one_in(8)) store_le(header + 48, uint64_t{s});
+    const uint64_t start = load_le<uint64_t>(header + 40);
     const FileId id{load_le<uint64_t>(header + 16), load_le<uint64_t>(header + 24)};
     store_le(header + 72, checksum({header, 72}, id, 0));
+    if (!random->one_in(4)) std::memcpy(header + kWalHeaderCopySize, header, kWalHeaderCopySize);
+    if (random->one_in(8)) header[random->below(kWalHeaderCopySize)] ^= 1;  // the other copy counts
     size_t offset = kWalHeaderSize;
     while (offset < bytes.size()) {
       char* const group = bytes.data() + offset;
@@ -197,7 +200,7 @@ void reseal(std::vector<std::string>* segments, Random* random) {
       }
       offset += wal_group_size(fields.payload_size);
     }
-    position.value = load_le<uint64_t>(header + 40) + offset - kWalHeaderSize;
+    position.value = start + offset - kWalHeaderSize;
   }
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -195,13 +196,30 @@ class LogReadingModel {
     return now.size() >= offset + size &&
            std::memcmp(now.data() + offset, log_.segments[segment].data() + offset, size) == 0;
   }
-  bool is_header_intact(size_t segment) const { return is_same(segment, 0, kWalHeaderSize); }
+  // Whose header a copy of one is: that of segment i, or none; damage may bring another's.
+  std::optional<size_t> owner_of_copy(size_t segment, size_t copy) const {
+    const std::string& now = segments_[segment];
+    if (now.size() < kWalHeaderSize) return std::nullopt;
+    for (size_t s = 0; s < log_.segments.size(); ++s) {
+      if (now.compare(copy * kWalHeaderCopySize, kWalHeaderCopySize, log_.segments[s], 0,
+                      kWalHeaderCopySize) == 0) {
+        return s;
+      }
+    }
+    return std::nullopt;
+  }
+  // The first sound copy counts.
+  bool is_header_intact(size_t segment) const {
+    const std::optional<size_t> first = owner_of_copy(segment, 0);
+    return (first ? first : owner_of_copy(segment, 1)) == segment;
+  }
   // Padding is nobody's.
   bool is_group_intact(size_t group) const {
     const LoggedGroup& g = log_.groups[group];
     return is_same(g.segment, g.offset, kWalGroupHeaderSize + g.payload.size());
   }
   bool claims_newer_version(size_t segment) const {
+    if (owner_of_copy(segment, 0) || owner_of_copy(segment, 1)) return false;
     const std::string& now = segments_[segment];
     return now.size() >= kWalHeaderSize && load_le<uint64_t>(now.data()) == kWalMagic &&
            (load_le<uint32_t>(now.data() + 8) > kWalVersion ||

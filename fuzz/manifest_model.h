@@ -83,9 +83,10 @@ inline LevelsEdit make_edit(const ManifestState& state, Input* input) {
   }
   if ((parts & 32) != 0) edit.next_file = FileNumber{input->magnitude()};
   if ((parts & 64) != 0) edit.next_keyspace = Keyspace{static_cast<uint32_t>(input->magnitude())};
-  if ((parts & 128) != 0) edit.lease = Timestamp{input->magnitude()};
+  if ((parts & 128) != 0) edit.lease = Timestamp{input->magnitude() >> 1};
   if ((parts & 256) != 0) edit.log_start = Lsn{input->magnitude()};
-  if ((parts & 512) != 0) edit.last_timestamp = Timestamp{input->magnitude()};
+  if ((parts & 0x1000) != 0) edit.log_end = Lsn{input->magnitude()};
+  if ((parts & 512) != 0) edit.last_timestamp = Timestamp{input->magnitude() >> 1};
   if ((parts & 0xc00) == 0xc00) {
     if (const auto keyspace = some_keyspace()) {
       edit.keyspaces_dropped.push_back({*keyspace, {input->magnitude()}});

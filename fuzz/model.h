@@ -106,7 +106,7 @@ inline std::vector<std::pair<std::string, Timestamp>> places_to_ask(const Model&
       if ((shape & 3) == 2) timestamp = {nanos == UINT64_MAX ? nanos : nanos + 1};
       if ((shape & 3) == 3) timestamp = {nanos == 0 ? 0 : nanos - 1};
       if ((shape & 0x30) == 0x10) key.push_back('\0');
-      if ((shape & 0x30) == 0x20) key.back() = static_cast<char>(key.back() + 1);
+      if ((shape & 0x30) == 0x20 && !key.empty()) key.back() = static_cast<char>(key.back() + 1);
       if ((shape & 0x30) == 0x30 && key.size() > 1) key.pop_back();
     } else {
       key = input->piece(input->below(16));

@@ -122,6 +122,8 @@ struct BlockCacheStatistics {
   Counter hits;
   Counter misses;
   Counter evictions;
+  Counter filter_probes;
+  Counter filter_negatives;
 };
 
 class BlockCache {

@@ -201,6 +201,7 @@ Result<Frame*> Sstable::fetch(FrameSlot* slot, const FrameRef* parent_pin,
       access->missed = true;
     } else {
       cache_->touch(frame);
+      cache_->statistics().hits.add();
     }
     return frame;
   }
@@ -227,7 +228,9 @@ Result<bool> Sstable::get(std::string_view user_key, uint64_t hash, Timestamp sn
           Frame * filter,
           fetch(&filters_[p], nullptr, source(partition_at, FrameKind::filter), access, &pin));
       if (filter == nullptr) return false;
+      cache_->statistics().filter_probes.add();
       if (!filter->filter.may_contain(hash)) {
+        cache_->statistics().filter_negatives.add();
         if (p < after) continue;
         return Status::corruption(
             format("%s: the filter at offset %llu denies a key that the top "

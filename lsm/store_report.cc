@@ -28,6 +28,8 @@ void Store::statistics(Statistics* s) {
   s->gets = read_counters_.gets.get();
   s->block_hits = cache_.statistics().hits.get();
   s->block_misses = cache_.statistics().misses.get();
+  s->filter_probes = cache_.statistics().filter_probes.get();
+  s->filter_negatives = cache_.statistics().filter_negatives.get();
   s->blocks_evicted = cache_.statistics().evictions.get();
   s->write_stalls = counters_.stalls.get();
   s->write_stall_micros = counters_.stall_nanos.get() / 1000;

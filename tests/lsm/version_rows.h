@@ -64,7 +64,7 @@ struct RowProfile {
   uint64_t timestamp_spread = 1000;  // 0: one timestamp for all, and one version a key
   uint64_t tombstone_one_in = 5;     // 0: none
   size_t value_size_max = 40;
-  std::string prefix;
+  std::string prefix = {};
 };
 
 // In version order, distinct.

@@ -1,6 +1,6 @@
 // Random histories against a model that keeps every version: whatever the engine does below (flush,
-// compaction, eviction, reopening, a killed process), it must answer as the model does, and each
-// way to ask must give the same answer.
+// compaction, eviction, reopening, a killed process, a loss of power), it must answer as the model
+// does, and each way to ask must give the same answer.
 //
 //   VARVE_TEST_SEED        replays a run
 //   VARVE_TEST_ITERATIONS  operations of each history
@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <deque>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -20,6 +21,7 @@
 #include "base/manual_executor.h"
 #include "tests/model/model.h"
 #include "tests/support/leak_checks.h"
+#include "tests/support/power_cut_files.h"
 #include "tests/support/seeded_test.h"
 #include "tests/support/status_check.h"
 #include "tests/support/test_files.h"
@@ -113,7 +115,7 @@ struct HeldValue {
 class History {
  public:
   History(const Preset& preset, uint64_t seed)
-      : preset_(preset), random_(seed), disk_(FileSystem::create_memory()) {}
+      : preset_(preset), random_(seed), disk_(std::make_unique<PowerCutFiles>()) {}
 
   void run(uint64_t operations) {
     open();
@@ -132,7 +134,8 @@ class History {
       }
     }
     if (testing::Test::HasFailure()) {
-      ADD_FAILURE() << "in operation " << operation_ << " of preset " << preset_.name;
+      ADD_FAILURE() << "in operation " << operation_ << " of preset " << preset_.name << "\n"
+                    << (database_ == nullptr ? "" : database_->statistics().to_string());
       return;
     }
     check_everything();
@@ -212,28 +215,61 @@ class History {
   void reopen_cleanly() {
     release_all();
     close_and_check(std::move(database_), files_.get());
+    last_written_ = last_synced_ = commits_.size();
     open();
   }
 
   // The process is killed: what was handed to the operating system stays, what was only in memory
-  // is gone. Then it is known how much: see kMarkerKey.
+  // is gone.
   void reopen_after_kill() {
     static_cast<KillableFiles*>(files_.get())->kill();
     release_all();
     database_.reset();
     open();
     if (testing::Test::HasFatalFailure()) return;
-    uint64_t logged_seen = last_promised_;
+    find_out_what_is_left(last_written_);
+  }
+
+  // The machine loses power: what was synced stays, and of the rest anything may.
+  void reopen_after_power_cut() {
+    static_cast<KillableFiles*>(files_.get())->kill();
+    release_all();
+    database_.reset();
+    files_.reset();
+    disk_ = disk_->cut_power(static_cast<PowerCutFiles::Cut>(random_.below(3)), &random_);
+    open();
+    if (testing::Test::HasFatalFailure()) return;
+    find_out_what_is_left(last_synced_);
+  }
+
+  // Of logged keyspaces a prefix of all commits, `promised` of them at least; of each other one a
+  // prefix of its own.
+  void find_out_what_is_left(uint64_t promised) {
+    uint64_t left = promised;
     for (const ModelledKeyspace& keyspace : keyspaces_) {
-      if (keyspace.logged) logged_seen = std::max(logged_seen, marker_in(keyspace));
+      if (keyspace.logged) left = std::max(left, marker_in(keyspace));
+    }
+    for (uint64_t commit = left + 1; commit <= commits_.size(); ++commit) {
+      if (is_there(commit)) left = commit;
     }
     for (ModelledKeyspace& keyspace : keyspaces_) {
-      const uint64_t seen = keyspace.logged ? logged_seen : marker_in(keyspace);
-      keyspace.model.lose_after(time_of(seen));
+      keyspace.model.lose_after(time_of(keyspace.logged ? left : marker_in(keyspace)));
     }
-    last_promised_ = commits_.size();  // what is there after an opening stays
+    // What is there after an opening stays.
+    last_written_ = last_synced_ = commits_.size();
     commits_after_crash();
     check_everything();
+  }
+
+  // Of a commit without a marker: values are unique.
+  bool is_there(uint64_t commit) {
+    const auto single = singles_.find(commit);
+    if (single == singles_.end()) return false;
+    const ModelledKeyspace& keyspace = keyspaces_[single->second.keyspace];
+    std::string value;
+    Result<bool> found = database_->get(single->second.key, &value, {.keyspace = keyspace.id});
+    EXPECT_OK(found);
+    return found.ok() && *found && value == single->second.value;
   }
 
   uint64_t marker_in(const ModelledKeyspace& keyspace) {
@@ -319,6 +355,9 @@ class History {
         break;
       case 38:
         if (random_.one_in(4)) reopen_after_kill();
+        break;
+      case 39:
+        if (random_.one_in(4)) reopen_after_power_cut();
         break;
     }
   }
@@ -437,7 +476,8 @@ class History {
         keyspace.model.erase(change.key, committed);
       }
     }
-    if (effective <= Durability::os) last_promised_ = commits_.size();
+    if (effective <= Durability::os) last_written_ = commits_.size();
+    if (effective == Durability::sync) last_synced_ = commits_.size();
   }
 
   void add_to(WriteBatch* batch, size_t keyspace, const std::string& key,
@@ -446,27 +486,32 @@ class History {
                     : batch->erase(keyspaces_[keyspace].id, key));
   }
 
+  // Through put() and erase(). They leave no marker: a put is known by its value, which is unique,
+  // and an erasure is synced.
   void write_one() {
     const size_t k = pick_keyspace();
     ModelledKeyspace& keyspace = keyspaces_[k];
-    if (!keyspace.logged) return;  // it would leave no marker
-    WriteOptions options;
-    options.keyspace = keyspace.id;
-    options.durability = random_.one_in(2) ? Durability::os : Durability::sync;
+    if (!keyspace.logged) return;
     const std::string key = random_key();
     const std::optional<std::string> value =
         random_.one_in(3) ? std::nullopt : std::optional<std::string>(random_value());
+    WriteOptions options;
+    options.keyspace = keyspace.id;
+    options.durability = value ? static_cast<Durability>(random_.below(4)) : Durability::sync;
     commit(
         [&](const WriteOptions& o) {
           return value ? database_->put(key, *value, o) : database_->erase(key, o);
         },
         options);
+    if (testing::Test::HasFailure()) return;
     Result<Snapshot> now = database_->snapshot();
     ASSERT_OK(now);
     commits_.push_back(now->timestamp());
-    last_promised_ = commits_.size();
+    if (*options.durability <= Durability::os) last_written_ = commits_.size();
+    if (*options.durability == Durability::sync) last_synced_ = commits_.size();
     if (value) {
       keyspace.model.put(key, now->timestamp(), *value);
+      singles_[commits_.size()] = {.keyspace = k, .key = key, .value = *value};
     } else {
       keyspace.model.erase(key, now->timestamp());
     }
@@ -772,11 +817,12 @@ class History {
   // A cursor that is held while the database changes under it sees what it saw at first.
   void walk_cursor() {
     if (cursors_.empty()) return;
-    HeldCursor& held = cursors_[random_.below(cursors_.size())];
+    const size_t chosen = random_.below(cursors_.size());
     if (random_.one_in(6)) {
-      cursors_.erase(cursors_.begin() + (&held - &cursors_[0]));
+      cursors_.erase(cursors_.begin() + static_cast<ptrdiff_t>(chosen));
       return;
     }
+    HeldCursor& held = cursors_[chosen];
     ModelledKeyspace& keyspace = keyspaces_[held.keyspace];
     const std::vector<ModelRow> expected = keyspace.model.scan("", "", held.time);
     if (!held.positioned || !held.cursor.valid() || random_.one_in(4)) {
@@ -825,7 +871,7 @@ class History {
 
   const Preset& preset_;
   Random random_;
-  std::unique_ptr<FileSystem> disk_;
+  std::unique_ptr<PowerCutFiles> disk_;
   std::unique_ptr<FileSystem> files_;  // KillableFiles before the disk
   ManualClock clock_;
   std::unique_ptr<ManualExecutor> executor_;
@@ -834,7 +880,14 @@ class History {
   std::vector<ModelledKeyspace> keyspaces_;
   std::vector<Timestamp> commits_;  // of all commits, lost ones included
   Timestamp floor_;                 // newest time that snapshot_at() answered
-  uint64_t last_promised_ = 0;      // number of the newest commit that a killed process keeps
+  uint64_t last_written_ = 0;       // the newest commit that outlives the process
+  uint64_t last_synced_ = 0;        // the newest commit that outlives a loss of power
+  struct Single {
+    size_t keyspace;
+    std::string key;
+    std::string value;
+  };
+  std::map<uint64_t, Single> singles_;  // commits without a marker, by number
   std::deque<HeldSnapshot> snapshots_;
   std::deque<HeldCursor> cursors_;
   std::deque<HeldValue> values_;

@@ -1,6 +1,6 @@
 // A process that is killed, for real: a child writes from many threads and acknowledges each commit
-// through a pipe; it dies by SIGKILL at random times and at every named sync point. After each death
-// everything acknowledged is there, batches are whole, and every file verifies.
+// through a pipe; it dies by SIGKILL at random times and at every named sync point. After each
+// death everything acknowledged is there, batches are whole, and every file verifies.
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -297,11 +297,13 @@ TEST_F(CrashTest, killed_at_every_sync_point_keeps_everything_acknowledged) {
     uint64_t hits_max;
   };
   static constexpr Place kPlaces[] = {
-      {"commit_logged", 300},       {"commit_before_sync", 30},   {"commit_before_publish", 300},
-      {"commit_published", 300},    {"wal_segment_opened", 2},    {"flush_log_synced", 6},
-      {"sstable_finished", 8},      {"before_install", 8},        {"after_install", 8},
-      {"manifest_appended", 8},     {"manifest_created", 1},      {"current_written", 1},
-      {"recovery_log_replayed", 1}, {"recovery_manifest_written", 1},
+      {"commit_logged", 300},         {"commit_before_sync", 30},
+      {"commit_before_publish", 300}, {"commit_published", 300},
+      {"wal_segment_opened", 2},      {"flush_log_synced", 6},
+      {"sstable_finished", 8},        {"before_install", 8},
+      {"after_install", 8},           {"manifest_appended", 8},
+      {"manifest_created", 1},        {"current_written", 1},
+      {"recovery_log_replayed", 1},   {"recovery_manifest_written", 1},
   };
   for (const Place& place : kPlaces) {
     SCOPED_TRACE(place.name);

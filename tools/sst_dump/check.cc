@@ -23,6 +23,11 @@ namespace {
 
 unsigned long long number(uint64_t value) { return value; }
 
+// "1 block", "2,000 blocks".
+std::string counted(uint64_t count, const std::string& what) {
+  return tools::format_count(count) + " " + what + (count == 1 ? "" : "s");
+}
+
 // What the data blocks hold, summed up; compared with the properties.
 struct Totals {
   uint64_t data_blocks = 0;
@@ -74,20 +79,12 @@ class Checker {
     follows(parts_.footer().properties_offset, parts_.footer().properties_stored_size,
             "properties");
     if (!verify_) return;
-    if (next_offset_ + kSstableFooterSize != parts_.file_size()) {
-      complain(next_offset_, format("the parts end here, the footer begins at %llu",
-                                    number(parts_.file_size() - kSstableFooterSize)));
-    }
-    if (!properties_.has_value()) return;
-    if (incomplete_) {
-      complain(parts_.footer().properties_offset,
-               "not held against the data, of which parts cannot be read");
-    } else {
-      check_properties();
-    }
+    if (properties_.has_value() && !incomplete_) check_properties();
   }
 
   const Totals& totals() const { return totals_; }
+  // Parts could not be read: what is said of all of them was not held against the data.
+  bool incomplete() const { return incomplete_; }
   // Share of absent keys that the filters let pass, estimated; nothing when there are none.
   std::optional<double> false_positive_rate() const {
     if (probes_ == 0) return std::nullopt;
@@ -115,9 +112,9 @@ class Checker {
 
   // Parts follow each other without gaps or overlaps.
   void follows(uint64_t offset, uint32_t stored_size, const char* what) {
-    if (verify_ && offset != next_offset_) {
+    if (verify_ && next_offset_.has_value() && offset != *next_offset_) {
       complain(offset, format("%s begins here, what is before it ends at %llu", what,
-                              number(next_offset_)));
+                              number(*next_offset_)));
     }
     next_offset_ = offset + stored_size + kBlockTrailerSize;
   }
@@ -142,9 +139,17 @@ class Checker {
 
   void check_partition(const RowBlock& top, uint32_t p) {
     const Result<IndexEntry> entry = parts_.entry(top, p, /*is_partition=*/true);
-    if (!entry.ok()) return fail(entry.status());
+    if (!entry.ok()) {
+      next_offset_.reset();
+      forget_block();
+      return fail(entry.status());
+    }
     const Result<RowBlock> index = parts_.rows(entry->handle);
-    if (!index.ok()) return fail(index.status());
+    if (!index.ok()) {
+      next_offset_ = entry->handle.offset + entry->handle.stored_size + kBlockTrailerSize;
+      forget_block();
+      return fail(index.status());
+    }
     check_order(*index);
     check_first(top.offset, *entry, *index);
     ++totals_.partitions;
@@ -185,6 +190,7 @@ class Checker {
   void check_data_block(const RowBlock& index, uint32_t b) {
     const Result<IndexEntry> entry = parts_.entry(index, b, /*is_partition=*/false);
     if (!entry.ok()) {
+      next_offset_.reset();
       forget_block();
       return fail(entry.status());
     }
@@ -250,7 +256,8 @@ class Checker {
                         shown(pending_->last_key).c_str(), number(last_timestamp_.nanos),
                         shown(*next_key).c_str(), number(next_timestamp.nanos)));
       }
-      if (continues_key_) pending_->found.flags = 0;
+      const bool may_continue = pending_->neighbour_unknown && pending_->claimed.flags == 0;
+      if (continues_key_ || may_continue) pending_->found.flags = 0;
       check_summary(*pending_);
     }
     // The flag of the last block of a partition goes into the partition's.
@@ -278,7 +285,6 @@ class Checker {
            block.claimed.timestamp_max.nanos);
     expect(at, "number of tombstones", block.found.tombstones, block.claimed.tombstones);
     expect(at, "number of rows", block.found.rows, block.claimed.rows);
-    if (block.neighbour_unknown && block.claimed.flags == 0) return;
     expect(at, "flag 'live and single-version'", block.found.flags, block.claimed.flags);
   }
 
@@ -342,8 +348,8 @@ class Checker {
   const bool verify_;
   std::optional<SstableProperties> properties_;
   Totals totals_;
-  bool incomplete_ = false;  // a part could not be read: sums say nothing
-  uint64_t next_offset_ = 0;
+  bool incomplete_ = false;              // a part could not be read: sums say nothing
+  std::optional<uint64_t> next_offset_;  // where the next part should begin; nothing: unknown
   std::optional<SummedBlock> pending_;
   Timestamp last_timestamp_;        // of the last row of pending_
   bool continues_key_ = false;      // the next block begins with the last key of the one before
@@ -371,17 +377,18 @@ void check_sstable(Context* context, SstableParts* parts, bool verify) {
     object["data_blocks"] = totals.data_blocks;
     object["partitions"] = totals.partitions;
     object["bytes_read"] = totals.bytes;
+    object["complete"] = !checker.incomplete();
     if (const std::optional<double> rate = checker.false_positive_rate(); rate.has_value()) {
       object["filter_false_positive_rate"] = *rate;
     }
     return context->out().json(object);
   }
-  std::string line = tools::escape(parts->path()) + ": " +
-                     (problems == 0 ? "ok" : format("%llu problems", number(problems))) + ", " +
-                     tools::format_count(totals.versions) + " versions in " +
-                     tools::format_count(totals.data_blocks) + " blocks, " +
-                     tools::format_count(totals.partitions) + " partitions, " +
-                     tools::format_size(totals.bytes) + " read";
+  std::string line =
+      tools::escape(parts->path()) + ": " + (problems == 0 ? "ok" : counted(problems, "problem")) +
+      ", " + counted(totals.versions, "version") + " in " + counted(totals.data_blocks, "block") +
+      " of " + counted(totals.partitions, "partition") + ", " + tools::format_size(totals.bytes) +
+      " read";
+  if (verify && checker.incomplete()) line += ", properties not held against the data";
   if (const std::optional<double> rate = checker.false_positive_rate(); rate.has_value()) {
     line += format(", filters let %.2f %% of absent keys pass", *rate * 100);
   }

@@ -105,10 +105,10 @@ struct Sum {
 std::string_view name_of(PartKind kind) { return kPartNames[static_cast<size_t>(kind)]; }
 
 void print_text_part(Context* context, const Part& part) {
-  std::string line =
-      format("%12llu %10llu  %-10s", static_cast<unsigned long long>(part.offset),
-             static_cast<unsigned long long>(part.size), std::string(name_of(part.kind)).c_str());
-  if (!part.place.empty()) line += "  " + part.place;
+  std::string line = format("%12llu %10llu  ", static_cast<unsigned long long>(part.offset),
+                            static_cast<unsigned long long>(part.size));
+  line += name_of(part.kind);
+  if (!part.place.empty()) line += " " + part.place;
   if (part.payload_size != 0 && part.payload_size + kBlockTrailerSize != part.size) {
     line += format("  %llu uncompressed", static_cast<unsigned long long>(part.payload_size));
   }

@@ -95,8 +95,7 @@ void CommandLine::add_durability() {
           "--durability",
           [this](const std::string& name) { options_->durability = parse_durability(name); },
           "What the commit survives: sync (power loss), os (death of the process), buffered (loses "
-          "at "
-          "most the last 100 ms)")
+          "at most the last 100 ms)")
       ->option_text("LEVEL [sync]");
 }
 

@@ -1,0 +1,223 @@
+#include "lsm/run_writer.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "base/atomic.h"
+#include "base/manual_clock.h"
+#include "tests/lsm/cursor_model.h"
+#include "tests/lsm/log_fixture.h"
+#include "tests/lsm/sstable_fixture.h"
+#include "tests/support/seeded_test.h"
+#include "tests/support/status_check.h"
+#include "tests/support/test_files.h"
+
+namespace varve::test {
+namespace {
+
+constexpr const char* kDirectory = "/run";
+
+class RunWriterTest : public testing::Test {
+ protected:
+  RunWriterTest() {
+    EXPECT_OK(home_.files().create_directory(kDirectory));
+    options_.file_system = &files_;
+    options_.directory = kDirectory;
+    options_.numbers = &numbers_;
+    options_.memory = &home_.manager();
+    options_.clock = &clock_;
+    options_.block_size = 512;
+  }
+
+  Result<WrittenRun> write(const std::vector<VersionRow>& rows, const GcHorizon& horizon,
+                           bool bottom) {
+    ModelCursor cursor(&rows);
+    return write_run(&cursor, horizon, bottom, options_, cancel_);
+  }
+  // All rows of the run's files, in order; checks that no key lies in two of them.
+  std::vector<VersionRow> read(const WrittenRun& run) {
+    std::vector<VersionRow> rows;
+    for (const SstableInfo& info : run.files) {
+      const std::string path = path_in(kDirectory, sstable_name(info.number));
+      Result<Sstable*> opened = Sstable::open(&files_, path, &home_.cache(), info);
+      EXPECT_OK(opened);
+      if (!opened.ok()) return rows;
+      Status status;
+      const std::vector<VersionRow> of_file = all_rows(&home_, *opened, &status);
+      EXPECT_OK(status);
+      EXPECT_EQ(of_file.size(), info.versions);
+      EXPECT_EQ(of_file.front().key, info.smallest_key);
+      EXPECT_EQ(of_file.back().key, info.largest_key);
+      if (!rows.empty()) {
+        EXPECT_LT(rows.back().key, of_file.front().key);
+      }
+      rows.insert(rows.end(), of_file.begin(), of_file.end());
+      (*opened)->unref();
+    }
+    return rows;
+  }
+  size_t files_on_disk() { return files_with_suffix(&home_.files(), kDirectory, ".sst").size(); }
+
+  SstableHome home_;
+  HookedFiles files_{&home_.files()};
+  CountingNumbers numbers_;
+  ManualClock clock_;
+  RunWriterOptions options_;
+  Atomic<bool> cancel_{false};
+};
+
+TEST_F(RunWriterTest, nothing_in_no_files_out) {
+  const Result<WrittenRun> run = write({}, {.watermark = {100}, .snapshots = {}}, true);
+  ASSERT_OK(run);
+  EXPECT_TRUE(run->files.empty());
+  EXPECT_EQ(files_on_disk(), 0u);
+}
+
+TEST_F(RunWriterTest, keeps_everything_above_the_watermark) {
+  VARVE_SEEDED_TEST(random);
+  const std::vector<VersionRow> rows = random_rows(&random, {.keys = 300});
+  for (const bool bottom : {false, true}) {
+    const Result<WrittenRun> run = write(rows, {.watermark = {}, .snapshots = {}}, bottom);
+    ASSERT_OK(run);
+    EXPECT_EQ(read(*run), rows);
+    EXPECT_EQ(run->versions_in, rows.size());
+    EXPECT_EQ(run->versions_out, rows.size());
+  }
+}
+
+// What every reader that may come sees is as before; and of what nobody sees nothing is left.
+TEST_F(RunWriterTest, readers_see_the_same_before_and_after) {
+  VARVE_SEEDED_TEST(random);
+  constexpr uint64_t kBase = 1'700'000'000'000'000'000;
+  for (uint64_t i = 0; i < test_iterations(60); ++i) {
+    const std::vector<VersionRow> rows = random_rows(&random, {.keys = 1 + random.below(60),
+                                                               .versions_max = 12,
+                                                               .timestamp_base = kBase,
+                                                               .timestamp_spread = 100});
+    const Timestamp watermark{kBase + random.below(110)};
+    std::vector<Timestamp> snapshots;
+    for (uint64_t s = random.below(5); s > 0; --s) {
+      const Timestamp snapshot{kBase - 5 + random.below(110)};
+      if (snapshot < watermark) snapshots.push_back(snapshot);
+    }
+    std::sort(snapshots.begin(), snapshots.end());
+    snapshots.erase(std::unique(snapshots.begin(), snapshots.end()), snapshots.end());
+    const bool bottom = random.one_in(2);
+    const Result<WrittenRun> run =
+        write(rows, {.watermark = watermark, .snapshots = snapshots}, bottom);
+    ASSERT_OK(run);
+    const std::vector<VersionRow> kept = read(*run);
+    std::vector<Timestamp> readers = snapshots;
+    for (uint64_t t = watermark.nanos; t < kBase + 115; ++t) readers.push_back({t});
+    for (const VersionRow& row : rows) {
+      for (const Timestamp reader : readers) {
+        const VersionRow* before = visible_row(rows, row.key, reader);
+        const VersionRow* after = visible_row(kept, row.key, reader);
+        const bool there = before != nullptr && before->kind == VersionKind::value;
+        if (!bottom) {
+          // A tombstone still hides what lies below.
+          ASSERT_EQ(after == nullptr, before == nullptr);
+          if (before != nullptr) {
+            ASSERT_EQ(*after, *before);
+          }
+        } else {
+          ASSERT_EQ(after != nullptr && after->kind == VersionKind::value, there);
+          if (there) {
+            ASSERT_EQ(after->value, before->value);
+            ASSERT_TRUE(after->timestamp == before->timestamp || after->timestamp == kTimestampMin);
+          }
+        }
+      }
+    }
+    // Each version that was kept is what some reader sees.
+    for (const VersionRow& row : kept) {
+      ASSERT_TRUE(std::any_of(readers.begin(), readers.end(), [&](Timestamp reader) {
+        const VersionRow* seen = visible_row(kept, row.key, reader);
+        return seen != nullptr && *seen == row;
+      })) << row.key;
+      if (bottom && row.timestamp == kTimestampMin) {
+        ASSERT_NE(row.kind, VersionKind::tombstone);
+      }
+    }
+  }
+}
+
+TEST_F(RunWriterTest, files_end_between_keys_when_they_are_full) {
+  std::vector<VersionRow> rows;
+  for (int i = 0; i < 200; ++i) {
+    for (uint64_t version = 20; version > 0; --version) {
+      rows.push_back({.key = "k" + std::to_string(1000 + i),
+                      .timestamp = {version},
+                      .value = std::string(50, 'v')});
+    }
+  }
+  options_.file_size_max = 8 * 1024;
+  const Result<WrittenRun> run = write(rows, {.watermark = {}, .snapshots = {}}, false);
+  ASSERT_OK(run);
+  EXPECT_GT(run->files.size(), 10u);
+  EXPECT_EQ(read(*run), rows);
+  uint64_t bytes = 0;
+  for (const SstableInfo& info : run->files) bytes += info.file_size;
+  EXPECT_EQ(run->bytes, bytes);
+}
+
+// All versions of one key stay in one file, however many they are.
+TEST_F(RunWriterTest, one_key_larger_than_a_file) {
+  std::vector<VersionRow> rows;
+  for (uint64_t version = 2000; version > 0; --version) {
+    rows.push_back({.key = "hot", .timestamp = {version}, .value = std::string(50, 'v')});
+  }
+  rows.push_back({.key = "next", .timestamp = {1}, .value = "v"});
+  options_.file_size_max = 8 * 1024;
+  const Result<WrittenRun> run = write(rows, {.watermark = {}, .snapshots = {}}, false);
+  ASSERT_OK(run);
+  EXPECT_EQ(run->files.size(), 2u);
+  EXPECT_EQ(read(*run), rows);
+}
+
+TEST_F(RunWriterTest, cancelled_between_versions_leaves_no_files) {
+  VARVE_SEEDED_TEST(random);
+  const std::vector<VersionRow> rows = random_rows(&random, {.keys = 20'000});
+  cancel_.store(true);
+  const Result<WrittenRun> run = write(rows, {.watermark = {}, .snapshots = {}}, true);
+  EXPECT_EQ(run.status().code(), StatusCode::cancelled);
+  EXPECT_EQ(files_on_disk(), 0u);
+}
+
+TEST_F(RunWriterTest, failures_of_files_and_of_the_input_leave_no_files) {
+  VARVE_SEEDED_TEST(random);
+  const std::vector<VersionRow> rows = random_rows(&random, {.keys = 600});
+  options_.file_size_max = 4 * 1024;
+  for (uint64_t nth = 0;; ++nth) {
+    uint64_t calls = 0;
+    files_.set_hook([&](const FileCall& call) {
+      if (call.kind == FileCall::Kind::remove || !call.changes()) return Status();
+      return calls++ == nth ? Status::io_error("injected") : Status();
+    });
+    const Result<WrittenRun> run = write(rows, {.watermark = {}, .snapshots = {}}, true);
+    files_.set_hook(nullptr);
+    if (run.ok()) {
+      EXPECT_GT(nth, 10u);
+      EXPECT_EQ(read(*run), rows);
+      for (const SstableInfo& info : run->files) {
+        ASSERT_OK(files_.remove(path_in(kDirectory, sstable_name(info.number))));
+      }
+      break;
+    }
+    ASSERT_FAILS(run, io_error, "injected");
+    ASSERT_EQ(files_on_disk(), 0u);
+  }
+  for (const uint64_t after : {1, 2, 100, 500}) {
+    ModelCursor cursor(&rows);
+    cursor.fail_after(after);
+    EXPECT_FAILS(write_run(&cursor, {.watermark = {}, .snapshots = {}}, true, options_, cancel_),
+                 io_error, "injected");
+    EXPECT_EQ(files_on_disk(), 0u);
+  }
+}
+
+}  // namespace
+}  // namespace varve::test

@@ -1,0 +1,228 @@
+#include "lsm/visible_cursor.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tests/lsm/cursor_model.h"
+#include "tests/support/seeded_test.h"
+#include "tests/support/status_check.h"
+
+namespace varve::test {
+namespace {
+
+constexpr uint64_t kBase = 1'700'000'000'000'000'000;
+
+// What a snapshot sees within bounds: of each key the newest version, unless it is a tombstone.
+std::vector<VersionRow> seen_by(const std::vector<VersionRow>& rows, Timestamp snapshot,
+                                std::string_view lower = {}, std::string_view upper = {}) {
+  std::vector<VersionRow> seen;
+  std::string_view last;
+  bool any = false;
+  for (const VersionRow& row : rows) {
+    if (row.timestamp > snapshot || (any && row.key == last)) continue;
+    any = true;
+    last = row.key;
+    if (row.kind == VersionKind::tombstone || row.key < lower ||
+        (!upper.empty() && row.key >= upper)) {
+      continue;
+    }
+    seen.push_back(row);
+  }
+  return seen;
+}
+
+class VisibleCursorTest : public testing::Test {
+ protected:
+  testing::AssertionResult stands_on(const std::vector<VersionRow>& rows, ptrdiff_t at) {
+    const bool inside = at >= 0 && at < std::ssize(rows);
+    if (!cursor_.status().ok()) return testing::AssertionFailure() << cursor_.status().to_string();
+    if (cursor_.valid() != inside) {
+      return testing::AssertionFailure() << (inside ? "it ended early" : "it did not end");
+    }
+    if (!inside) return testing::AssertionSuccess();
+    const VersionRow& row = rows[static_cast<size_t>(at)];
+    if (cursor_.key() == row.key && cursor_.value() == row.value &&
+        cursor_.timestamp() == row.timestamp) {
+      return testing::AssertionSuccess();
+    }
+    return testing::AssertionFailure() << "stands on '" << cursor_.key() << "' instead of row "
+                                       << at << ", '" << row.key << "'";
+  }
+
+  void expect_all(const std::vector<VersionRow>& expected) {
+    ptrdiff_t at = 0;
+    for (cursor_.seek_to_first(); cursor_.valid(); cursor_.next()) {
+      ASSERT_TRUE(stands_on(expected, at++));
+    }
+    ASSERT_TRUE(stands_on(expected, std::ssize(expected)));
+    ASSERT_EQ(at, std::ssize(expected));
+    for (cursor_.seek_to_last(); cursor_.valid(); cursor_.prev()) {
+      ASSERT_TRUE(stands_on(expected, --at));
+    }
+    ASSERT_EQ(at, 0);
+    ASSERT_OK(cursor_.status());
+  }
+
+  void expect_seeks(const std::vector<VersionRow>& expected, Random* random,
+                    const std::vector<VersionRow>& rows) {
+    for (int i = 0; i < 40; ++i) {
+      std::string key = random_key(random, "");
+      if (!rows.empty() && !random->one_in(3)) key = rows[random->below(rows.size())].key;
+      ptrdiff_t at = std::partition_point(expected.begin(), expected.end(),
+                                          [&](const VersionRow& row) { return row.key < key; }) -
+                     expected.begin();
+      if (random->one_in(2)) {
+        cursor_.seek(key);
+      } else {
+        cursor_.seek_for_prev(key);
+        if (at == std::ssize(expected) || expected[static_cast<size_t>(at)].key != key) --at;
+      }
+      for (int steps = 0; steps < 15; ++steps) {
+        ASSERT_TRUE(stands_on(expected, at));
+        if (!cursor_.valid()) break;
+        if (random->one_in(2)) {
+          cursor_.next();
+          ++at;
+        } else {
+          cursor_.prev();
+          --at;
+        }
+        if (replace_every_ != 0 && random->one_in(replace_every_) && cursor_.valid()) {
+          other_ = ModelCursor(&rows);
+          cursor_.replace_source(&other_);
+        }
+      }
+    }
+  }
+
+  MemoryManager manager_{0};
+  VisibleCursor cursor_{&manager_};
+  ModelCursor other_;
+  uint64_t replace_every_ = 0;
+};
+
+TEST_F(VisibleCursorTest, random_versions_snapshots_and_bounds_against_a_vector) {
+  VARVE_SEEDED_TEST(random);
+  for (uint64_t i = 0; i < test_iterations(200); ++i) {
+    const std::vector<VersionRow> rows =
+        random_rows(&random, {.keys = random.below(40),
+                              .versions_max = random.one_in(3) ? 40u : 4u,
+                              .timestamp_base = kBase,
+                              .timestamp_spread = 100,
+                              .tombstone_one_in = 1 + random.below(6)});
+    const Timestamp snapshot{random.one_in(4) ? UINT64_MAX : kBase + random.below(110)};
+    const auto bound = [&] {
+      return rows.empty() || random.one_in(2) ? random_key(&random, "")
+                                              : rows[random.below(rows.size())].key;
+    };
+    const std::string lower = random.one_in(2) ? bound() : "";
+    const std::string upper = random.one_in(2) ? bound() : "";
+    ModelCursor source(&rows);
+    ASSERT_OK(cursor_.reset(&source, snapshot, lower, upper));
+    EXPECT_FALSE(cursor_.valid());
+    const std::vector<VersionRow> expected = seen_by(rows, snapshot, lower, upper);
+    expect_all(expected);
+    replace_every_ = random.one_in(2) ? 4 : 0;
+    expect_seeks(expected, &random, rows);
+    if (HasFatalFailure()) return;
+  }
+}
+
+// Steps of the source for one step of the cursor, with very many versions that are not to be shown.
+TEST_F(VisibleCursorTest, leaps_over_versions_that_a_snapshot_does_not_see) {
+  constexpr uint64_t kVersions = 100'000;
+  std::vector<VersionRow> rows{{.key = "a", .timestamp = {1}, .value = "1"}};
+  for (uint64_t i = kVersions; i > 0; --i) {
+    rows.push_back({.key = "hot", .timestamp = {i}, .value = std::to_string(i)});
+  }
+  rows.push_back({.key = "z", .timestamp = {1}, .value = "1"});
+  for (const uint64_t snapshot : {uint64_t{1}, kVersions / 2, kVersions}) {
+    ModelCursor source(&rows);
+    ASSERT_OK(cursor_.reset(&source, {snapshot}, "", ""));
+    const std::vector<VersionRow> expected = seen_by(rows, {snapshot});
+    ASSERT_EQ(expected.size(), 3u);
+    EXPECT_EQ(expected[1].value, std::to_string(snapshot));
+    for (int i = 0; i < 100; ++i) {
+      expect_all(expected);
+      cursor_.seek("hot");
+      ASSERT_TRUE(stands_on(expected, 1));
+      cursor_.next();
+      cursor_.prev();
+      ASSERT_TRUE(stands_on(expected, 1));
+      cursor_.seek_for_prev("hot");
+      ASSERT_TRUE(stands_on(expected, 1));
+    }
+    EXPECT_LT(source.steps(), 100u * 150) << "of " << kVersions << " versions each";
+  }
+}
+
+TEST_F(VisibleCursorTest, long_stretches_of_tombstones_end_without_a_row) {
+  std::vector<VersionRow> rows;
+  for (int i = 0; i < 5000; ++i) {
+    rows.push_back({.key = std::to_string(10000 + i),
+                    .timestamp = {5},
+                    .kind = VersionKind::tombstone,
+                    .value = {}});
+    rows.push_back({.key = std::to_string(10000 + i), .timestamp = {1}, .value = "old"});
+  }
+  ModelCursor source(&rows);
+  ASSERT_OK(cursor_.reset(&source, kTimestampMax, "", ""));
+  expect_all({});
+  ASSERT_OK(cursor_.reset(&source, {1}, "", ""));
+  expect_all(seen_by(rows, {1}));
+}
+
+TEST_F(VisibleCursorTest, errors_of_the_source_end_the_walk) {
+  VARVE_SEEDED_TEST(random);
+  const std::vector<VersionRow> rows = random_rows(
+      &random, {.keys = 40, .versions_max = 30, .timestamp_base = kBase, .timestamp_spread = 100});
+  for (int i = 0; i < 300; ++i) {
+    const Timestamp snapshot{kBase + random.below(110)};
+    const std::vector<VersionRow> expected = seen_by(rows, snapshot);
+    ModelCursor source(&rows);
+    ASSERT_OK(cursor_.reset(&source, snapshot, "", ""));
+    source.fail_after(1 + random.below(60));
+    const bool forward = random.one_in(2);
+    forward ? cursor_.seek_to_first() : cursor_.seek_to_last();
+    ptrdiff_t at = forward ? 0 : std::ssize(expected) - 1;
+    while (cursor_.valid()) {
+      ASSERT_LT(static_cast<size_t>(at), expected.size());
+      const VersionRow& row = expected[static_cast<size_t>(at)];
+      ASSERT_EQ(cursor_.key(), row.key);
+      ASSERT_EQ(cursor_.value(), row.value);
+      at += forward ? 1 : -1;
+      forward ? cursor_.next() : cursor_.prev();
+    }
+    if (cursor_.status().ok()) {  // it got through before the failure
+      ASSERT_EQ(at, forward ? std::ssize(expected) : -1);
+    } else {
+      ASSERT_FAILS(cursor_.status(), io_error, "injected");
+    }
+  }
+}
+
+#if defined(VARVE_DEBUG)
+TEST_F(VisibleCursorTest, says_so_when_memory_is_refused) {
+  const std::vector<VersionRow> rows{
+      {.key = "a", .timestamp = {1}, .value = "1"},
+      {.key = std::string(5000, 'b'), .timestamp = {1}, .value = ""}};
+  ModelCursor source(&rows);
+  manager_.fail_allocation_after(1);
+  EXPECT_FAILS(cursor_.reset(&source, {1}, "lower", ""), out_of_memory, "bounds");
+  ASSERT_OK(cursor_.reset(&source, {1}, "", ""));
+  cursor_.seek_to_first();
+  ASSERT_TRUE(cursor_.valid());
+  manager_.fail_allocation_after(1);
+  cursor_.next();
+  EXPECT_FALSE(cursor_.valid());
+  EXPECT_FAILS(cursor_.status(), out_of_memory, "key");
+  ASSERT_OK(cursor_.reset(&source, {1}, "", ""));
+  expect_all(rows);
+}
+#endif
+
+}  // namespace
+}  // namespace varve::test
