@@ -16,7 +16,9 @@ uint64_t read_clock(clockid_t id) {
 class SystemClock final : public Clock {
  public:
   uint64_t realtime_nanos() override { return read_clock(CLOCK_REALTIME); }
-  uint64_t monotonic_nanos() override { return read_clock(CLOCK_MONOTONIC); }
+  // Not CLOCK_MONOTONIC, which stands still while the machine sleeps: the wall clock would seem to
+  // have jumped afterwards.
+  uint64_t monotonic_nanos() override { return read_clock(CLOCK_BOOTTIME); }
 };
 
 }  // namespace

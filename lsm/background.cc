@@ -138,6 +138,13 @@ void Store::flush_work() {
 }
 
 Result<bool> Store::flush_tree(Tree* tree) {
+  VARVE_ASSIGN_OR_RETURN(const bool flushed, write_memtables(tree));
+  // Their memory at once: writers may be waiting for it, and rules count on it.
+  if (flushed) epochs_.drain();
+  return flushed;
+}
+
+Result<bool> Store::write_memtables(Tree* tree) {
   std::vector<Memtable*> flushed;
   bool bottom;
   RunId run_id;
@@ -227,8 +234,10 @@ namespace {
 std::vector<RunShape> shapes_of(const Levels& levels) {
   std::vector<RunShape> shapes;
   for (const Run& run : levels.runs()) {
-    shapes.push_back(
-        {.raw_bytes = run.raw_bytes, .versions = run.versions, .tombstones = run.tombstones});
+    shapes.push_back({.raw_bytes = run.raw_bytes,
+                      .versions = run.versions,
+                      .tombstones = run.tombstones,
+                      .user_keys = run.user_keys});
   }
   return shapes;
 }
@@ -331,10 +340,7 @@ Result<bool> Store::compact_tree(Tree* tree, bool manual) {
 
 Status Store::compact_all() {
   for (Tree* tree : trees()) {
-    for (;;) {
-      VARVE_ASSIGN_OR_RETURN(const bool compacted, compact_tree(tree, /*manual=*/true));
-      if (!compacted) break;
-    }
+    VARVE_RETURN_IF_ERROR(compact_tree(tree, /*manual=*/true).status());
   }
   epochs_.collect();
   disposal_work();
@@ -380,6 +386,13 @@ void Store::log_sync_work() {
 }
 
 void Store::lease_work() {
+  if (const uint64_t jump = oracle_->clock_jump_nanos(); jump != 0 && !clock_jump_logged_) {
+    clock_jump_logged_ = true;
+    log_line(options_.logger, LogLevel::warning,
+             "the wall clock is %llu s further ahead than can be: timestamps do not follow it "
+             "until the database is opened again",
+             static_cast<unsigned long long>(jump / 1'000'000'000));
+  }
   // A failure shows again when a commit needs the lease.
   static_cast<void>(renew_lease(0));
 }

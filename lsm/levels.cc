@@ -22,7 +22,7 @@ Sstable* Run::file_for(std::string_view user_key, uint64_t head) const {
 
 Levels* Levels::create(std::vector<Run> runs) {
   for (Run& run : runs) {
-    run.bytes = run.raw_bytes = run.versions = run.tombstones = 0;
+    run.bytes = run.raw_bytes = run.versions = run.user_keys = run.tombstones = 0;
     run.timestamp_max = {};
     run.largest_heads_.clear();
     for (const Sstable* file : run.files) {
@@ -30,6 +30,7 @@ Levels* Levels::create(std::vector<Run> runs) {
       run.bytes += info.file_size;
       run.raw_bytes += info.raw_bytes;
       run.versions += info.versions;
+      run.user_keys += file->properties().user_keys;
       run.tombstones += info.tombstones;
       run.timestamp_max = std::max(run.timestamp_max, info.timestamp_max);
       run.largest_heads_.push_back(key_head(info.largest_key));

@@ -28,6 +28,7 @@ struct Run {
   uint64_t bytes = 0;      // on disk
   uint64_t raw_bytes = 0;  // of keys and values
   uint64_t versions = 0;
+  uint64_t user_keys = 0;
   uint64_t tombstones = 0;
   Timestamp timestamp_max;
 

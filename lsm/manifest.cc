@@ -259,7 +259,8 @@ Result<CurrentManifest> read_current(FileSystem* file_system, const std::string&
   if (line.size() < kIdsSize + kSumSize + 1 || line.back() != '\n')
     return bad("not a manifest line");
   const std::string_view content = std::string_view(line).substr(0, line.size() - kSumSize);
-  if (std::string_view(line).substr(content.size() + 1, 16) != hex(checksum(content, kNoFile, 0))) {
+  if (line[content.size()] != ' ' ||
+      std::string_view(line).substr(content.size() + 1, 16) != hex(checksum(content, kNoFile, 0))) {
     return bad("the checksum does not hold");
   }
   const std::string_view name = content.substr(0, content.size() - kIdsSize);

@@ -67,13 +67,17 @@ struct Memtable::Table {
 namespace {
 
 constexpr size_t kSlotsMin = 256;
+constexpr size_t kBlockMax = size_t{1} << 20;  // of the arena
 
 size_t align8(size_t size) { return (size + 7) & ~size_t{7}; }
 
 }  // namespace
 
-Memtable* Memtable::create(MemoryManager* manager, EpochDomain* epochs, size_t keys_expected) {
-  Memtable* memtable = new Memtable(manager, epochs);
+Memtable* Memtable::create(MemoryManager* manager, EpochDomain* epochs, size_t keys_expected,
+                           size_t size_max) {
+  // Powers of two, since blocks double.
+  const size_t block = std::clamp(std::bit_floor(size_max / 16), Arena::kBlockSizeMin, kBlockMax);
+  Memtable* memtable = new Memtable(manager, epochs, block);
   if (memtable->head_ == nullptr ||
       !memtable->grow_table(std::bit_ceil(std::max(kSlotsMin, keys_expected * 2)))) {
     delete memtable;
@@ -82,10 +86,10 @@ Memtable* Memtable::create(MemoryManager* manager, EpochDomain* epochs, size_t k
   return memtable;
 }
 
-Memtable::Memtable(MemoryManager* manager, EpochDomain* epochs)
+Memtable::Memtable(MemoryManager* manager, EpochDomain* epochs, size_t arena_block_size_max)
     : manager_(manager),
       epochs_(epochs),
-      arena_(manager, MemoryRole::memtable),
+      arena_(manager, MemoryRole::memtable, arena_block_size_max),
       random_(random_seed()) {
   head_ = new_node({}, 0, kHeightMax);
   std::fill(std::begin(splice_), std::end(splice_), head_);

@@ -43,9 +43,11 @@ class Memtable {
   struct Version;
   struct Node;
 
-  // With one reference. `keys_expected`: how many keys the hash table is sized for at first. Null
-  // when memory is refused.
-  static Memtable* create(MemoryManager* manager, EpochDomain* epochs, size_t keys_expected);
+  // With one reference. `keys_expected`: how many keys the hash table is sized for at first.
+  // `size_max`: about how many bytes it will hold; memory is taken in steps of a sixteenth of it.
+  // Null when memory is refused.
+  static Memtable* create(MemoryManager* manager, EpochDomain* epochs, size_t keys_expected,
+                          size_t size_max = size_t{16} << 20);
 
   void ref() { references_.fetch_add(1, kRelaxed); }  // the caller holds one already
   void unref() {
@@ -87,7 +89,7 @@ class Memtable {
   struct Table;
   static constexpr int kHeightMax = 12;  // 4^12 nodes: beyond any write buffer
 
-  Memtable(MemoryManager* manager, EpochDomain* epochs);
+  Memtable(MemoryManager* manager, EpochDomain* epochs, size_t arena_block_size_max);
   ~Memtable();
   Node* find_in_table(std::string_view key, uint64_t hash) const;
   void insert_in_table(Node* node, uint64_t hash);

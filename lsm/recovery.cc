@@ -22,6 +22,13 @@
 
 namespace varve {
 
+namespace {
+
+// Less reserved space is not worth a system call.
+constexpr uint64_t kLogTrimMin = 64 * 1024;
+
+}  // namespace
+
 struct Store::Recovered {
   std::vector<std::string> names;  // all in the directory
   std::vector<FileNumber> segments;
@@ -69,12 +76,14 @@ Status Store::recover() {
   // Segments beyond the log's end go before the next one is begun: it must not seem to attest them.
   remove_unused_files(found);
   VARVE_RETURN_IF_ERROR(options_.file_system->sync_directory(options_.directory));
+  VARVE_RETURN_IF_ERROR(trim_log(&found));
   wal_ = std::make_unique<WalWriter>(WalWriterOptions{.file_system = options_.file_system,
                                                       .directory = options_.directory,
                                                       .memory = &memory_,
                                                       .numbers = this,
                                                       .segment_size = options_.log_segment_size});
   VARVE_RETURN_IF_ERROR(wal_->start(found.kept, found.end));
+  VARVE_RETURN_IF_ERROR(release_log());
   {
     MutexLock lock(mutex_);
     update_runs_most();
@@ -212,8 +221,9 @@ Status Store::open_trees(Recovered* found) {
       levels->unref();
       return status;
     }
-    VARVE_ASSIGN_OR_RETURN(Tree * tree,
-                           add_tree(Keyspace{id}, keyspace.name, keyspace.options, levels));
+    VARVE_ASSIGN_OR_RETURN(std::unique_ptr<Tree> made,
+                           make_tree(Keyspace{id}, keyspace.name, keyspace.options, levels));
+    Tree* tree = add_tree(std::move(made));
     tree->watermark.store(keyspace.watermark.nanos);
   }
   return Status();
@@ -229,7 +239,8 @@ Status Store::replay_log(Recovered* found) {
     VARVE_RETURN_IF_ERROR(replay_group(group, found));
   }
   for (const WalReader::UsedSegment& segment : reader.used()) {
-    found->kept.push_back({.number = segment.number, .start = segment.start, .end = segment.end});
+    found->kept.push_back(
+        {.number = segment.number, .start = segment.start, .end = segment.end, .disk_bytes = 0});
   }
   found->end = reader.end();
   // What the manifest says of the log was synced before it said so.
@@ -288,6 +299,36 @@ Status Store::sync_log(const Recovered& found) {
     VARVE_RETURN_IF_ERROR(file->close());
   }
   return options_.file_system->sync_directory(options_.directory);
+}
+
+// Gives back what a writer that was killed had reserved, and what it had not finished.
+Status Store::trim_log(Recovered* found) {
+  for (WalWriter::Inherited& segment : found->kept) {
+    const std::string path = path_in(options_.directory, wal_name(segment.number));
+    const uint64_t used = kWalHeaderSize + segment.end.value - segment.start.value;
+    VARVE_ASSIGN_OR_RETURN(const FileInfo info, options_.file_system->info(path));
+    segment.disk_bytes = std::max(used, info.allocated_bytes);
+    if (info.allocated_bytes < used + kLogTrimMin) continue;
+    VARVE_ASSIGN_OR_RETURN(std::unique_ptr<File> file,
+                           options_.file_system->open(path, OpenMode::read_write));
+    VARVE_RETURN_IF_ERROR(file->truncate(used));
+    VARVE_RETURN_IF_ERROR(file->close());
+    segment.disk_bytes = used;
+  }
+  return Status();
+}
+
+// Lets go of segments whose contents are in sstables, or that hold nothing.
+Status Store::release_log() {
+  const Lsn start = log_start_without(nullptr, {});
+  if (wal_->segment_count() < 2 || wal_->oldest() >= start) return Status();
+  // The segment where the log goes on first: see WalWriter::release_before().
+  VARVE_RETURN_IF_ERROR(wal_->sync());
+  MutexLock lock(manifest_mutex_);
+  LevelsEdit edit;
+  edit.log_start = start;
+  VARVE_RETURN_IF_ERROR(append_to_manifest(edit));
+  return wal_->release_before(start);
 }
 
 void Store::remove_unused_files(const Recovered& found) {

@@ -18,6 +18,8 @@ constexpr size_t kRunsStall = 24;
 // The log is kept below about this many write buffers by flushing keyspaces that are seldom
 // written.
 constexpr uint64_t kLogBuffers = 4;
+// A clean close leaves at most so many log segments for the next opening to read.
+constexpr size_t kLogSegmentsMax = 8;
 
 }  // namespace
 
@@ -89,10 +91,12 @@ void Store::release_memory() {
   cache_.release_idle();
 }
 
-Status Store::flush_unlogged() {
+Status Store::flush_before_close() {
   VARVE_RETURN_IF_ERROR(failure());
+  // Databases that are opened for a few writes at a time would else drag ever more of it along.
+  const bool log_is_long = wal_->segment_count() > kLogSegmentsMax;
   for (Tree* tree : trees()) {
-    if (tree->logged) continue;
+    if (tree->logged && !log_is_long) continue;
     if (!tree->active->empty()) VARVE_RETURN_IF_ERROR(rotate(tree));
     VARVE_RETURN_IF_ERROR(flush_tree(tree).status());
   }
@@ -101,7 +105,7 @@ Status Store::flush_unlogged() {
 
 Status Store::close() {
   // What no log holds is lost in a crash, not in an orderly end.
-  Status status = flush_unlogged();
+  Status status = flush_before_close();
   stop_background();
   publish_statistics_work();
   if (status.ok()) status = failure();
@@ -175,9 +179,13 @@ ReadView* Store::publish_view(Tree* tree, ReadView* view) {
   return tree->view.exchange(view, kAcqRel);  // release: pairs with loads of readers
 }
 
-Result<Tree*> Store::add_tree(Keyspace keyspace, const std::string& name,
-                              const KeyspaceOptions& options, Levels* levels) {
-  Memtable* memtable = Memtable::create(&memory_, &epochs_, 0);
+Memtable* Store::new_memtable(size_t keys_expected) {
+  return Memtable::create(&memory_, &epochs_, keys_expected, options_.write_buffer_size);
+}
+
+Result<std::unique_ptr<Tree>> Store::make_tree(Keyspace keyspace, const std::string& name,
+                                               const KeyspaceOptions& options, Levels* levels) {
+  Memtable* memtable = new_memtable(0);
   if (memtable == nullptr) {
     levels->unref();
     return Status::out_of_memory("no memory for a keyspace's memtable");
@@ -191,12 +199,15 @@ Result<Tree*> Store::add_tree(Keyspace keyspace, const std::string& name,
     tree->next_run = std::max(tree->next_run, run.id.value + 1);
   }
   tree->view.store(ReadView::create({memtable}, levels, &cache_.pins()));
+  return tree;
+}
+
+Tree* Store::add_tree(std::unique_ptr<Tree> tree) {
   Tree* added = tree.get();
-  commit_account(added);
   TreeTable* old;
   {
     MutexLock lock(mutex_);
-    all_trees_[keyspace.id] = std::move(tree);
+    all_trees_[added->keyspace.id] = std::move(tree);
     old = publish_trees();
   }
   // Without the lock: it may reclaim views, whose files are disposed of under it.
@@ -214,21 +225,20 @@ Result<Keyspace> Store::commit_create_keyspace(std::string_view name,
   }
   // What was committed before must not be lost by a crash that this survives.
   VARVE_RETURN_IF_ERROR(wal_->sync());
-  Keyspace keyspace;
-  {
-    MutexLock lock(manifest_mutex_);
-    keyspace = state_.next_keyspace;
-    LevelsEdit edit;
-    edit.keyspaces_added.push_back({.keyspace = keyspace,
-                                    .name = std::string(name),
-                                    .options = options,
-                                    .created = timestamp,
-                                    .flushed = {}});
-    edit.next_keyspace = Keyspace{keyspace.id + 1};
-    VARVE_RETURN_IF_ERROR(append_to_manifest(edit));
-  }
-  VARVE_RETURN_IF_ERROR(
-      add_tree(keyspace, std::string(name), options, Levels::create({})).status());
+  MutexLock lock(manifest_mutex_);
+  const Keyspace keyspace = state_.next_keyspace;
+  // Whatever may fail comes before the edit.
+  VARVE_ASSIGN_OR_RETURN(std::unique_ptr<Tree> tree,
+                         make_tree(keyspace, std::string(name), options, Levels::create({})));
+  LevelsEdit edit;
+  edit.keyspaces_added.push_back({.keyspace = keyspace,
+                                  .name = std::string(name),
+                                  .options = options,
+                                  .created = timestamp,
+                                  .flushed = {}});
+  edit.next_keyspace = Keyspace{keyspace.id + 1};
+  VARVE_RETURN_IF_ERROR(append_to_manifest(edit));
+  add_tree(std::move(tree));
   return keyspace;
 }
 
@@ -241,7 +251,7 @@ Status Store::commit_drop_keyspace(Keyspace keyspace, Timestamp timestamp) {
   // What was committed before must not be lost by a crash that this survives.
   VARVE_RETURN_IF_ERROR(wal_->sync());
   // Nothing is ever applied to a dropped keyspace: all of them share one empty memtable.
-  if (nothing_ == nullptr) nothing_ = Memtable::create(&memory_, &epochs_, 0);
+  if (nothing_ == nullptr) nothing_ = new_memtable(0);
   if (nothing_ == nullptr) return Status::out_of_memory("no memory to drop a keyspace");
   Memtable* memtable = nothing_;
   memtable->ref();
@@ -354,7 +364,7 @@ Status Store::commit_rotate_all() {
 }
 
 Status Store::rotate(Tree* tree) {
-  Memtable* fresh = Memtable::create(&memory_, &epochs_, tree->active->keys());
+  Memtable* fresh = new_memtable(tree->active->keys());
   if (fresh == nullptr) return Status::out_of_memory("no memory for a memtable");
   ReadView* old;
   {

@@ -146,9 +146,14 @@ class Store final : public FileNumberSource, public Sstable::Disposer {
   Status replay_group(const WalGroup& group, Recovered* found);
   Status sync_log(const Recovered& found);
   void remove_unused_files(const Recovered& found);
+  Status trim_log(Recovered* found);
+  Status release_log();
 
-  Result<Tree*> add_tree(Keyspace keyspace, const std::string& name, const KeyspaceOptions& options,
-                         Levels* levels);
+  // A keyspace with everything that it needs, and from then on its place among the others.
+  Result<std::unique_ptr<Tree>> make_tree(Keyspace keyspace, const std::string& name,
+                                          const KeyspaceOptions& options, Levels* levels);
+  Tree* add_tree(std::unique_ptr<Tree> tree);
+  Memtable* new_memtable(size_t keys_expected);
   // Returns the old table, for the caller to retire after it let go of mutex_.
   struct TreeTable;
   TreeTable* publish_trees() VARVE_REQUIRES(mutex_);
@@ -170,10 +175,11 @@ class Store final : public FileNumberSource, public Sstable::Disposer {
   Status renew_lease(uint64_t count);
   Status append_to_manifest(const LevelsEdit& edit) VARVE_REQUIRES(manifest_mutex_);
   void update_runs_most() VARVE_REQUIRES(mutex_);
+  Status verify_manifest_and_log(VerifyReport* report);
   Lsn log_start_without(const Tree* tree, const std::vector<Memtable*>& flushed);
 
   // The parts of close() and destruction.
-  Status flush_unlogged();
+  Status flush_before_close();
   void stop_background();
   void release_memory();
 
@@ -188,6 +194,7 @@ class Store final : public FileNumberSource, public Sstable::Disposer {
 
   // Flushes the tree's immutable memtables; false: there are none.
   Result<bool> flush_tree(Tree* tree);
+  Result<bool> write_memtables(Tree* tree);  // its part that holds the old view
   // Does one compaction of the tree; false: none is due.
   Result<bool> compact_tree(Tree* tree, bool manual);
   bool compaction_due(Tree* tree);
@@ -231,6 +238,8 @@ class Store final : public FileNumberSource, public Sstable::Disposer {
   Mutex disposal_mutex_;
   std::vector<Sstable*> disposed_ VARVE_GUARDED_BY(disposal_mutex_);
 
+  bool clock_jump_logged_ = false;  // lease_work()'s
+
   StoreTask flush_task_;
   StoreTask compaction_task_;
   StoreTask log_sync_task_;
@@ -257,7 +266,7 @@ class Store final : public FileNumberSource, public Sstable::Disposer {
   WorkCounters counters_;
 };
 
-// Reads all of a file: every checksum, every order, and the counts that the manifest knows; adds to
+// Reads all of an sstable: every checksum, every order, and the counts that the manifest knows; adds to
 // `report`. Errors: corruption, io_error.
 Status verify_sstable(Sstable* file, MemoryManager* memory, VerifyReport* report);
 

@@ -17,6 +17,9 @@ namespace varve {
 struct Tree {
   Tree(Keyspace id, std::string tree_name, const KeyspaceOptions& tree_options)
       : keyspace(id), name(std::move(tree_name)), options(tree_options) {}
+  ~Tree() {
+    if (ReadView* last = view.load()) last->unref();
+  }
 
   // Fixed.
   const Keyspace keyspace;

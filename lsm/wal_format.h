@@ -136,6 +136,7 @@ class WalCommitReader {
     return decoder_.ok();
   }
   bool ok() const { return decoder_.ok(); }
+  void fail() { decoder_.fail(); }  // a batch proved malformed
 
  private:
   Decoder decoder_;

@@ -21,7 +21,8 @@ WalReader::WalReader(FileSystem* file_system, std::string directory, MemoryManag
       directory_(std::move(directory)),
       buffer_(memory, MemoryRole::log_buffer) {}
 
-Status WalReader::open(std::vector<FileNumber> numbers, Lsn from) {
+Status WalReader::open(std::vector<FileNumber> numbers, Lsn from, Lsn until) {
+  until_ = until;
   for (const FileNumber number : numbers) {
     WalSegmentInfo info{.number = number,
                         .path = path_in(directory_, wal_name(number)),
@@ -114,6 +115,10 @@ Lsn WalReader::limit() const {
 
 Result<bool> WalReader::next(WalGroup* group) {
   while (!ended_) {
+    if (position_ >= until_) {
+      ended_ = true;
+      break;
+    }
     const WalSegmentInfo& segment = segments_[current_];
     const uint64_t at = offset();
     std::string why = "the segment's end, by its successor";
@@ -161,13 +166,16 @@ Result<bool> WalReader::cross_or_end(const std::string& why) {
       return true;
     }
   }
-  VARVE_ASSIGN_OR_RETURN(const bool lost, attested());
-  if (!lost) return false;
+  if (until_ == kLsnMax) {
+    VARVE_ASSIGN_OR_RETURN(const bool lost, attested());
+    if (!lost) return false;
+  }
   return Status::corruption(
-      format("%s at offset %llu (LSN %llu): %s, but the log says further on that this place was "
-             "durable",
+      format("%s at offset %llu (LSN %llu): %s, but %s",
              segments_[current_].path.c_str(), static_cast<unsigned long long>(offset()),
-             static_cast<unsigned long long>(position_.value), why.c_str()));
+             static_cast<unsigned long long>(position_.value), why.c_str(),
+             until_ == kLsnMax ? "the log says further on that this place was durable"
+                               : "this place was written"));
 }
 
 Result<bool> WalReader::attested() {

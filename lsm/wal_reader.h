@@ -40,8 +40,10 @@ class WalReader {
   WalReader(FileSystem* file_system, std::string directory, MemoryManager* memory);
 
   // `numbers`: the segments that are there, ascending. The log is read from the segment that holds
-  // `from` on (kLsnMax: from the oldest). Errors: corruption if `from` is needed but missing.
-  Status open(std::vector<FileNumber> numbers, Lsn from);
+  // `from` on (kLsnMax: from the oldest). With `until` it is known to reach so far, and is read no
+  // further: what is missing before that is corruption. Errors: corruption if `from` is needed but
+  // missing.
+  Status open(std::vector<FileNumber> numbers, Lsn from, Lsn until = kLsnMax);
 
   // False at the log's end.
   Result<bool> next(WalGroup* group);
@@ -77,6 +79,7 @@ class WalReader {
   size_t current_ = 0;
   std::unique_ptr<File> file_;
   Lsn position_;
+  Lsn until_ = kLsnMax;
   bool clean_ = false;
   bool ended_ = false;
   std::vector<UsedSegment> used_;

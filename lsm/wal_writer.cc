@@ -22,6 +22,7 @@ class FileLogSegment final : public LogSegment {
     return file_->write(offset, bytes);
   }
   Status sync() override { return file_->sync(); }
+  Status trim(uint64_t size) override { return file_->truncate(size); }
   Status close() override { return file_->close(); }
 
  private:
@@ -49,7 +50,9 @@ Status WalWriter::start(std::vector<Inherited> inherited, Lsn end) {
                            .file = {},
                            .start = segment.start,
                            .end = segment.end,
-                           .out = nullptr});
+                           .out = nullptr,
+                           .header_durable = true,
+                           .disk_bytes = segment.disk_bytes});
     }
   }
   end_.store(end.value);
@@ -139,7 +142,9 @@ Status WalWriter::open_segment() {
                        .file = header.file,
                        .start = header.start,
                        .end = kLsnMax,
-                       .out = create_file_log_segment(std::move(file))});
+                       .out = create_file_log_segment(std::move(file)),
+                       .header_durable = false,
+                       .disk_bytes = options_.segment_size});
   current_file_ = header.file;
   current_start_ = header.start;
   bytes_written_.add(kWalHeaderSize);
@@ -232,15 +237,17 @@ Status WalWriter::sync() {
   MutexLock sync_lock(sync_mutex_);
   std::vector<LogSegment*> unsynced;
   uint64_t target;
+  FileNumber last;  // of those that are synced
   {
     MutexLock lock(mutex_);
     if (!failure_.ok()) return failure_;
     VARVE_RETURN_IF_ERROR(write_pending());
     target = written_.load();
-    if (durable_.load() >= target) return Status();
+    if (durable_.load() >= target && segments_.back().header_durable) return Status();
     for (const Segment& segment : segments_) {
       if (segment.out != nullptr) unsynced.push_back(segment.out.get());
     }
+    last = segments_.back().number;
   }
   // Oldest first: a later segment is never durable beyond an earlier one's end for long.
   Status status;
@@ -257,7 +264,9 @@ Status WalWriter::sync() {
   if (!status.ok()) return fail(std::move(status));
   durable_.store(std::max(durable_.load(), target));
   for (Segment& segment : segments_) {
-    if (segment.out == nullptr || segment.end.value > target) continue;
+    if (segment.number > last) break;  // opened meanwhile
+    segment.header_durable = true;
+    if (segment.number == last || segment.out == nullptr) continue;
     Status closed = segment.out->close();
     segment.out = nullptr;
     if (!closed.ok()) return fail(std::move(closed));
@@ -270,7 +279,13 @@ Status WalWriter::finish() {
   VARVE_RETURN_IF_ERROR(begin_group(0));
   group_.kind = WalKind::end_marker;
   VARVE_RETURN_IF_ERROR(end_group(/*buffered=*/false));
-  return sync();
+  VARVE_RETURN_IF_ERROR(sync());
+  MutexLock lock(mutex_);
+  Segment& current = segments_.back();
+  const uint64_t size = kWalHeaderSize + end_.load() - current.start.value;
+  // Only space is lost when it fails; a length that a crash restores holds nothing valid.
+  if (current.out->trim(size).ok()) current.disk_bytes = size;
+  return Status();
 }
 
 Lsn WalWriter::oldest() {
@@ -278,9 +293,23 @@ Lsn WalWriter::oldest() {
   return segments_.empty() ? end() : segments_.front().start;
 }
 
+size_t WalWriter::segment_count() {
+  MutexLock lock(mutex_);
+  return segments_.size();
+}
+
+std::vector<FileNumber> WalWriter::segment_numbers() {
+  MutexLock lock(mutex_);
+  std::vector<FileNumber> numbers;
+  for (const Segment& segment : segments_) numbers.push_back(segment.number);
+  return numbers;
+}
+
 uint64_t WalWriter::disk_bytes() {
   MutexLock lock(mutex_);
-  return (segments_.size() + free_.size()) * options_.segment_size;
+  uint64_t bytes = free_.size() * options_.segment_size;
+  for (const Segment& segment : segments_) bytes += segment.disk_bytes;
+  return bytes;
 }
 
 Status WalWriter::release_before(Lsn lsn) {
@@ -292,21 +321,19 @@ Status WalWriter::release_before(Lsn lsn) {
       // The current segment stays, and so does one that is not synced and closed: it is synced
       // before what it holds is dropped elsewhere, see protocol 13.
       if (segments_.size() < 2 || segments_.front().end > lsn) return Status();
-      if (segments_.front().out != nullptr) return Status();
+      if (segments_.front().out != nullptr || !segments_[1].header_durable) return Status();
       number = segments_.front().number;
       // An inherited segment may have any size.
       recycle = segments_.front().file != FileId{} && free_.size() < options_.free_segments_max;
-      segments_.erase(segments_.begin());
     }
     const std::string path = path_in(options_.directory, wal_name(number));
-    if (recycle) {
-      VARVE_RETURN_IF_ERROR(options_.file_system->rename(
-          path, path_in(options_.directory, free_wal_name(number)), /*replace=*/false));
-      MutexLock lock(mutex_);
-      free_.push_back(number);
-    } else {
-      VARVE_RETURN_IF_ERROR(options_.file_system->remove(path));
-    }
+    VARVE_RETURN_IF_ERROR(
+        recycle ? options_.file_system->rename(
+                      path, path_in(options_.directory, free_wal_name(number)), /*replace=*/false)
+                : options_.file_system->remove(path));
+    MutexLock lock(mutex_);
+    if (recycle) free_.push_back(number);
+    segments_.erase(segments_.begin());  // others only add at the end
   }
 }
 

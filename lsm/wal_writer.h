@@ -33,6 +33,8 @@ class LogSegment {
   virtual ~LogSegment() = default;
   virtual Status append(uint64_t offset, std::string_view bytes) = 0;
   virtual Status sync() = 0;
+  // Gives back the space behind `size` bytes: nothing more is appended.
+  virtual Status trim(uint64_t size) = 0;
   virtual Status close() = 0;
 };
 
@@ -68,6 +70,7 @@ class WalWriter {
     FileNumber number;
     Lsn start;
     Lsn end;
+    uint64_t disk_bytes = 0;
   };
   Status start(std::vector<Inherited> inherited, Lsn end);
 
@@ -83,7 +86,7 @@ class WalWriter {
 
   // Writes and makes durable everything up to end() as of now.
   Status sync();
-  // The clean end: marker, sync.
+  // The clean end: marker, sync; and the space that was reserved for more is given back.
   Status finish();
 
   Lsn end() const { return Lsn{end_.load()}; }
@@ -91,10 +94,15 @@ class WalWriter {
   Lsn durable() const { return Lsn{durable_.load()}; }
   // Where the oldest segment that is kept begins.
   Lsn oldest();
+  size_t segment_count();
+  std::vector<FileNumber> segment_numbers();  // ascending
+  // That segments, those kept for reuse included, take on disk.
   uint64_t disk_bytes();
 
-  // Segments that end at or below `lsn` are recycled or removed. Their removal is not synced: a
-  // segment that comes back after a crash is recognised by the manifest's log start.
+  // Segments that end at or below `lsn` are recycled or removed, oldest first, as far as each has a
+  // successor whose header is durable: something must always say where the log goes on. Their
+  // removal is not synced: a segment that comes back after a crash is recognised by the manifest's
+  // log start. One at a time. An error leaves the rest for the next call.
   Status release_before(Lsn lsn);
   // Removes the segments kept for reuse.
   Status drop_free_segments();
@@ -109,6 +117,8 @@ class WalWriter {
     Lsn start;
     Lsn end;                          // kLsnMax for the current one
     std::unique_ptr<LogSegment> out;  // null once synced and closed
+    bool header_durable = false;      // until then its predecessor stays, as proof of where it ends
+    uint64_t disk_bytes = 0;
   };
 
   Status open_segment();

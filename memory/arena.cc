@@ -1,11 +1,6 @@
 #include "memory/arena.h"
 
 namespace varve {
-namespace {
-
-constexpr size_t kBlockSizeMax = size_t{1} << 20;
-
-}  // namespace
 
 // Head of a block; pieces follow it.
 struct Arena::Block {
@@ -71,7 +66,7 @@ char* Arena::allocate_slow(size_t size) {
   }
   Block* block = new_block(next_block_size_);
   if (block == nullptr) return nullptr;
-  if (next_block_size_ < kBlockSizeMax) next_block_size_ *= 2;
+  if (next_block_size_ < block_size_max_) next_block_size_ *= 2;
   use(block);
   return cut(size, taken);
 }
@@ -86,7 +81,7 @@ bool Arena::reserve(size_t size, size_t pieces) {
   const size_t needed = taken + sizeof(Block);
   Block* block = new_block(needed > next_block_size_ ? needed : next_block_size_);
   if (block == nullptr) return false;
-  if (needed <= next_block_size_ && next_block_size_ < kBlockSizeMax) next_block_size_ *= 2;
+  if (needed <= next_block_size_ && next_block_size_ < block_size_max_) next_block_size_ *= 2;
   if (reserved_ != nullptr) release_block(reserved_);
   reserved_ = block;
   return true;

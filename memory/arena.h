@@ -1,8 +1,8 @@
 // Bump allocation: many small pieces, all released at once.
 //
 // Thread rule: allocate() by one thread at a time; pieces may be read by others once published.
-// Blocks start at 16 KiB and double up to 1 MiB, so that a small memtable costs little and a large
-// one few calls (protocol 27). Blocks come from the MemoryManager and go back to it, whole, when
+// Blocks start at 16 KiB and double up to `block_size_max`, so that a small memtable costs little and
+// a large one few calls (protocol 27), and what is held is seldom much more than what is used. Blocks come from the MemoryManager and go back to it, whole, when
 // the arena is destroyed.
 
 #pragma once
@@ -17,7 +17,10 @@ namespace varve {
 
 class Arena {
  public:
-  Arena(MemoryManager* manager, MemoryRole role) : manager_(manager), role_(role) {}
+  static constexpr size_t kBlockSizeMin = 16 * 1024;
+
+  Arena(MemoryManager* manager, MemoryRole role, size_t block_size_max = size_t{1} << 20)
+      : manager_(manager), role_(role), block_size_max_(block_size_max) {}
   ~Arena();
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
@@ -56,11 +59,12 @@ class Arena {
 
   MemoryManager* manager_;
   MemoryRole role_;
+  const size_t block_size_max_;
   char* next_ = nullptr;
   char* end_ = nullptr;
   Block* blocks_ = nullptr;    // all in use, the current one somewhere among them
   Block* reserved_ = nullptr;  // untouched; becomes current when the current one is too full
-  size_t next_block_size_ = 16 * 1024;
+  size_t next_block_size_ = kBlockSizeMin;
   size_t held_bytes_ = 0;
 };
 

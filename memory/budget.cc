@@ -4,10 +4,11 @@
 
 namespace varve {
 
-void Budget::raise(Atomic<int64_t>& high_water, int64_t value) {
+int64_t Budget::raise(Atomic<int64_t>& high_water, int64_t value) {
   int64_t seen = high_water.load(kRelaxed);  // a statistic
   while (seen < value && !high_water.compare_exchange(seen, value, kRelaxed)) {
   }
+  return std::max(seen, value);
 }
 
 void Budget::settle(Change& change, MemoryRole role) {
@@ -33,7 +34,7 @@ void Budget::discharge_shared(size_t bytes, MemoryRole role) {
 
 MemoryReport::Role Budget::role(MemoryRole role) const {
   const size_t index = static_cast<size_t>(role);
-  const Account& account = accounts_[index];
+  Account& account = accounts_[index];
   const size_t slots = std::min(thread_slot_limit(), kThreadSlots);
   int64_t live = account.live.load(kRelaxed);  // all relaxed: statistics
   int64_t most_above = 0;
@@ -45,7 +46,7 @@ MemoryReport::Role Budget::role(MemoryRole role) const {
   }
   // Read one after another while others write: a sum below zero means none.
   live = std::max<int64_t>(live, 0);
-  const int64_t high_water = std::max(account.high_water.load(kRelaxed), live + most_above);
+  const int64_t high_water = raise(account.high_water, live + most_above);
   return {.live_bytes = static_cast<uint64_t>(live),
           .high_water_bytes = static_cast<uint64_t>(high_water)};
 }

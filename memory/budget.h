@@ -80,10 +80,10 @@ class Budget {
   void settle(Change& change, MemoryRole role);
   void charge_shared(size_t bytes, MemoryRole role);
   void discharge_shared(size_t bytes, MemoryRole role);
-  static void raise(Atomic<int64_t>& high_water, int64_t value);
+  static int64_t raise(Atomic<int64_t>& high_water, int64_t value);
 
   const uint64_t bytes_;
-  Account accounts_[kMemoryRoleCount];
+  mutable Account accounts_[kMemoryRoleCount];  // a reader raises the high water that it has seen
   Slot slots_[kThreadSlots];
 };
 

@@ -78,13 +78,20 @@ class TimestampOracle {
   // The wall clock, rid of jumps.
   uint64_t now() {
     const uint64_t realtime = clock_->realtime_nanos();
-    const uint64_t monotonic = clock_->monotonic_nanos();
-    const uint64_t expected = realtime_seen_ + (monotonic - monotonic_seen_);
-    if (realtime > expected + kClockJumpMaxNanos) return expected;
-    return realtime;
+    const uint64_t expected = realtime_expected();
+    return realtime > expected + kClockJumpMaxNanos ? expected : realtime;
+  }
+  // By how much the wall clock is ahead of now(), because it jumped.
+  uint64_t clock_jump_nanos() {
+    const uint64_t realtime = clock_->realtime_nanos();
+    const uint64_t expected = realtime_expected();
+    return realtime > expected + kClockJumpMaxNanos ? realtime - expected : 0;
   }
 
  private:
+  uint64_t realtime_expected() {
+    return realtime_seen_ + (clock_->monotonic_nanos() - monotonic_seen_);
+  }
   uint64_t next_floor() { return std::max(last_.load() + 1, now()); }
 
   Clock* clock_;

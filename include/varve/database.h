@@ -66,24 +66,25 @@ class PinnedValue {
 };
 
 struct KeyspaceInfo {
-  Keyspace keyspace;
-  std::string name;
-  KeyspaceOptions options;
+  Keyspace keyspace = {};
+  std::string name = {};
+  KeyspaceOptions options = {};
 };
 
 // One version of a key's history.
 struct HistoryEntry {
-  Timestamp timestamp;  // kTimestampMin: `at_or_before` is all that is still known
-  Timestamp at_or_before;
+  Timestamp timestamp = {};  // kTimestampMin: `at_or_before` is all that is still known
+  Timestamp at_or_before = {};
   bool erased = false;
-  std::string value;
+  std::string value = {};
 };
 
 struct VerifyReport {
-  uint64_t files = 0;
-  uint64_t blocks = 0;
-  uint64_t entries = 0;
-  uint64_t bytes = 0;
+  uint64_t files = 0;        // sstables, log segments and the manifest
+  uint64_t blocks = 0;       // of sstables
+  uint64_t entries = 0;      // versions in sstables
+  uint64_t log_commits = 0;  // in the log
+  uint64_t bytes = 0;        // read
 };
 
 class Database {
@@ -149,7 +150,7 @@ class Database {
   Status compact();
   // Waits until no flush or compaction is due.
   Status wait_for_background();
-  // Reads every file in use and checks every checksum and every order.
+  // Reads every file in use, log and manifest included, and checks every checksum and every order.
   Result<VerifyReport> verify();
 
   Statistics statistics();

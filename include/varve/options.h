@@ -58,9 +58,9 @@ struct Options {
 // Options of one keyspace, fixed when it is created, kept in the manifest.
 struct KeyspaceOptions {
   // Unset: the database's. `none`: no log for this keyspace.
-  std::optional<Durability> durability;
+  std::optional<Durability> durability = {};
   // Unset: the database's.
-  std::optional<std::chrono::nanoseconds> history_retention;
+  std::optional<std::chrono::nanoseconds> history_retention = {};
 };
 
 struct ReadOptions {
@@ -74,10 +74,10 @@ struct ReadOptions {
 struct WriteOptions {
   Keyspace keyspace = kDefaultKeyspace;  // of put() and erase(); a batch names its own
   // Unset: the keyspace's, else the database's; `none` counts as `buffered` on a logged keyspace.
-  std::optional<Durability> durability;
+  std::optional<Durability> durability = {};
   // Longest wait for memory or disk before the commit is begun; then timed_out. Unset: as long as
   // it takes.
-  std::optional<std::chrono::nanoseconds> timeout;
+  std::optional<std::chrono::nanoseconds> timeout = {};
 };
 
 // Bounds are copied by the cursor.

@@ -146,7 +146,7 @@ TEST_F(WalReaderTest, every_byte_flipped_in_segment_headers) {
 }
 
 TEST_F(WalReaderTest, both_header_copies_damaged) {
-  write_log(10, 300, 1, /*finish=*/false);
+  write_log(16, 300, 1, /*finish=*/false);
   ASSERT_GT(image_.size(), 2u);
   for (size_t segment = 0; segment < image_.size(); ++segment) {
     const auto& [number, bytes] = image_[segment];
@@ -198,7 +198,7 @@ TEST_F(WalReaderTest, every_truncation_of_the_last_segment_reads_as_its_end) {
 }
 
 TEST_F(WalReaderTest, every_truncation_of_an_earlier_synced_segment_is_corruption) {
-  write_log(12, 400, 1, /*finish=*/false);
+  write_log(20, 400, 1, /*finish=*/false);
   ASSERT_GT(image_.size(), 2u);
   const auto& [number, bytes] = image_[1];
   // Without up to 7 bytes the last group may lack only its padding.

@@ -97,7 +97,8 @@ bool PowerCutFiles::is_in(const std::string& path, const std::string& directory)
 std::string PowerCutFiles::surviving(const Content& content, Cut cut, Random* random) {
   if (cut == Cut::keep_all || (cut == Cut::random && random->one_in(4))) return content.now;
   if (cut == Cut::lose_all || random->one_in(4)) return content.synced;
-  const auto [shorter, longer] = std::minmax(content.synced.size(), content.now.size());
+  const size_t shorter = std::min(content.synced.size(), content.now.size());
+  const size_t longer = std::max(content.synced.size(), content.now.size());
   std::string bytes(shorter + random->below(longer - shorter + 1), '\0');
   const auto copy = [&](const std::string& from, size_t begin, size_t end) {
     end = std::min({end, from.size(), bytes.size()});

@@ -126,7 +126,7 @@ class SstDump : public ::testing::Test {
                   {"cherry", 103, kValue, "newer"},
                   {"cherry", 100, kValue, std::string("\0\xff old", 6)},
                   {std::string("date\n\xfe", 6), 102, kValue, ""}},
-                 {.keyspace = {7}, .block_size = 64, .created_nanos = 1'700'000'000'000'000'000});
+                 {.keyspace = {7}, .block_size = 42, .created_nanos = 1'700'000'000'000'000'000});
   }
 
   const test::TempDirectory directory_;

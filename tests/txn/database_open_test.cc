@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "lsm/wal_format.h"
 #include "tests/support/seeded_test.h"
 #include "tests/support/temp_directory.h"
 #include "tests/txn/database_fixture.h"
@@ -194,11 +195,15 @@ TEST_F(BadFilesTest, newer_format_of_each_kind_is_not_supported) {
   make(/*killed=*/false, Durability::sync);
   for (const char* suffix : {".manifest", ".sst", ".wal"}) {
     const std::string path = only(suffix);
-    change(path, 8, std::string_view("\x63\0\0\0", 4));  // version 99
+    // Both copies of a log segment's header, as a newer writer would.
+    const std::vector<size_t> copies = suffix == std::string_view(".wal")
+                                           ? std::vector<size_t>{0, kWalHeaderCopySize}
+                                           : std::vector<size_t>{0};
+    for (const size_t at : copies) change(path, at + 8, std::string_view("\x63\0\0\0", 4));
     EXPECT_FAILS(try_open(), not_supported, path);
     EXPECT_FAILS(try_open(), not_supported, "99");
     restore();
-    change(path, 12, std::string_view("\x80\0\0\0", 4));  // an unknown feature
+    for (const size_t at : copies) change(path, at + 12, std::string_view("\x80\0\0\0", 4));
     EXPECT_FAILS(try_open(), not_supported, path);
     restore();
   }

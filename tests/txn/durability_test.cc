@@ -257,6 +257,7 @@ TEST_F(DurabilityTest, full_disk_refuses_and_heals_by_itself) {
       if (!flushed.ok()) EXPECT_EQ(flushed.code(), StatusCode::no_space) << flushed.to_string();
       ASSERT_OK(db_->flush());
       EXPECT_EQ(get("k").substr(0, 4), "799v");
+      hook_ = nullptr;  // not every kind of call is made before the next opening
       kill_and_reopen();
       EXPECT_EQ(get("k").substr(0, 4), "799v");
       ASSERT_OK(db_->verify());
@@ -264,6 +265,30 @@ TEST_F(DurabilityTest, full_disk_refuses_and_heals_by_itself) {
       ASSERT_OK(disk_->list(kPath));
     }
   }
+}
+
+// An opening has to write too: it is refused, and loses nothing.
+TEST_F(DurabilityTest, full_disk_refuses_an_opening_and_nothing_is_lost) {
+  open();
+  ASSERT_OK(db_->put("k", "flushed"));
+  ASSERT_OK(db_->flush());
+  ASSERT_OK(db_->put("l", "logged"));
+  kill();
+  for (const FileCall::Kind kind :
+       {FileCall::Kind::create, FileCall::Kind::allocate, FileCall::Kind::write}) {
+    for (const char* suffix : {".manifest", ".wal", ".tmp"}) {
+      if (suffix == std::string_view(".tmp") && kind == FileCall::Kind::allocate) continue;
+      SCOPED_TRACE(std::string(suffix) + " kind " + std::to_string(static_cast<int>(kind)));
+      fail([&](const FileCall& call) { return call.path.ends_with(suffix) && call.kind == kind; },
+           Status::no_space("injected"));
+      EXPECT_FAILS(try_open(), no_space, "injected");
+      hook_ = nullptr;
+      open();
+      EXPECT_EQ(rows(), (Rows{{"k", "flushed"}, {"l", "logged"}}));
+      kill();
+    }
+  }
+  open();
 }
 
 TEST_F(DurabilityTest, disk_that_stays_full_refuses_writes_and_serves_reads) {

@@ -128,11 +128,12 @@ TEST_F(KeyspaceTest, writes_to_unlogged_alone_write_no_log) {
   open();
   const Keyspace unlogged = create("unlogged", {.durability = Durability::none});
   const uint64_t before = db_->statistics().log_bytes_written;
+  const uint64_t syncs_before = db_->statistics().log_syncs;  // of the creation
   WriteOptions options = in(unlogged);
   options.durability = Durability::sync;  // there is no log to sync
   for (int i = 0; i < 100; ++i) ASSERT_OK(db_->put("k" + std::to_string(i), "v", options));
   EXPECT_EQ(db_->statistics().log_bytes_written, before);
-  EXPECT_EQ(db_->statistics().log_syncs, 0u);
+  EXPECT_EQ(db_->statistics().log_syncs, syncs_before);
 }
 
 // Opened without a log, a database released the log that still held what it had recovered from it:
@@ -147,7 +148,7 @@ TEST_F(KeyspaceTest, what_was_logged_survives_being_reopened_without_a_log) {
   ASSERT_OK(db_->put("k", "v", in(logged)));
   for (int i = 0; i < 3; ++i) {
     // Segments of the log are released by these.
-    for (int j = 0; j < 2000; ++j) ASSERT_OK(db_->put("k", std::string(1000, 'v'), in(logged)));
+    for (int j = 0; j < 1500; ++j) ASSERT_OK(db_->put("k", std::string(1000, 'v'), in(logged)));
     executor_.run_all();
     ASSERT_OK(db_->wait_for_background());
   }

@@ -103,6 +103,7 @@ TEST_F(MemoryTest, pools_reuse_what_was_released) {
 }
 
 TEST_F(MemoryTest, flushed_memtables_and_dropped_keyspaces_give_theirs_back) {
+  options_.write_buffer_size = 4 << 20;
   open();
   const uint64_t empty = live(MemoryRole::memtable);
   const Keyspace keyspace = create("k");

@@ -192,10 +192,10 @@ TEST_F(RecoveryTest, killed_in_background_steps) {
     // Rows of their own, below all others in order, so that the rest can be compared.
     const Result<Keyspace> scratch = db_->create_keyspace("scratch");
     if (!scratch.ok()) return;
-    for (int i = 0; i < 100; ++i) {
+    for (int i = 0; i < 40; ++i) {
       WriteOptions options = in(*scratch);
       options.timeout = std::chrono::nanoseconds(0);
-      static_cast<void>(db_->put("k" + std::to_string(i), std::string(2000, 'v'), options));
+      static_cast<void>(db_->put("k" + std::to_string(i), std::string(5000, 'v'), options));
       executor_.run_all();
     }
   });
@@ -210,7 +210,7 @@ TEST_F(RecoveryTest, log_of_many_segments_and_flushed_parts) {
     const std::string key = "k" + std::to_string(10000 + i);
     ASSERT_OK(db_->put(key, std::string(300, 'v'), i % 50 == 0 ? in(other) : WriteOptions()));
     if (i % 50 != 0) expected.emplace_back(key, std::string(300, 'v'));
-    if (i % 100 == 0) executor_.run_all(3);
+    if (i % 50 == 0) executor_.run_all(8);
   }
   executor_.run_all();  // the log is synced
   kill_and_reopen();

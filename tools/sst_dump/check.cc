@@ -72,6 +72,7 @@ class Checker {
     }
     const Result<RowBlock> top = parts_.top_index();
     if (!top.ok()) return fail(top.status());
+    totals_.bytes += top->stored_size + kBlockTrailerSize;
     check_order(*top);
     for (uint32_t i = 0; i < top->view.row_count(); ++i) check_partition(*top, i);
     finish_block(std::nullopt);

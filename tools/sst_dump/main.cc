@@ -78,6 +78,7 @@ int run(int argc, char** argv) {
     const Result<std::vector<std::string>> paths = files_of(files, path, /*all=*/identify);
     if (!paths.ok()) {
       context.problem(paths.status());
+      context.begin_file();
       continue;
     }
     for (const std::string& file : *paths) {
