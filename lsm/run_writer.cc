@@ -1,6 +1,7 @@
 #include "lsm/run_writer.h"
 
 #include <memory>
+#include <optional>
 
 #include "base/assert.h"
 #include "base/random.h"
@@ -33,17 +34,19 @@ class RunWriter {
         first = false;
         if (!last_key_.assign(key)) return Status::out_of_memory("no memory for a merge");
         hash_ = key_hash(key);
+        key_written_ = false;
+        held_.reset();  // it hid nothing
       }
       const VersionGc::Verdict verdict = gc_.next(new_key, input->timestamp(), input->kind());
       if (!verdict.keep) continue;
-      if (writer_ != nullptr && new_key && writer_->size_estimate() >= options_.file_size_max) {
-        VARVE_RETURN_IF_ERROR(finish_file());
+      if (verdict.hold) {
+        held_ = input->timestamp();
+        continue;
       }
-      if (writer_ == nullptr) VARVE_RETURN_IF_ERROR(begin_file());
-      VARVE_RETURN_IF_ERROR(writer_->add(key, hash_,
-                                         verdict.collapse ? kTimestampMin : input->timestamp(),
-                                         input->kind(), input->value()));
-      ++run_.versions_out;
+      if (held_) VARVE_RETURN_IF_ERROR(add(*held_, VersionKind::tombstone, {}));
+      held_.reset();
+      VARVE_RETURN_IF_ERROR(add(verdict.collapse ? kTimestampMin : input->timestamp(),
+                                input->kind(), input->value()));
     }
     VARVE_RETURN_IF_ERROR(input->status());
     if (writer_ != nullptr) VARVE_RETURN_IF_ERROR(finish_file());
@@ -62,6 +65,17 @@ class RunWriter {
  private:
   std::string path_of(FileNumber number) const {
     return path_in(options_.directory, sstable_name(number));
+  }
+
+  // A version of last_key_. Versions of one key never lie in two files.
+  Status add(Timestamp timestamp, VersionKind kind, std::string_view value) {
+    if (writer_ != nullptr && !key_written_ && writer_->size_estimate() >= options_.file_size_max) {
+      VARVE_RETURN_IF_ERROR(finish_file());
+    }
+    if (writer_ == nullptr) VARVE_RETURN_IF_ERROR(begin_file());
+    key_written_ = true;
+    ++run_.versions_out;
+    return writer_->add(last_key_.view(), hash_, timestamp, kind, value);
   }
 
   Status begin_file() {
@@ -106,6 +120,8 @@ class RunWriter {
   VersionGc gc_;
   Buffer last_key_;
   uint64_t hash_ = 0;
+  bool key_written_ = false;       // some version of last_key_ is in the file
+  std::optional<Timestamp> held_;  // a tombstone of last_key_ that may turn out to hide nothing
   FileNumber number_;
   std::unique_ptr<SstableWriter> writer_;
   std::vector<FileNumber> begun_;

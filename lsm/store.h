@@ -266,8 +266,8 @@ class Store final : public FileNumberSource, public Sstable::Disposer {
   WorkCounters counters_;
 };
 
-// Reads all of an sstable: every checksum, every order, and the counts that the manifest knows; adds to
-// `report`. Errors: corruption, io_error.
+// Reads all of an sstable: every checksum, every order, and the counts that the manifest knows;
+// adds to `report`. Errors: corruption, io_error.
 Status verify_sstable(Sstable* file, MemoryManager* memory, VerifyReport* report);
 
 // The text of the file STATS: {"time_nanos": .., "statistics": {..}, "memory": {..}}, with the

@@ -113,8 +113,7 @@ Status Store::verify_manifest_and_log(VerifyReport* report) {
   // Held, so that no segment is recycled meanwhile.
   MutexLock lock(manifest_mutex_);
   const std::string path = path_in(options_.directory, manifest_name(manifest_->number()));
-  VARVE_RETURN_IF_ERROR(
-      read_manifest(options_.file_system, path, /*expected=*/nullptr).status());
+  VARVE_RETURN_IF_ERROR(read_manifest(options_.file_system, path, /*expected=*/nullptr).status());
   ++report->files;
   report->bytes += manifest_->size();
   WalReader reader(options_.file_system, options_.directory, &memory_);
@@ -135,10 +134,9 @@ Status Store::verify_manifest_and_log(VerifyReport* report) {
       if (!entries.ok()) commits.fail();
     }
     if (!commits.ok()) {
-      return Status::corruption(format(
-          "%s at offset %llu: a group's commits are malformed",
-          path_in(options_.directory, wal_name(group.segment)).c_str(),
-          static_cast<unsigned long long>(group.offset)));
+      return Status::corruption(format("%s at offset %llu: a group's commits are malformed",
+                                       path_in(options_.directory, wal_name(group.segment)).c_str(),
+                                       static_cast<unsigned long long>(group.offset)));
     }
     report->bytes += group.end.value - group.start.value;
   }

@@ -171,8 +171,8 @@ Result<bool> WalReader::cross_or_end(const std::string& why) {
     if (!lost) return false;
   }
   return Status::corruption(
-      format("%s at offset %llu (LSN %llu): %s, but %s",
-             segments_[current_].path.c_str(), static_cast<unsigned long long>(offset()),
+      format("%s at offset %llu (LSN %llu): %s, but %s", segments_[current_].path.c_str(),
+             static_cast<unsigned long long>(offset()),
              static_cast<unsigned long long>(position_.value), why.c_str(),
              until_ == kLsnMax ? "the log says further on that this place was durable"
                                : "this place was written"));

@@ -1,9 +1,9 @@
 // Bump allocation: many small pieces, all released at once.
 //
 // Thread rule: allocate() by one thread at a time; pieces may be read by others once published.
-// Blocks start at 16 KiB and double up to `block_size_max`, so that a small memtable costs little and
-// a large one few calls (protocol 27), and what is held is seldom much more than what is used. Blocks come from the MemoryManager and go back to it, whole, when
-// the arena is destroyed.
+// Blocks start at 16 KiB and double up to `block_size_max`, so that a small memtable costs little
+// and a large one few calls (protocol 27), and what is held is seldom much more than what is used.
+// Blocks come from the MemoryManager and go back to it, whole, when the arena is destroyed.
 
 #pragma once
 

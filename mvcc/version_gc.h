@@ -14,9 +14,10 @@
 // snapshots are called stripes: at most one version a stripe is kept.
 //
 // At the bottom (no older run holds versions of the key) two things more:
-//   * a tombstone that hides nothing kept is dropped: it and the versions below it are in the
-//   oldest
-//     stripe;
+//   * a tombstone at or below the watermark that hides nothing kept is dropped. In the oldest
+//   stripe
+//     none does; in another one that shows when the key's older versions have passed, and until
+//     then the tombstone is on hold. Above the watermark tombstones stay: they are history;
 //   * the timestamp of a version in the oldest stripe no longer distinguishes it from anything: it
 //     is collapsed to 0, which every reader sees, and which is older than any version of a newer
 //     run. (Collapsing to anything greater could put it above a version in a run that takes no part
@@ -49,7 +50,10 @@ class VersionGc {
 
   struct Verdict {
     bool keep;
-    bool collapse;  // write timestamp 0 instead
+    bool collapse = false;  // write timestamp 0 instead
+    // Keep only if the next version of the key that is kept is not on hold: of several tombstones
+    // in a row the oldest says all.
+    bool hold = false;
   };
 
   // The stream's next version; `first_of_key` if its user key differs from the previous one's.
@@ -57,14 +61,14 @@ class VersionGc {
     if (first_of_key) {
       stripe_of_previous_ = kNoStripe;
     }
-    if (timestamp > watermark_) return {.keep = true, .collapse = false};
+    if (timestamp > watermark_) return {.keep = true};
     const size_t stripe = timestamp <= oldest_reader_ ? 0 : stripe_of(timestamp);
-    if (stripe == stripe_of_previous_) return {.keep = false, .collapse = false};
+    if (stripe == stripe_of_previous_) return {.keep = false};
     stripe_of_previous_ = stripe;
     if (bottom_ && stripe == 0) {
       return {.keep = kind != VersionKind::tombstone, .collapse = true};
     }
-    return {.keep = true, .collapse = false};
+    return {.keep = true, .hold = bottom_ && kind == VersionKind::tombstone};
   }
 
  private:

@@ -146,9 +146,9 @@ TEST_F(KeyspaceTest, what_was_logged_survives_being_reopened_without_a_log) {
   options_.durability = Durability::none;  // the default keyspace is not logged any more
   open();
   ASSERT_OK(db_->put("k", "v", in(logged)));
-  for (int i = 0; i < 3; ++i) {
+  for (int i = 0; i < 10; ++i) {
     // Segments of the log are released by these.
-    for (int j = 0; j < 1500; ++j) ASSERT_OK(db_->put("k", std::string(1000, 'v'), in(logged)));
+    for (int j = 0; j < 500; ++j) ASSERT_OK(db_->put("k", std::string(1000, 'v'), in(logged)));
     executor_.run_all();
     ASSERT_OK(db_->wait_for_background());
   }
