@@ -138,13 +138,17 @@ void Store::flush_work() {
 }
 
 Result<bool> Store::flush_tree(Tree* tree) {
-  VARVE_ASSIGN_OR_RETURN(const bool flushed, write_memtables(tree));
-  // Their memory at once: writers may be waiting for it, and rules count on it.
-  if (flushed) epochs_.drain();
-  return flushed;
+  VARVE_ASSIGN_OR_RETURN(const uint64_t bytes, write_memtables(tree));
+  if (bytes == 0) return false;
+  // Their place is given to new ones only when they are gone.
+  epochs_.drain();
+  MutexLock lock(mutex_);
+  immutable_bytes_.fetch_sub(bytes);
+  changed_.notify_all();
+  return true;
 }
 
-Result<bool> Store::write_memtables(Tree* tree) {
+Result<uint64_t> Store::write_memtables(Tree* tree) {
   std::vector<Memtable*> flushed;
   bool bottom;
   RunId run_id;
@@ -152,19 +156,16 @@ Result<bool> Store::write_memtables(Tree* tree) {
   {
     MutexLock lock(mutex_);
     while (tree->flushing && !closing_.load()) changed_.wait(mutex_);
-    if (closing_.load() || tree->dropped.load()) return false;
+    if (closing_.load() || tree->dropped.load()) return uint64_t{0};
     view = tree->view.load();
     for (Memtable* memtable : view->memtables().subspan(1)) flushed.push_back(memtable);
-    if (flushed.empty()) return false;
+    if (flushed.empty()) return uint64_t{0};
     view->ref();  // under mutex_, which publish_view() needs
     bottom = view->levels().runs().empty();
     run_id = RunId{tree->next_run++};
     tree->flushing = true;
   }
-  struct ViewRef {
-    ReadView* view;
-    ~ViewRef() { view->unref(); }
-  } view_ref{view};
+  const ReadViewRef view_ref(view);
   WorkMark mark(mutex_, changed_, &tree->flushing);
 
   VARVE_RETURN_IF_ERROR(failure());
@@ -203,7 +204,7 @@ Result<bool> Store::write_memtables(Tree* tree) {
   }
   change.edit.watermarks.push_back({.keyspace = tree->keyspace, .watermark = watermark});
   if (Status status = install(std::move(change)); !status.ok()) {
-    if (tree->dropped.load()) return false;  // meanwhile: nothing is left to flush
+    if (tree->dropped.load()) return uint64_t{0};  // meanwhile: nothing is left to flush
     return status;
   }
   counters_.flushes.add();
@@ -213,7 +214,9 @@ Result<bool> Store::write_memtables(Tree* tree) {
            tree->keyspace.id, static_cast<unsigned long long>(run.versions_in),
            static_cast<unsigned long long>(run.versions_out), run.files.size(),
            static_cast<unsigned long long>(run.bytes));
-  return true;
+  uint64_t bytes = 0;
+  for (const Memtable* memtable : flushed) bytes += memtable->held_bytes();
+  return bytes;
 }
 
 Status Store::flush_all() {
@@ -245,10 +248,8 @@ std::vector<RunShape> shapes_of(const Levels& levels) {
 }  // namespace
 
 bool Store::compaction_due(Tree* tree) {
-  ReadView* view = view_of(tree);
-  const bool due = pick_compaction(shapes_of(view->levels()), {}, /*manual=*/false).has_value();
-  view->unref();
-  return due;
+  const LevelsRef levels(levels_of(tree));
+  return pick_compaction(shapes_of(*levels), {}, /*manual=*/false).has_value();
 }
 
 void Store::compaction_work() {
@@ -265,27 +266,24 @@ void Store::compaction_work() {
 }
 
 Result<bool> Store::compact_tree(Tree* tree, bool manual) {
-  ReadView* view;
+  Levels* current;
   std::optional<CompactionChoice> choice;
   {
     MutexLock lock(mutex_);
     while (tree->compacting && manual && !closing_.load()) changed_.wait(mutex_);
     if (tree->compacting || closing_.load() || tree->dropped.load()) return false;
-    view = tree->view.load();
-    choice = pick_compaction(shapes_of(view->levels()), {}, manual);
+    current = &tree->view.load()->levels();
+    choice = pick_compaction(shapes_of(*current), {}, manual);
     if (!choice) return false;
-    view->ref();  // under mutex_, which publish_view() needs
+    current->ref();  // under mutex_, which publish_view() needs
     tree->compacting = true;
   }
-  struct ViewRef {
-    ReadView* view;
-    ~ViewRef() { view->unref(); }
-  } view_ref{view};
+  const LevelsRef levels(current);
   WorkMark mark(mutex_, changed_, &tree->compacting);
 
   VARVE_RETURN_IF_ERROR(failure());
   const std::span<const Run> inputs =
-      view->levels().runs().subspan(choice->first, choice->last - choice->first + 1);
+      levels->runs().subspan(choice->first, choice->last - choice->first + 1);
   std::vector<Timestamp> snapshots;
   const Timestamp watermark =
       snapshots_->horizon(tree->retention_nanos, &tree->watermark, &snapshots);

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/atomic.h"
+#include "lsm/counted_ref.h"
 #include "lsm/levels_edit.h"
 #include "lsm/sstable.h"
 
@@ -65,6 +66,9 @@ class Levels {
   Atomic<uint32_t> references_{1};
   std::vector<Run> runs_;
 };
+
+// Long work on files holds levels and not a read view, which would keep memtables.
+using LevelsRef = CountedRef<Levels>;
 
 // The invariants above; corruption naming files and keys.
 Status check_levels(const Levels& levels);

@@ -64,4 +64,6 @@ class ReadView {
   PinCounter* pins_ = nullptr;
 };
 
+using ReadViewRef = CountedRef<ReadView>;
+
 }  // namespace varve

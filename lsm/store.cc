@@ -175,6 +175,13 @@ ReadView* Store::view_of(Tree* tree) {
   return view;
 }
 
+Levels* Store::levels_of(Tree* tree) {
+  EpochDomain::Guard guard(epochs_);
+  Levels* levels = &tree->view.load(kAcquire)->levels();  // pairs with publish_view()
+  levels->ref();
+  return levels;
+}
+
 ReadView* Store::publish_view(Tree* tree, ReadView* view) {
   return tree->view.exchange(view, kAcqRel);  // release: pairs with loads of readers
 }
@@ -483,9 +490,11 @@ Status Store::install(Change change) {
     return abandon(Status(StatusCode::cancelled, "the keyspace was dropped"));
   }
   // Levels change only here, so the current ones stay current while manifest_mutex_ is held.
-  ReadView* current = view_of(change.tree);
-  Levels* levels = Levels::apply(current->levels(), change.removed, change.added);
-  current->unref();
+  Levels* levels;
+  {
+    const LevelsRef current(levels_of(change.tree));
+    levels = Levels::apply(*current, change.removed, change.added);
+  }
   if (Status status = check_levels(*levels); !status.ok()) {
     levels->unref();
     fail(status);
@@ -515,7 +524,6 @@ Status Store::install(Change change) {
     for (Memtable* memtable : view->memtables()) {
       if (std::find(change.flushed.begin(), change.flushed.end(), memtable) !=
           change.flushed.end()) {
-        immutable_bytes_.fetch_sub(memtable->held_bytes());
         continue;
       }
       memtable->ref();

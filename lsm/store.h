@@ -75,6 +75,7 @@ class Store final : public FileNumberSource, public Sstable::Disposer {
   Tree* tree(Keyspace keyspace);
   // With a reference; null if the keyspace is dropped.
   ReadView* view_of(Tree* tree);
+  Levels* levels_of(Tree* tree);
   std::vector<Tree*> trees();
   // The commit leader's: takes effect at `timestamp`.
   Result<Keyspace> commit_create_keyspace(std::string_view name, const KeyspaceOptions& options,
@@ -194,7 +195,8 @@ class Store final : public FileNumberSource, public Sstable::Disposer {
 
   // Flushes the tree's immutable memtables; false: there are none.
   Result<bool> flush_tree(Tree* tree);
-  Result<bool> write_memtables(Tree* tree);  // its part that holds the old view
+  // Its part that holds the old view; the bytes that those memtables held.
+  Result<uint64_t> write_memtables(Tree* tree);
   // Does one compaction of the tree; false: none is due.
   Result<bool> compact_tree(Tree* tree, bool manual);
   bool compaction_due(Tree* tree);

@@ -94,13 +94,9 @@ Result<VerifyReport> Store::verify() {
   VerifyReport report;
   VARVE_RETURN_IF_ERROR(verify_manifest_and_log(&report));
   for (Tree* tree : trees()) {
-    ReadView* view = view_of(tree);
-    struct ViewRef {
-      ReadView* view;
-      ~ViewRef() { view->unref(); }
-    } view_ref{view};
-    VARVE_RETURN_IF_ERROR(check_levels(view->levels()));
-    for (const Run& run : view->levels().runs()) {
+    const LevelsRef levels(levels_of(tree));
+    VARVE_RETURN_IF_ERROR(check_levels(*levels));
+    for (const Run& run : levels->runs()) {
       for (Sstable* file : run.files) {
         VARVE_RETURN_IF_ERROR(verify_sstable(file, &memory_, &report));
       }

@@ -94,10 +94,7 @@ class Database::Impl {
       view->ref();
     }
     // Something has to be read: without the guard, which never spans I/O, but with a reference.
-    struct ViewRef {
-      ReadView* view;
-      ~ViewRef() { view->unref(); }
-    } view_ref{view};
+    const ReadViewRef view_ref(view);
     return look_up_in(view, key, hash, timestamp, options.fill_cache, use);
   }
 
@@ -275,10 +272,6 @@ Status Database::multi_get(std::span<const std::string_view> keys,
   if (options.snapshot != nullptr) {
     VARVE_RETURN_IF_ERROR(readable_through(*options.snapshot, tree));
   }
-  struct ViewRef {
-    ReadView* view;
-    ~ViewRef() { view->unref(); }
-  };
   Timestamp timestamp;
   ReadView* view;
   {
@@ -286,7 +279,7 @@ Status Database::multi_get(std::span<const std::string_view> keys,
     view = impl_->consistent_view(tree, options.snapshot, &timestamp);
     view->ref();
   }
-  ViewRef view_ref{view};
+  const ReadViewRef view_ref(view);
   for (size_t i = 0; i < keys.size(); ++i) {
     values[i].reset();
     store.read_counters().gets.add();
@@ -401,10 +394,7 @@ Result<std::vector<HistoryEntry>> Database::history(std::string_view key, size_t
   // A snapshot holds what is there now; the view is taken after it.
   VARVE_ASSIGN_OR_RETURN(const Snapshot snapshot, this->snapshot());
   ReadView* view = store.view_of(tree);
-  struct ViewRef {
-    ReadView* view;
-    ~ViewRef() { view->unref(); }
-  } view_ref{view};
+  const ReadViewRef view_ref(view);
   std::vector<MemtableCursor> memtables(view->memtables().size());
   std::vector<std::unique_ptr<RunCursor>> runs;
   std::vector<VersionCursor*> sources;

@@ -47,6 +47,28 @@ TEST_F(WalWriterTest, groups_come_back_as_they_were_written) {
   EXPECT_FALSE(log.clean);
 }
 
+// With its predecessor gone, the header of a segment is all that says where the log goes on. Once
+// it was lost to a power cut, and the manifest needed the log from a place where no segment began.
+TEST_F(WalWriterTest, segment_stays_until_the_header_of_its_successor_is_durable) {
+  start();
+  ASSERT_OK(append(1, 100));
+  ASSERT_OK(writer_->finish());
+  const Lsn end = writer_->end();
+  const FileNumber old = segment_numbers().front();
+  start(1 << 20, {{.number = old, .start = {}, .end = end}}, end);
+  ASSERT_EQ(segment_numbers().size(), 2u);
+  ASSERT_OK(writer_->release_before(end));
+  EXPECT_EQ(segment_numbers().size(), 2u) << "nothing of the new one was synced";
+  count_calls();
+  ASSERT_OK(writer_->sync());
+  EXPECT_EQ(syncs_.load(), 1) << "though nothing was appended";
+  ASSERT_OK(writer_->sync());
+  EXPECT_EQ(syncs_.load(), 1);
+  ASSERT_OK(writer_->release_before(end));
+  EXPECT_EQ(segment_numbers().size(), 1u);
+  EXPECT_GT(segment_numbers().front(), old);
+}
+
 TEST_F(WalWriterTest, one_write_a_group_and_none_for_buffered_ones) {
   start();
   count_calls();

@@ -139,6 +139,35 @@ TEST_F(DatabaseCloseTest, leaves_no_obsolete_files) {
   db_.reset();
 }
 
+// Each opening begins a log segment; what older ones reserved, or hold in vain, is given back.
+TEST_F(DatabaseCloseTest, openings_and_closings_leave_little_log) {
+  TempDirectory directory;
+  options_.file_system = nullptr;
+  options_.memory_budget = 512 << 20;
+  options_.write_buffer_size = 64 << 20;
+  const std::string path = directory / "db";
+  const auto used = [&] {
+    uint64_t bytes = 0;
+    for (const std::string& name : std::vector<std::string>(*FileSystem::posix()->list(path))) {
+      bytes += FileSystem::posix()->info(path + "/" + name)->allocated_bytes;
+    }
+    return bytes;
+  };
+  const auto segments = [&] { return files_with_suffix(FileSystem::posix(), path, ".wal").size(); };
+  for (int i = 0; i < 30; ++i) {
+    Result<std::unique_ptr<Database>> opened = Database::open(options_, path);
+    ASSERT_OK(opened);
+    if (i == 0) ASSERT_OK((*opened)->put("k", "v"));
+    std::string value;
+    EXPECT_TRUE(*(*opened)->get("k", &value));
+    EXPECT_EQ(value, "v");
+    ASSERT_OK((*opened)->close());
+    EXPECT_LT(used(), 1u << 20) << i;
+    EXPECT_LE(segments(), 10u) << i;
+  }
+  EXPECT_LE(segments(), 2u) << "nothing in them is needed any more";
+}
+
 TEST_F(DatabaseCloseTest, gives_back_descriptors_threads_and_directory) {
   TempDirectory directory;
   options_.file_system = nullptr;

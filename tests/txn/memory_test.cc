@@ -119,6 +119,22 @@ TEST_F(MemoryTest, flushed_memtables_and_dropped_keyspaces_give_theirs_back) {
   EXPECT_LT(live(MemoryRole::memtable), 3 * empty + 128 * 1024);
 }
 
+// Flushed memtables once waited for dozens of retirements until they were freed: six write buffers
+// were held instead of two.
+TEST_F(MemoryTest, memtables_stay_within_two_write_buffers) {
+  options_.executor = nullptr;  // threads
+  options_.clock = nullptr;
+  open();
+  for (int i = 0; i < 40'000; ++i) {
+    ASSERT_OK(db_->put("key" + std::to_string(i * 7919 % 40'000), std::string(1000, 'v')));
+  }
+  ASSERT_GT(db_->statistics().flushes, 20u);
+  const uint64_t high_water =
+      db_->memory_report().roles[static_cast<size_t>(MemoryRole::memtable)].high_water_bytes;
+  // A memtable ends with the group that fills it; a new one has its hash table before it counts.
+  EXPECT_LT(high_water, 2 * options_.write_buffer_size + options_.write_buffer_size / 4);
+}
+
 TEST_F(MemoryTest, cache_stays_within_its_size) {
   options_.cache_size = 64 * 1024;
   open();

@@ -66,6 +66,23 @@ TEST_F(SnapshotTest, released_lets_compaction_forget) {
   EXPECT_EQ(get("k"), "2");
 }
 
+// compact() once left a single run alone, so that nothing freed what a snapshot had kept there.
+TEST_F(SnapshotTest, released_lets_compaction_of_a_single_run_forget) {
+  open();
+  ASSERT_OK(db_->put("k", "1"));
+  Snapshot held = snapshot();
+  ASSERT_OK(db_->put("k", "2"));
+  ASSERT_OK(db_->compact());
+  EXPECT_EQ(runs(), 1u);
+  ASSERT_OK(db_->compact());
+  EXPECT_EQ(db_->history("k")->size(), 2u);
+  held.release();
+  ASSERT_OK(db_->compact());
+  EXPECT_EQ(runs(), 1u);
+  EXPECT_EQ(db_->history("k")->size(), 1u);
+  EXPECT_EQ(get("k"), "2");
+}
+
 TEST_F(SnapshotTest, of_an_empty_database_stays_empty) {
   open();
   const Snapshot empty = snapshot();
