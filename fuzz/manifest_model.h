@@ -30,7 +30,7 @@ inline LevelsEdit make_edit(const ManifestState& state, Input* input) {
     return Keyspace{at->first};
   };
   if ((parts & 1) != 0) {
-    AddedKeyspace added{.keyspace = {static_cast<uint32_t>(input->magnitude())},
+    AddedKeyspace added{.keyspace = {static_cast<uint32_t>(input->magnitude() % kKeyspacesMax)},
                         .name = std::string(input->piece(1 + input->u8() % 255)),
                         .options = {},
                         .created = {input->magnitude()},

@@ -18,10 +18,6 @@ namespace {
 // A step that failed for want of disk or memory is tried again after this.
 constexpr uint64_t kRetryNanos = 500'000'000;
 
-bool heals_by_itself(const Status& status) {
-  return status.code() == StatusCode::no_space || status.code() == StatusCode::out_of_memory;
-}
-
 // Clears a flag of a tree, under the store's mutex, when the work is over.
 class WorkMark {
  public:
@@ -75,17 +71,17 @@ void Store::run_task(Task* task) {
   store->changed_.notify_all();
 }
 
-void Store::background_failed(const char* what, const Status& status) {
-  if (status.code() == StatusCode::cancelled || status.code() == StatusCode::read_only) return;
-  if (heals_by_itself(status)) {
-    log_line(options_.logger, LogLevel::warning, "%s will be tried again: %s", what,
-             status.to_string().c_str());
-    MutexLock lock(mutex_);
-    hindrance_ = status.with_context(what);
-    changed_.notify_all();
-  } else {
-    fail(status.with_context(what));
+bool Store::background_failed(const char* what, const Status& status) {
+  if (status.code() == StatusCode::cancelled || status.code() == StatusCode::read_only) {
+    return false;
   }
+  if (!heals_by_itself(status)) {
+    fail(status.with_context(what));
+    return false;
+  }
+  log_line(options_.logger, LogLevel::warning, "%s will be tried again: %s", what,
+           status.to_string().c_str());
+  return true;
 }
 
 void Store::fill_run_writer_options(Tree* tree, bool bottom, MemoryRole role,
@@ -125,16 +121,18 @@ Result<std::vector<Levels::Addition>> Store::open_outputs(const WrittenRun& run,
 // -- flush --
 
 void Store::flush_work() {
-  bool retry = false;
+  Status hindrance;
   for (Tree* tree : trees()) {
     Result<bool> flushed = flush_tree(tree);
-    if (!flushed.ok()) {
-      background_failed("flush", flushed.status());
-      retry |= heals_by_itself(flushed.status());
+    if (!flushed.ok() && background_failed("flush", flushed.status())) {
+      hindrance = flushed.status().with_context("flush");
     }
     if (compaction_due(tree)) schedule(&compaction_task_);
   }
-  if (retry) schedule(&flush_task_, kRetryNanos);
+  if (!hindrance.ok()) schedule(&flush_task_, kRetryNanos);
+  MutexLock lock(mutex_);
+  flush_hindrance_ = std::move(hindrance);
+  changed_.notify_all();
 }
 
 Result<bool> Store::flush_tree(Tree* tree) {
@@ -253,16 +251,19 @@ bool Store::compaction_due(Tree* tree) {
 }
 
 void Store::compaction_work() {
+  Status hindrance;
   for (Tree* tree : trees()) {
     Result<bool> compacted = compact_tree(tree, /*manual=*/false);
-    if (!compacted.ok()) {
-      background_failed("compaction", compacted.status());
-      if (heals_by_itself(compacted.status())) schedule(&compaction_task_, kRetryNanos);
-      continue;
+    if (!compacted.ok() && background_failed("compaction", compacted.status())) {
+      hindrance = compacted.status().with_context("compaction");
     }
     // One step a task: a flush that came up meanwhile goes first where threads are few.
-    if (*compacted && compaction_due(tree)) schedule(&compaction_task_);
+    if (compacted.ok() && *compacted && compaction_due(tree)) schedule(&compaction_task_);
   }
+  if (!hindrance.ok()) schedule(&compaction_task_, kRetryNanos);
+  MutexLock lock(mutex_);
+  compaction_hindrance_ = std::move(hindrance);
+  changed_.notify_all();
 }
 
 Result<bool> Store::compact_tree(Tree* tree, bool manual) {
@@ -338,7 +339,10 @@ Result<bool> Store::compact_tree(Tree* tree, bool manual) {
 
 Status Store::compact_all() {
   for (Tree* tree : trees()) {
-    VARVE_RETURN_IF_ERROR(compact_tree(tree, /*manual=*/true).status());
+    const Status status = compact_tree(tree, /*manual=*/true).status();
+    // Runs that came meanwhile: the background's own step found the tree taken, and left.
+    if (compaction_due(tree)) schedule(&compaction_task_);
+    VARVE_RETURN_IF_ERROR(status);
   }
   epochs_.collect();
   disposal_work();
@@ -379,8 +383,7 @@ void Store::schedule_log_sync() {
 void Store::log_sync_work() {
   Status status = wal_->sync();
   if (status.ok()) return;
-  background_failed("log sync", status);
-  if (heals_by_itself(status)) schedule(&log_sync_task_, kRetryNanos);
+  if (background_failed("log sync", status)) schedule(&log_sync_task_, kRetryNanos);
 }
 
 void Store::lease_work() {

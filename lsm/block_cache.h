@@ -24,10 +24,10 @@
 
 #include "base/atomic.h"
 #include "base/mutex.h"
-#include "base/thread_slot.h"
 #include "lsm/block_reader.h"
 #include "lsm/codec.h"
 #include "lsm/filter.h"
+#include "lsm/pin_counter.h"
 #include "memory/buffer.h"
 #include "memory/epoch.h"
 #include "memory/memory_manager.h"
@@ -96,26 +96,6 @@ struct BlockSource {
   uint32_t raw_size = 0;
   uint32_t rows = 0;  // 0 for filters
   FrameKind kind = FrameKind::data;
-};
-
-// How many pinned values users hold. Spread over cache lines, since every pinned get counts.
-class PinCounter {
- public:
-  void add() { cell().fetch_add(1, kRelaxed); }       // the pin itself orders it
-  void subtract() { cell().fetch_sub(1, kRelease); }  // pairs with count(): the pin is gone
-  int64_t count() const {
-    int64_t sum = 0;
-    for (const Cell& cell : cells_) sum += cell.value.load(kAcquire);  // pairs with subtract()
-    return sum;
-  }
-
- private:
-  static constexpr size_t kCells = 16;
-  struct alignas(64) Cell {
-    Atomic<int64_t> value{0};
-  };
-  Atomic<int64_t>& cell() { return cells_[this_thread_slot() % kCells].value; }
-  Cell cells_[kCells];
 };
 
 struct BlockCacheStatistics {

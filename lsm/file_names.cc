@@ -27,7 +27,9 @@ FileName parse_file_name(std::string_view name) {
   if (name == kLockName) return {.type = FileType::lock, .number = {}};
   if (name == kLogName || name == "LOG.old") return {.type = FileType::log, .number = {}};
   if (name == kStatsName) return {.type = FileType::stats, .number = {}};
-  if (name.ends_with(".tmp")) return {.type = FileType::temporary, .number = {}};
+  if (name == temporary_name(kCurrentName) || name == temporary_name(kStatsName)) {
+    return {.type = FileType::temporary, .number = {}};
+  }
   const size_t dot = name.find('.');
   // One name a number: leading zeros only up to six digits.
   if (dot == std::string_view::npos || dot < 6 || (dot > 6 && name[0] == '0')) return {};
@@ -39,6 +41,7 @@ FileName parse_file_name(std::string_view name) {
   return {.type = type, .number = FileNumber{number}};
 }
 
+std::string temporary_name(std::string_view name) { return std::string(name) + ".tmp"; }
 std::string sstable_name(FileNumber number) { return numbered(number, "sst"); }
 std::string wal_name(FileNumber number) { return numbered(number, "wal"); }
 std::string free_wal_name(FileNumber number) { return numbered(number, "free"); }

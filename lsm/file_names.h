@@ -8,7 +8,7 @@
 //   000012.sst     sstable
 //   000013.wal     log segment;  000013.free  a log segment kept for reuse
 //   000001.manifest
-//   *.tmp          unfinished; removed when the database is opened
+//   CURRENT.tmp, STATS.tmp   unfinished; removed when the database is opened
 
 #pragma once
 
@@ -45,6 +45,7 @@ struct FileName {
 // Parses a name without its directory.
 FileName parse_file_name(std::string_view name);
 
+std::string temporary_name(std::string_view name);  // of what will be renamed to `name`
 std::string sstable_name(FileNumber number);
 std::string wal_name(FileNumber number);
 std::string free_wal_name(FileNumber number);

@@ -102,7 +102,7 @@ AddedKeyspace decode_keyspace(Decoder* decoder) {
   keyspace.created.nanos = decoder->varint();
   keyspace.flushed.value = decoder->varint();
   if (durability > 4 || keyspace.name.empty() || keyspace.name.size() > kNameSizeMax ||
-      retention > uint64_t{INT64_MAX}) {
+      (retention != 0 && retention - 1 > uint64_t{INT64_MAX})) {
     decoder->fail();
   }
   if (durability != 0) keyspace.options.durability = static_cast<Durability>(durability - 1);

@@ -99,7 +99,7 @@ Status write_current(FileSystem* file_system, const std::string& directory, File
   std::string line = manifest_name(number) + " " + hex(id.high) + " " + hex(id.low);
   line += " " + hex(checksum(line, kNoFile, 0)) + "\n";
   const std::string path = path_in(directory, kCurrentName);
-  const std::string temporary = path + ".tmp";
+  const std::string temporary = path_in(directory, temporary_name(kCurrentName));
   if (Status status = file_system->remove(temporary);
       !status.ok() && status.code() != StatusCode::not_found) {
     return status;
@@ -118,6 +118,10 @@ Status write_current(FileSystem* file_system, const std::string& directory, File
 
 Status ManifestState::apply(const LevelsEdit& edit) {
   for (const AddedKeyspace& added : edit.keyspaces_added) {
+    if (added.keyspace.id >= kKeyspacesMax) {
+      return Status::corruption(
+          format("manifest: keyspace %u: ids are below %u", added.keyspace.id, kKeyspacesMax));
+    }
     const bool fresh = keyspaces
                            .emplace(added.keyspace.id, KeyspaceState{.name = added.name,
                                                                      .options = added.options,
@@ -200,20 +204,30 @@ Result<std::unique_ptr<ManifestWriter>> ManifestWriter::create(FileSystem* file_
                                                                FileNumber number,
                                                                const ManifestState& state) {
   const FileId id = random_file_id();
-  VARVE_ASSIGN_OR_RETURN(
-      std::unique_ptr<File> file,
-      file_system->open(path_in(directory, manifest_name(number)), OpenMode::create_exclusive));
-  if (Status status = file->allocate(kManifestReserve, /*keep_size=*/true);
+  const std::string path = path_in(directory, manifest_name(number));
+  VARVE_ASSIGN_OR_RETURN(std::unique_ptr<File> file,
+                         file_system->open(path, OpenMode::create_exclusive));
+  std::unique_ptr<ManifestWriter> writer(new ManifestWriter(std::move(file), id, number));
+  Status status = writer->begin(state);
+  if (status.ok()) status = file_system->sync_directory(directory);
+  if (!status.ok()) {
+    // Nothing names it; on a full disk it would be in the way of the next attempt.
+    static_cast<void>(file_system->remove(path));
+    return status;
+  }
+  VARVE_SYNC_POINT("manifest_created");
+  // From here on it may be the one in force, whatever is answered.
+  VARVE_RETURN_IF_ERROR(write_current(file_system, directory, number, id));
+  return writer;
+}
+
+Status ManifestWriter::begin(const ManifestState& state) {
+  if (Status status = file_->allocate(kManifestReserve, /*keep_size=*/true);
       !status.ok() && status.code() != StatusCode::not_supported) {
     return status;
   }
-  VARVE_RETURN_IF_ERROR(file->write(0, encode_header(id, number)));
-  std::unique_ptr<ManifestWriter> writer(new ManifestWriter(std::move(file), id, number));
-  VARVE_RETURN_IF_ERROR(writer->append(state.as_edit()));
-  VARVE_RETURN_IF_ERROR(file_system->sync_directory(directory));
-  VARVE_SYNC_POINT("manifest_created");
-  VARVE_RETURN_IF_ERROR(write_current(file_system, directory, number, id));
-  return writer;
+  VARVE_RETURN_IF_ERROR(file_->write(0, encode_header(id_, number_)));
+  return append(state.as_edit());
 }
 
 Status ManifestWriter::append(const LevelsEdit& edit) {

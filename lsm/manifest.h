@@ -34,6 +34,9 @@ inline constexpr uint32_t kManifestVersion = 1;
 inline constexpr size_t kManifestHeaderSize = 48;
 inline constexpr size_t kManifestRecordHeaderSize = 16;
 
+// Ids are never reused, and tables by id are kept in memory.
+inline constexpr uint32_t kKeyspacesMax = 1u << 22;
+
 // What all edits of a manifest add up to.
 struct ManifestState {
   struct KeyspaceState {
@@ -52,7 +55,8 @@ struct ManifestState {
   Timestamp last_timestamp;
   Lsn log_end;
 
-  // Errors: corruption (a file removed that is not there, added twice, an unknown keyspace).
+  // Errors: corruption (a file removed that is not there, added twice, an unknown keyspace, an id
+  // beyond all that can be given out).
   Status apply(const LevelsEdit& edit);
   // One edit that makes this state from nothing.
   LevelsEdit as_edit() const;
@@ -77,6 +81,7 @@ class ManifestWriter {
  private:
   ManifestWriter(std::unique_ptr<File> file, const FileId& id, FileNumber number)
       : file_(std::move(file)), id_(id), number_(number) {}
+  Status begin(const ManifestState& state);
   Status write_record(const LevelsEdit& edit);
 
   std::unique_ptr<File> file_;

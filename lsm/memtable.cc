@@ -74,10 +74,10 @@ size_t align8(size_t size) { return (size + 7) & ~size_t{7}; }
 }  // namespace
 
 Memtable* Memtable::create(MemoryManager* manager, EpochDomain* epochs, size_t keys_expected,
-                           size_t size_max) {
+                           size_t size_max, PinCounter* pins) {
   // Powers of two, since blocks double.
   const size_t block = std::clamp(std::bit_floor(size_max / 16), Arena::kBlockSizeMin, kBlockMax);
-  Memtable* memtable = new Memtable(manager, epochs, block);
+  Memtable* memtable = new Memtable(manager, epochs, block, pins);
   if (memtable->head_ == nullptr ||
       !memtable->grow_table(std::bit_ceil(std::max(kSlotsMin, keys_expected * 2)))) {
     delete memtable;
@@ -86,9 +86,11 @@ Memtable* Memtable::create(MemoryManager* manager, EpochDomain* epochs, size_t k
   return memtable;
 }
 
-Memtable::Memtable(MemoryManager* manager, EpochDomain* epochs, size_t arena_block_size_max)
+Memtable::Memtable(MemoryManager* manager, EpochDomain* epochs, size_t arena_block_size_max,
+                   PinCounter* pins)
     : manager_(manager),
       epochs_(epochs),
+      pins_(pins),
       arena_(manager, MemoryRole::memtable, arena_block_size_max),
       random_(random_seed()) {
   head_ = new_node({}, 0, kHeightMax);
@@ -258,6 +260,11 @@ bool Memtable::get(std::string_view key, uint64_t hash, Timestamp snapshot, Foun
             .timestamp = Timestamp{version->timestamp},
             .value = version->value()};
   return true;
+}
+
+bool Memtable::has_at(std::string_view key, uint64_t hash, Timestamp timestamp) const {
+  const Node* node = find_in_table(key, hash);
+  return node != nullptr && node->newest.load(kRelaxed)->timestamp >= timestamp.nanos;
 }
 
 Memtable::Node* Memtable::seek(std::string_view key) const { return last_before(key)->next(0); }

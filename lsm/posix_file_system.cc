@@ -31,6 +31,9 @@ Status failure(const char* call, const std::string& path, int error) {
       return Status::not_found(message);
     case EEXIST:
       return Status::already_exists(message);
+    case EMFILE:
+    case ENFILE:
+      return Status::busy(message);
     default:
       return Status::io_error(message);
   }

@@ -4,11 +4,10 @@
 
 namespace varve {
 
-ReadView* ReadView::create(std::vector<Memtable*> memtables, Levels* levels, PinCounter* pins) {
+ReadView* ReadView::create(std::vector<Memtable*> memtables, Levels* levels) {
   ReadView* view = new ReadView;
   view->memtables_ = std::move(memtables);
   view->levels_ = levels;
-  view->pins_ = pins;
   return view;
 }
 
@@ -19,21 +18,21 @@ ReadView::~ReadView() {
 
 Result<bool> ReadView::get(std::string_view user_key, uint64_t hash, Timestamp snapshot,
                            EpochDomain* epochs, ReadAccess* access, FoundVersion* found,
-                           bool* memtable_value) const {
+                           Memtable** memtable) const {
   {
     EpochDomain::Guard guard(*epochs);
-    for (const Memtable* memtable : memtables_) {
+    for (Memtable* each : memtables_) {
       Memtable::Found in_memtable;
-      if (memtable->empty() || !memtable->get(user_key, hash, snapshot, &in_memtable)) continue;
+      if (each->empty() || !each->get(user_key, hash, snapshot, &in_memtable)) continue;
       found->kind = in_memtable.kind;
       found->timestamp = in_memtable.timestamp;
       found->value = in_memtable.value;
       found->frame = nullptr;
-      *memtable_value = true;
+      *memtable = each;
       return true;
     }
   }
-  *memtable_value = false;
+  *memtable = nullptr;
   const uint64_t head = key_head(user_key);
   for (const Run& run : levels_->runs()) {
     const Sstable* file = run.file_for(user_key, head);

@@ -18,7 +18,7 @@ namespace varve {
 class ReadView {
  public:
   // Takes over one reference on each memtable (newest first, the active one in front) and `levels`.
-  static ReadView* create(std::vector<Memtable*> memtables, Levels* levels, PinCounter* pins);
+  static ReadView* create(std::vector<Memtable*> memtables, Levels* levels);
 
   void ref() { references_.fetch_add(1, kRelaxed); }  // the caller holds one, or an epoch guard
   void unref() {
@@ -32,27 +32,15 @@ class ReadView {
     epochs->retire(&retired_);
   }
 
-  // A value in a memtable that a user holds.
-  void pin() {
-    ref();
-    pins_->add();
-  }
-  void unpin() {
-    // The count last: close() frees everything when it is zero.
-    PinCounter* pins = pins_;
-    unref();
-    pins->subtract();
-  }
-
   std::span<Memtable* const> memtables() const { return memtables_; }
   Levels& levels() const { return *levels_; }
 
-  // Newest version of `user_key` at or below `snapshot`. `memtable_value` true: the value lies in a
-  // memtable, which a reference on this view keeps; else in found->frame. Reads of memtables are
+  // Newest version of `user_key` at or below `snapshot`. Its value lies in `*memtable`, which a
+  // reference on this view keeps, or, when that is null, in found->frame. Reads of memtables are
   // inside a guard of `epochs`. False: there is none, or access->missed.
   Result<bool> get(std::string_view user_key, uint64_t hash, Timestamp snapshot,
                    EpochDomain* epochs, ReadAccess* access, FoundVersion* found,
-                   bool* memtable_value) const;
+                   Memtable** memtable) const;
 
  private:
   ReadView() = default;
@@ -61,7 +49,6 @@ class ReadView {
   Atomic<uint32_t> references_{1};
   std::vector<Memtable*> memtables_;
   Levels* levels_ = nullptr;
-  PinCounter* pins_ = nullptr;
 };
 
 using ReadViewRef = CountedRef<ReadView>;

@@ -11,6 +11,7 @@
 // or a crash anywhere in it, leaves what was there.
 
 #include <algorithm>
+#include <set>
 
 #include "base/assert.h"
 #include "base/format.h"
@@ -37,7 +38,9 @@ struct Store::Recovered {
   ManifestState state;
   std::vector<WalWriter::Inherited> kept;
   Lsn end;
-  Timestamp newest;  // timestamp of any commit
+  Timestamp newest;          // timestamp of any commit
+  Timestamp replayed;        // of the last commit read from the log
+  std::set<uint64_t> named;  // numbers of sstables that the manifest ever named
   bool clean = false;
 };
 
@@ -76,7 +79,10 @@ Status Store::recover() {
   // Segments beyond the log's end go before the next one is begun: it must not seem to attest them.
   remove_unused_files(found);
   VARVE_RETURN_IF_ERROR(options_.file_system->sync_directory(options_.directory));
-  VARVE_RETURN_IF_ERROR(trim_log(&found));
+  if (Status status = trim_log(&found); !status.ok()) {
+    log_line(options_.logger, LogLevel::warning, "reserved space of the log is not given back: %s",
+             status.to_string().c_str());
+  }
   wal_ = std::make_unique<WalWriter>(WalWriterOptions{.file_system = options_.file_system,
                                                       .directory = options_.directory,
                                                       .memory = &memory_,
@@ -165,13 +171,43 @@ Status Store::read_directory(Recovered* found) {
   }
   if (found->fresh) return sync_parent();
   const std::string path = path_in(directory, manifest_name(current->number));
-  Result<ManifestState> state = read_manifest(files, path, &current->file);
+  Result<ManifestState> state =
+      read_manifest(files, path, &current->file, [found](uint64_t, const LevelsEdit& edit) {
+        for (const AddedFile& added : edit.added) found->named.insert(added.info.number.value);
+      });
   if (!state.ok()) {
     if (state.status().code() != StatusCode::not_found) return std::move(state).status();
     return Status::corruption(path + ": named by CURRENT, but missing");
   }
   found->state = std::move(*state);
+  if (!found->state.keyspaces.contains(kDefaultKeyspace.id)) {
+    return Status::corruption(path + ": there is no default keyspace");
+  }
+  Keyspace& next = found->state.next_keyspace;
+  next = std::max(next, Keyspace{found->state.keyspaces.rbegin()->first + 1});
+  remove_debris(*found, current->number);
   return Status();
+}
+
+// Removes what no state of the manifest ever named: what was cut short may fill the disk, and then
+// nothing could be written to go on. Files that it named once may still be needed, until the state
+// that lacks them is durable: see remove_unused_files().
+void Store::remove_debris(const Recovered& found, FileNumber manifest) {
+  for (const std::string& name : found.names) {
+    const FileName parsed = parse_file_name(name);
+    const bool debris =
+        parsed.type == FileType::free_wal || parsed.type == FileType::temporary ||
+        (parsed.type == FileType::manifest && parsed.number != manifest) ||
+        (parsed.type == FileType::sstable && !found.named.contains(parsed.number.value));
+    if (debris) remove_unused(name);
+  }
+}
+
+void Store::remove_unused(const std::string& name) {
+  const Status status = options_.file_system->remove(path_in(options_.directory, name));
+  if (status.ok() || status.code() == StatusCode::not_found) return;
+  log_line(options_.logger, LogLevel::warning, "an unused file stays: %s",
+           status.to_string().c_str());
 }
 
 // Makes the name of a new database's directory durable.
@@ -267,6 +303,8 @@ Status Store::replay_group(const WalGroup& group, Recovered* found) {
   WalCommitReader commits(group.header, group.payload);
   WalCommit commit;
   while (commits.next(&commit)) {
+    if (commit.timestamp <= found->replayed) return bad("timestamps do not rise");
+    found->replayed = commit.timestamp;
     found->newest = std::max(found->newest, commit.timestamp);
     BatchReader entries(commit.batch);
     BatchEntry entry;
@@ -280,8 +318,10 @@ Status Store::replay_group(const WalGroup& group, Recovered* found) {
       if (!memtable->reserve(Memtable::entry_size_max(entry.key.size(), entry.value.size()), 1)) {
         return Status::out_of_memory("no memory to replay the log");
       }
+      const uint64_t hash = key_hash(entry.key);
+      if (memtable->has_at(entry.key, hash, commit.timestamp)) return bad("a key occurs twice");
       memtable->cover_log(group.start, group.end);
-      memtable->apply(entry.key, key_hash(entry.key), commit.timestamp, entry.kind, entry.value);
+      memtable->apply(entry.key, hash, commit.timestamp, entry.kind, entry.value);
       commit_account(tree);
     }
     if (!entries.ok()) return bad("a batch is malformed");
@@ -351,12 +391,7 @@ void Store::remove_unused_files(const Recovered& found) {
     }
   };
   for (const std::string& name : found.names) {
-    if (needed(parse_file_name(name))) continue;
-    Status status = options_.file_system->remove(path_in(options_.directory, name));
-    if (!status.ok() && status.code() != StatusCode::not_found) {
-      log_line(options_.logger, LogLevel::warning, "an unused file stays: %s",
-               status.to_string().c_str());
-    }
+    if (!needed(parse_file_name(name))) remove_unused(name);
   }
 }
 

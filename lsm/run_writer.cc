@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "base/assert.h"
+#include "base/format.h"
 #include "base/random.h"
 #include "base/sync_point.h"
 
@@ -29,7 +30,16 @@ class RunWriter {
         return Status(StatusCode::cancelled, "the database is being closed");
       }
       const std::string_view key = input->user_key();
-      const bool new_key = first || key != last_key_.view();
+      const std::strong_ordering order =
+          first ? std::strong_ordering::less : compare_keys(last_key_.view(), key);
+      const bool new_key = order < 0;
+      // Sums that hold say nothing of the order, and what follows relies on it.
+      if (order > 0 || (order == 0 && input->timestamp() >= last_timestamp_)) {
+        return Status::corruption(format(
+            "keyspace %u: version %llu of key %s is out of order", options_.keyspace.id,
+            static_cast<unsigned long long>(input->timestamp().nanos), readable(key).c_str()));
+      }
+      last_timestamp_ = input->timestamp();
       if (new_key) {
         first = false;
         if (!last_key_.assign(key)) return Status::out_of_memory("no memory for a merge");
@@ -119,6 +129,7 @@ class RunWriter {
   const GcHorizon& horizon_;
   VersionGc gc_;
   Buffer last_key_;
+  Timestamp last_timestamp_;
   uint64_t hash_ = 0;
   bool key_written_ = false;       // some version of last_key_ is in the file
   std::optional<Timestamp> held_;  // a tombstone of last_key_ that may turn out to hide nothing

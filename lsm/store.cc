@@ -63,7 +63,10 @@ Store::~Store() {
 }
 
 void Store::stop_background() {
-  closing_.store(true);
+  {
+    MutexLock lock(mutex_);  // no step that looked before is queued again
+    closing_.store(true);
+  }
   changed_.notify_all();
   for (StoreTask* task : {&flush_task_, &compaction_task_, &log_sync_task_, &lease_task_,
                           &disposal_task_, &statistics_task_}) {
@@ -187,7 +190,8 @@ ReadView* Store::publish_view(Tree* tree, ReadView* view) {
 }
 
 Memtable* Store::new_memtable(size_t keys_expected) {
-  return Memtable::create(&memory_, &epochs_, keys_expected, options_.write_buffer_size);
+  return Memtable::create(&memory_, &epochs_, keys_expected, options_.write_buffer_size,
+                          &cache_.pins());
 }
 
 Result<std::unique_ptr<Tree>> Store::make_tree(Keyspace keyspace, const std::string& name,
@@ -205,7 +209,7 @@ Result<std::unique_ptr<Tree>> Store::make_tree(Keyspace keyspace, const std::str
   for (const Run& run : levels->runs()) {
     tree->next_run = std::max(tree->next_run, run.id.value + 1);
   }
-  tree->view.store(ReadView::create({memtable}, levels, &cache_.pins()));
+  tree->view.store(ReadView::create({memtable}, levels));
   return tree;
 }
 
@@ -234,6 +238,10 @@ Result<Keyspace> Store::commit_create_keyspace(std::string_view name,
   VARVE_RETURN_IF_ERROR(wal_->sync());
   MutexLock lock(manifest_mutex_);
   const Keyspace keyspace = state_.next_keyspace;
+  if (keyspace.id + 1 > kKeyspacesMax) {
+    return Status::invalid_argument(
+        format("%u keyspaces were created, no more can be", kKeyspacesMax));
+  }
   // Whatever may fail comes before the edit.
   VARVE_ASSIGN_OR_RETURN(std::unique_ptr<Tree> tree,
                          make_tree(keyspace, std::string(name), options, Levels::create({})));
@@ -273,7 +281,7 @@ Status Store::commit_drop_keyspace(Keyspace keyspace, Timestamp timestamp) {
     }
     MutexLock lock(mutex_);
     tree->dropped.store(true);
-    old = publish_view(tree, ReadView::create({memtable}, Levels::create({}), &cache_.pins()));
+    old = publish_view(tree, ReadView::create({memtable}, Levels::create({})));
     active_bytes_.fetch_sub(tree->active_bytes);
     for (const Memtable* flushed : old->memtables().subspan(1)) {
       immutable_bytes_.fetch_sub(flushed->held_bytes());
@@ -311,13 +319,24 @@ void Store::fail(const Status& status) {
   changed_.notify_all();
 }
 
-Status Store::wait_for_room(const std::optional<std::chrono::nanoseconds>& timeout) {
-  const auto stalled = [this] {
-    // Without an immutable memtable there is no flush to wait for: the leader begins one.
-    return write_stall({.memtable_bytes = immutable_bytes_.load() == 0 ? 0 : memtable_bytes(),
-                        .memtable_bytes_max = 2 * options_.write_buffer_size,
-                        .runs = runs_most_.load(kRelaxed),  // a hint; looked at again
-                        .runs_max = kRunsStall});
+// `more_bytes`: of commits that were admitted or want to be.
+WriteStall Store::stall_of(uint64_t more_bytes) {
+  return write_stall({.memtable_bytes = active_bytes_.load() + immutable_bytes_.load() + more_bytes,
+                      .memtable_bytes_max = 2 * options_.write_buffer_size,
+                      .runs = runs_most_.load(kRelaxed),  // a hint; looked at again
+                      .runs_max = kRunsStall});
+}
+
+Status Store::admit(uint64_t bytes, const std::optional<std::chrono::nanoseconds>& timeout) {
+  const auto stalled = [this, bytes] {
+    const uint64_t admitted = admitted_bytes_.fetch_add(bytes);
+    WriteStall stall = stall_of(admitted + bytes);
+    // With nothing to wait for, the leader begins a new memtable, and one commit may exceed it.
+    if (stall == WriteStall::memtables && admitted == 0 && immutable_bytes_.load() == 0) {
+      stall = WriteStall::none;
+    }
+    if (stall != WriteStall::none) admitted_bytes_.fetch_sub(bytes);
+    return stall;
   };
   if (stalled() == WriteStall::none) return Status();
   counters_.stalls.add();
@@ -325,23 +344,38 @@ Status Store::wait_for_room(const std::optional<std::chrono::nanoseconds>& timeo
   const uint64_t limit =
       timeout ? static_cast<uint64_t>(std::max<int64_t>(timeout->count(), 0)) : UINT64_MAX;
   Status status;
-  MutexLock lock(mutex_);
-  while (stalled() != WriteStall::none && !failed_.load() && !closing_.load()) {
-    if (!hindrance_.ok()) {  // waiting would last until someone makes room
-      status = hindrance_;
-      break;
+  waiting_writers_.fetch_add(1);
+  {
+    MutexLock lock(mutex_);
+    for (;;) {
+      const WriteStall stall = stalled();
+      if (stall == WriteStall::none) break;
+      const bool memtables = stall == WriteStall::memtables;
+      // Waiting would last until the store is reopened, or someone makes room.
+      status = failed_.load()    ? failure_
+               : closing_.load() ? Status::closed("the database is being closed")
+               : memtables       ? flush_hindrance_
+                                 : compaction_hindrance_;
+      if (!status.ok()) break;
+      const uint64_t waited = options_.clock->monotonic_nanos() - start;
+      if (waited >= limit) {
+        status = Status::timed_out(memtables ? "memtables are full: flushes are behind"
+                                             : "too many runs: compactions are behind");
+        break;
+      }
+      changed_.wait_for(mutex_, std::min<uint64_t>(limit - waited, 100'000'000));
     }
-    const uint64_t waited = options_.clock->monotonic_nanos() - start;
-    if (waited >= limit) {
-      status = Status::timed_out(stalled() == WriteStall::memtables
-                                     ? "memtables are full: flushes are behind"
-                                     : "too many runs: compactions are behind");
-      break;
-    }
-    changed_.wait_for(mutex_, std::min<uint64_t>(limit - waited, 100'000'000));
   }
+  waiting_writers_.fetch_sub(1);
   counters_.stall_nanos.add(options_.clock->monotonic_nanos() - start);
   return status;
+}
+
+void Store::leave(uint64_t bytes) {
+  admitted_bytes_.fetch_sub(bytes);
+  if (waiting_writers_.load() == 0) return;
+  MutexLock lock(mutex_);
+  changed_.notify_all();
 }
 
 Status Store::commit_make_room() {
@@ -383,8 +417,7 @@ Status Store::rotate(Tree* tree) {
       memtables.push_back(memtable);
     }
     current->levels().ref();
-    old = publish_view(tree,
-                       ReadView::create(std::move(memtables), &current->levels(), &cache_.pins()));
+    old = publish_view(tree, ReadView::create(std::move(memtables), &current->levels()));
     active_bytes_.fetch_sub(tree->active_bytes);
     immutable_bytes_.fetch_add(tree->active->held_bytes());
     tree->active = fresh;
@@ -441,7 +474,7 @@ Status Store::append_to_manifest(const LevelsEdit& edit) {
     Result<std::unique_ptr<ManifestWriter>> fresh = ManifestWriter::create(
         options_.file_system, options_.directory, next_file_number(), state_);
     if (!fresh.ok()) {
-      if (fresh.status().code() == StatusCode::no_space) return fresh.status();
+      if (heals_by_itself(fresh.status())) return fresh.status();
       fail(fresh.status());
       return failure();
     }
@@ -508,7 +541,7 @@ Status Store::install(Change change) {
   }
   VARVE_SYNC_POINT("before_install");
   if (Status status = append_to_manifest(change.edit); !status.ok()) {
-    if (status.code() == StatusCode::no_space) {  // the edit is not there: the work is done again
+    if (heals_by_itself(status)) {  // the edit is not there: the work is done again
       for (const Levels::Addition& addition : change.added) addition.sstable->mark_obsolete(this);
     }
     // Else it is unknown whether the edit is on disk: the files stay until the next opening.
@@ -529,9 +562,10 @@ Status Store::install(Change change) {
       memtable->ref();
       memtables.push_back(memtable);
     }
-    old = publish_view(change.tree, ReadView::create(std::move(memtables), levels, &cache_.pins()));
+    old = publish_view(change.tree, ReadView::create(std::move(memtables), levels));
     update_runs_most();
-    hindrance_ = Status();
+    if (!change.flushed.empty()) flush_hindrance_ = Status();
+    if (!change.removed.empty()) compaction_hindrance_ = Status();
     changed_.notify_all();
   }
   mark_obsolete(old->levels(), change.removed);

@@ -83,8 +83,11 @@ class Store final : public FileNumberSource, public Sstable::Disposer {
   Status commit_drop_keyspace(Keyspace keyspace, Timestamp timestamp);
 
   // -- writes --
-  // Waits while memtables or runs exceed their bounds. timed_out, read_only.
-  Status wait_for_room(const std::optional<std::chrono::nanoseconds>& timeout);
+  // Around a commit that will take about `bytes` of memtable: waits while memtables, with what was
+  // admitted before, or runs exceed their bounds. Errors, and then there is nothing to leave:
+  // timed_out; no_space and others that keep flushes from being done.
+  Status admit(uint64_t bytes, const std::optional<std::chrono::nanoseconds>& timeout);
+  void leave(uint64_t bytes);
   // The commit leader's, before a group: begins a new memtable where one is full.
   Status commit_make_room();
   // Around the logging and applying of a group: what is logged but not yet in a memtable holds the
@@ -146,7 +149,9 @@ class Store final : public FileNumberSource, public Sstable::Disposer {
   Status replay_log(Recovered* found);
   Status replay_group(const WalGroup& group, Recovered* found);
   Status sync_log(const Recovered& found);
+  void remove_debris(const Recovered& found, FileNumber manifest);
   void remove_unused_files(const Recovered& found);
+  void remove_unused(const std::string& name);
   Status trim_log(Recovered* found);
   Status release_log();
 
@@ -202,8 +207,9 @@ class Store final : public FileNumberSource, public Sstable::Disposer {
   bool compaction_due(Tree* tree);
   Result<std::vector<Levels::Addition>> open_outputs(const WrittenRun& run, RunId id);
   void fill_run_writer_options(Tree* tree, bool bottom, MemoryRole role, RunWriterOptions* options);
-  void background_failed(const char* what, const Status& status);
-  uint64_t memtable_bytes() const { return active_bytes_.load() + immutable_bytes_.load(); }
+  // Logs the failure, or makes the store read-only when it cannot heal; true: try again.
+  bool background_failed(const char* what, const Status& status);
+  WriteStall stall_of(uint64_t more_bytes);
 
   StoreOptions options_;
   std::unique_ptr<Logger> own_logger_;  // the file LOG, when the user gave none
@@ -228,13 +234,17 @@ class Store final : public FileNumberSource, public Sstable::Disposer {
   CondVar changed_;  // a flush or compaction ended, room was made, a failure happened
   std::map<uint32_t, std::unique_ptr<Tree>> all_trees_ VARVE_GUARDED_BY(mutex_);
   Status failure_ VARVE_GUARDED_BY(mutex_);
-  Status hindrance_ VARVE_GUARDED_BY(mutex_);  // why the last flush or compaction will be repeated
+  // Why the last flush, or compaction, will be repeated; ok when it was done.
+  Status flush_hindrance_ VARVE_GUARDED_BY(mutex_);
+  Status compaction_hindrance_ VARVE_GUARDED_BY(mutex_);
   uint64_t next_file_ VARVE_GUARDED_BY(mutex_) = 1;
   Atomic<bool> failed_{false};
   Atomic<bool> closing_{false};
   Atomic<uint64_t> unapplied_from_{kLsnMax.value};
   Atomic<uint64_t> active_bytes_{0};
   Atomic<uint64_t> immutable_bytes_{0};
+  Atomic<uint64_t> admitted_bytes_{0};  // of commits under way
+  Atomic<uint32_t> waiting_writers_{0};
   Atomic<size_t> runs_most_{0};
 
   Mutex disposal_mutex_;
@@ -276,6 +286,12 @@ Status verify_sstable(Sstable* file, MemoryManager* memory, VerifyReport* report
 // field names of varve/statistics.h.
 std::string encode_statistics_json(const Statistics& statistics, const MemoryReport& memory,
                                    uint64_t now_nanos);
+
+// Whether work that failed with `status` changed nothing and may succeed later, without reopening.
+inline bool heals_by_itself(const Status& status) {
+  return status.code() == StatusCode::no_space || status.code() == StatusCode::out_of_memory ||
+         status.code() == StatusCode::busy;
+}
 
 // How much of the memory budget each part may use, and every seam's default, from what the user
 // gave. invalid_argument: settings that contradict each other.

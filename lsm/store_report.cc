@@ -75,7 +75,7 @@ void Store::publish_statistics_work() {
       encode_statistics_json(current, memory_.report(), options_.clock->realtime_nanos());
   FileSystem* files = options_.file_system;
   const std::string path = path_in(options_.directory, kStatsName);
-  const std::string temporary = path + ".tmp";
+  const std::string temporary = path_in(options_.directory, temporary_name(kStatsName));
   static_cast<void>(files->remove(temporary));  // of an earlier failure, if at all
   const auto write = [&]() -> Status {
     VARVE_ASSIGN_OR_RETURN(std::unique_ptr<File> file,
@@ -113,8 +113,9 @@ Status Store::verify_manifest_and_log(VerifyReport* report) {
   ++report->files;
   report->bytes += manifest_->size();
   WalReader reader(options_.file_system, options_.directory, &memory_);
-  // What waits in the writer's buffer is in no file yet.
-  VARVE_RETURN_IF_ERROR(reader.open(wal_->segment_numbers(), state_.log_start, wal_->written()));
+  // What waits in the writer's buffer is in no file yet. Before the list of segments: it may grow.
+  const Lsn until = wal_->written();
+  VARVE_RETURN_IF_ERROR(reader.open(wal_->segment_numbers(), state_.log_start, until));
   for (;;) {
     WalGroup group;
     VARVE_ASSIGN_OR_RETURN(const bool more, reader.next(&group));

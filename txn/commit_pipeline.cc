@@ -114,6 +114,7 @@ void CommitPipeline::examine(Request* request) {
       const Durability wanted = request->durability.value_or(own);
       if (tree->logged) {
         request->effective = std::min(request->effective, std::min(wanted, Durability::buffered));
+        request->buffered |= wanted >= Durability::buffered;
       }
     }
     touched->bytes += Memtable::entry_size_max(entry.key.size(), entry.value.size());
@@ -147,9 +148,7 @@ void CommitPipeline::run_group() {
   Lsn start = store_->wal().end();
   if (Status status = log_group(first, &start); !status.ok()) {
     store_->commit_end_group();
-    if (status.code() != StatusCode::out_of_memory && status.code() != StatusCode::no_space) {
-      store_->fail(status);
-    }
+    if (!heals_by_itself(status)) store_->fail(status);
     return fail_group(status);
   }
   VARVE_SYNC_POINT("commit_logged");
@@ -158,9 +157,11 @@ void CommitPipeline::run_group() {
   for (const Touched& touched : touched_) store_->commit_account(touched.tree);
 
   Durability strongest = Durability::none;
+  bool buffered = false;
   uint64_t entries = 0;
   for (const Request* request : group_) {
     strongest = std::min(strongest, request->effective);
+    buffered |= request->buffered;
     entries += request->entries;
   }
   if (strongest == Durability::sync) {
@@ -171,7 +172,8 @@ void CommitPipeline::run_group() {
           "the log could not be synced; whether the commit is there is known after reopening: " +
           status.to_string()));
     }
-  } else if (strongest == Durability::buffered) {
+  } else if (buffered) {
+    // Also beside an `os` commit, which promises less about power and nothing about time.
     store_->schedule_log_sync();
   }
   VARVE_SYNC_POINT("commit_before_publish");

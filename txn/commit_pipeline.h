@@ -69,6 +69,7 @@ class CommitPipeline {
     Durability effective = Durability::none;
     bool logged = false;    // some of its keyspaces are
     bool unlogged = false;  // some are not
+    bool buffered = false;  // some want the log synced within the loss window
     // Outcome.
     Status status;
     Timestamp timestamp;

@@ -133,24 +133,28 @@ bool Cursor::ready() {
 
 void Cursor::seek_to_first() {
   if (!ready()) return;
+  impl_->renew_view();
   impl_->visible().seek_to_first();
   show();
 }
 
 void Cursor::seek_to_last() {
   if (!ready()) return;
+  impl_->renew_view();
   impl_->visible().seek_to_last();
   show();
 }
 
 void Cursor::seek(std::string_view key) {
   if (!ready()) return;
+  impl_->renew_view();
   impl_->visible().seek(key);
   show();
 }
 
 void Cursor::seek_for_prev(std::string_view key) {
   if (!ready()) return;
+  impl_->renew_view();
   impl_->visible().seek_for_prev(key);
   show();
 }

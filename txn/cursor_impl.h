@@ -5,8 +5,8 @@
 //   runs      -> RunCursor -----+
 //
 // It holds a counted read view and a registered snapshot. A view that was superseded is let go at
-// the next look, every kStepsBetweenLooks steps: the cursor finds its place again by key, and sees
-// the same, since the snapshot is the same (protocol 24).
+// the next look, at each seek and every kStepsBetweenLooks steps: the cursor finds its place again
+// by key, and sees the same, since the snapshot is the same (protocol 24).
 //
 // Thread rule: one thread at a time. Pooled: keeps its memory between uses.
 
@@ -48,13 +48,14 @@ class CursorImpl final : public PoolLink {
   void look_for_newer_view() {
     if (++steps_ % kStepsBetweenLooks == 0) renew_view();
   }
+  // Goes on over the newest view, if there is a newer one. To be called before each seek.
+  void renew_view();
 
  private:
   // A look costs a load of a shared pointer; a view held for so many steps more costs little.
   static constexpr uint64_t kStepsBetweenLooks = 1024;
 
   void build_sources();
-  void renew_view();
   VersionCursor* source() {
     return sources_.size() == 1 ? sources_[0] : static_cast<VersionCursor*>(&merge_);
   }

@@ -22,6 +22,8 @@ constexpr size_t kIdleSnapshots = 1024;
 constexpr size_t kIdleBatches = 64;
 // An entry up to this size is encoded on the stack.
 constexpr size_t kStackBatchSize = 1024;
+// What an entry takes in a memtable beside its key and value, about.
+constexpr uint64_t kEntryOverhead = 64;
 // While close() waits for what users hold, it looks this often.
 constexpr uint64_t kCloseLookNanos = 1'000'000;
 
@@ -64,8 +66,8 @@ class Database::Impl {
     }
   }
 
-  // Finds the version that a get() shows; calls `use` with it while it is held. `use` gets the view
-  // for values in memtables.
+  // Finds the version that a get() shows; calls `use` with it while it is held. `use` gets the
+  // memtable, for values in one.
   template <typename Use>
   Result<bool> look_up(std::string_view key, const ReadOptions& options, Use use) {
     VARVE_RETURN_IF_ERROR(closed());
@@ -78,17 +80,17 @@ class Database::Impl {
     const uint64_t hash = key_hash(key);
     ReadAccess access{.resident_only = true, .fill_cache = options.fill_cache};
     FoundVersion found;
-    bool in_memtable = false;
+    Memtable* memtable = nullptr;
     Timestamp timestamp;
     ReadView* view;
     {
       EpochDomain::Guard guard(store_->epochs());
       view = consistent_view(tree, options.snapshot, &timestamp);
       VARVE_ASSIGN_OR_RETURN(const bool got, view->get(key, hash, timestamp, &store_->epochs(),
-                                                       &access, &found, &in_memtable));
+                                                       &access, &found, &memtable));
       if (!access.missed) {
         if (!got || found.kind == VersionKind::tombstone) return false;
-        use(found, in_memtable ? view : nullptr);
+        use(found, memtable);
         return true;
       }
       view->ref();
@@ -103,11 +105,11 @@ class Database::Impl {
                           bool fill_cache, Use use) {
     ReadAccess access{.resident_only = false, .fill_cache = fill_cache};
     FoundVersion found;
-    bool in_memtable = false;
+    Memtable* memtable = nullptr;
     VARVE_ASSIGN_OR_RETURN(const bool got, view->get(key, hash, timestamp, &store_->epochs(),
-                                                     &access, &found, &in_memtable));
+                                                     &access, &found, &memtable));
     if (!got || found.kind == VersionKind::tombstone) return false;
-    use(found, in_memtable ? view : nullptr);
+    use(found, memtable);
     return true;
   }
 
@@ -137,8 +139,11 @@ class Database::Impl {
 
   Status commit(std::string_view batch, uint32_t entries, const WriteOptions& options,
                 Timestamp* committed) {
-    VARVE_RETURN_IF_ERROR(store_->wait_for_room(options.timeout));
-    return pipeline_.commit(batch, entries, options.durability, committed);
+    const uint64_t bytes = batch.size() + uint64_t{entries} * kEntryOverhead;
+    VARVE_RETURN_IF_ERROR(store_->admit(bytes, options.timeout));
+    Status status = pipeline_.commit(batch, entries, options.durability, committed);
+    store_->leave(bytes);
+    return status;
   }
 
   // Begins new memtables, in commit order.
@@ -245,14 +250,14 @@ Status Database::write(WriteBatch& batch, const WriteOptions& options, Timestamp
 
 Result<bool> Database::get(std::string_view key, std::string* value, const ReadOptions& options) {
   return impl_->look_up(
-      key, options, [value](const FoundVersion& found, ReadView*) { value->assign(found.value); });
+      key, options, [value](const FoundVersion& found, Memtable*) { value->assign(found.value); });
 }
 
 Result<std::optional<PinnedValue>> Database::get(std::string_view key, const ReadOptions& options) {
   PinnedValue pinned;
   VARVE_ASSIGN_OR_RETURN(const bool got,
-                         impl_->look_up(key, options, [&](FoundVersion& found, ReadView* view) {
-                           fill_pinned(&pinned, &found, view);
+                         impl_->look_up(key, options, [&](FoundVersion& found, Memtable* memtable) {
+                           fill_pinned(&pinned, &found, memtable);
                          }));
   if (!got) return std::optional<PinnedValue>();
   return std::optional<PinnedValue>(std::move(pinned));
@@ -286,22 +291,22 @@ Status Database::multi_get(std::span<const std::string_view> keys,
     VARVE_RETURN_IF_ERROR(impl_
                               ->look_up_in(view, keys[i], key_hash(keys[i]), timestamp,
                                            options.fill_cache,
-                                           [&](FoundVersion& found, ReadView* in_view) {
-                                             fill_pinned(&values[i].emplace(), &found, in_view);
+                                           [&](FoundVersion& found, Memtable* memtable) {
+                                             fill_pinned(&values[i].emplace(), &found, memtable);
                                            })
                               .status());
   }
   return Status();
 }
 
-void Database::fill_pinned(PinnedValue* pinned, void* found_version, void* read_view) {
+void Database::fill_pinned(PinnedValue* pinned, void* found_version, void* in_memtable) {
   const auto* found = static_cast<const FoundVersion*>(found_version);
   pinned->data_ = found->value;
   pinned->timestamp_ = found->timestamp;
-  if (auto* view = static_cast<ReadView*>(read_view)) {
-    view->pin();
-    pinned->owner_ = view;
-    pinned->release_ = [](void* owner) { static_cast<ReadView*>(owner)->unpin(); };
+  if (auto* memtable = static_cast<Memtable*>(in_memtable)) {
+    memtable->pin_for_user();
+    pinned->owner_ = memtable;
+    pinned->release_ = [](void* owner) { static_cast<Memtable*>(owner)->unpin_for_user(); };
   } else {
     found->frame->cache->pin_for_user(found->frame);
     pinned->owner_ = found->frame;
@@ -355,6 +360,9 @@ Result<Snapshot> Database::snapshot_at(Timestamp time) {
       Store* store = nullptr;
       Timestamp time;
       Status run(Timestamp) override {
+        // A commit may have passed it meanwhile, or the clock gone back behind it.
+        const uint64_t last = store->oracle().last_allocated().nanos;
+        if (time.nanos > last) VARVE_RETURN_IF_ERROR(store->commit_ensure_lease(time.nanos - last));
         store->oracle().advance_to(time);
         return Status();
       }

@@ -160,7 +160,7 @@ class Database {
  private:
   class Impl;
   explicit Database(std::unique_ptr<Impl> impl);
-  static void fill_pinned(PinnedValue* pinned, void* found_version, void* read_view);
+  static void fill_pinned(PinnedValue* pinned, void* found_version, void* memtable);
   std::unique_ptr<Impl> impl_;
 };
 

@@ -37,7 +37,7 @@ TEST(FileNames, fixed_names_are_known) {
   EXPECT_EQ(parse_file_name(kLogName).type, FileType::log);
   EXPECT_EQ(parse_file_name("LOG.old").type, FileType::log);
   EXPECT_EQ(parse_file_name(kStatsName).type, FileType::stats);
-  EXPECT_EQ(parse_file_name("000012.sst.tmp").type, FileType::temporary);
+  EXPECT_EQ(parse_file_name("STATS.tmp").type, FileType::temporary);
   EXPECT_EQ(parse_file_name("CURRENT.tmp").type, FileType::temporary);
 }
 
@@ -73,10 +73,10 @@ TEST(FileNames, other_names_are_foreign) {
                            "000012.ldb",
                            "000012.log",
                            "MANIFEST-000001",
-                           ".tmp"}) {
-    EXPECT_EQ(parse_file_name(name).type,
-              std::string_view(name) == ".tmp" ? FileType::temporary : FileType::foreign)
-        << name;
+                           ".tmp",
+                           "thesis.tmp",
+                           "000012.sst.tmp"}) {
+    EXPECT_EQ(parse_file_name(name).type, FileType::foreign) << name;
   }
 }
 

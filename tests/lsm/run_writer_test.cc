@@ -76,6 +76,20 @@ TEST_F(RunWriterTest, nothing_in_no_files_out) {
   EXPECT_EQ(files_on_disk(), 0u);
 }
 
+// Sums that hold say nothing of the order: a hostile file must not trip an assertion.
+TEST_F(RunWriterTest, versions_out_of_order_are_corruption) {
+  const GcHorizon all{.watermark = {}, .snapshots = {}};
+  VersionRow later{.key = "b", .timestamp = {5}, .kind = VersionKind::value, .value = "v"};
+  VersionRow earlier = later;
+  earlier.key = "a";
+  EXPECT_FAILS(write({later, earlier}, all, true), corruption, "out of order");
+  earlier = later;
+  earlier.timestamp = {6};
+  EXPECT_FAILS(write({later, earlier}, all, true), corruption, "out of order");
+  EXPECT_FAILS(write({later, later}, all, true), corruption, "out of order");
+  EXPECT_EQ(files_on_disk(), 0u);
+}
+
 TEST_F(RunWriterTest, keeps_everything_above_the_watermark) {
   VARVE_SEEDED_TEST(random);
   const std::vector<VersionRow> rows = random_rows(&random, {.keys = 300});

@@ -264,6 +264,48 @@ TEST_F(ConcurrencyTest, commits_form_groups_and_keep_their_order) {
 }
 
 // Pinned values are released from other threads than those that got them.
+// Writers once waited for ever: the compactions that came due during a manual one had found the
+// keyspace taken, and nobody asked again.
+TEST_F(ConcurrencyTest, writers_go_on_after_a_manual_compaction) {
+  options_.write_buffer_size = 64 * 1024;
+  open("/db");
+  for (int i = 0; i < 3000; ++i) ASSERT_OK(db_->put(std::to_string(i % 50), std::string(200, 'v')));
+  std::atomic<bool> stop{false};
+  std::thread compactor([&] {
+    while (!stop.load()) EXPECT_OK(db_->compact());
+  });
+  WriteOptions options;
+  options.timeout = std::chrono::seconds(60);
+  for (int i = 0; i < 20'000; ++i) {
+    ASSERT_OK(db_->put(std::to_string(i), std::string(200, 'w'), options));
+  }
+  stop.store(true);
+  compactor.join();
+  for (int i = 0; i < 5000; ++i) {
+    ASSERT_OK(db_->put(std::to_string(i), std::string(200, 'x'), options));
+  }
+  ASSERT_OK(db_->wait_for_background());
+  EXPECT_LE(db_->statistics().keyspaces[0].runs.size(), 7u);
+}
+
+// Each writer once looked for itself, and all of them were let in.
+TEST_F(ConcurrencyTest, large_commits_of_many_writers_stay_within_two_write_buffers) {
+  options_.write_buffer_size = 1 << 20;
+  open("/db");
+  std::vector<std::thread> writers;
+  for (int t = 0; t < 8; ++t) {
+    writers.emplace_back([this, t] {
+      for (int i = 0; i < 20; ++i) {
+        EXPECT_OK(db_->put(std::to_string(t) + "/" + std::to_string(i), std::string(700'000, 'v')));
+      }
+    });
+  }
+  for (std::thread& writer : writers) writer.join();
+  const uint64_t high_water =
+      db_->memory_report().roles[static_cast<size_t>(MemoryRole::memtable)].high_water_bytes;
+  EXPECT_LT(high_water, 3 * options_.write_buffer_size);
+}
+
 TEST_F(ConcurrencyTest, pinned_values_and_snapshots_cross_threads) {
   open("/db");
   for (int i = 0; i < 200; ++i) {

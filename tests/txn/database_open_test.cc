@@ -63,6 +63,20 @@ TEST_F(DatabaseOpenTest, foreign_directory_is_refused_and_left_alone) {
   EXPECT_EQ(read_file(disk_.get(), "/db/holiday.jpg"), "jpeg");
 }
 
+// Whatever ended with .tmp was once taken for the engine's own, and removed.
+TEST_F(DatabaseOpenTest, temporary_files_of_others_are_left_alone) {
+  ASSERT_OK(disk_->create_directory(kPath));
+  const std::string path = std::string(kPath) + "/thesis.tmp";
+  write_file(disk_.get(), path, "chapter 1");
+  EXPECT_FAILS(try_open(), invalid_argument, "thesis.tmp");
+  ASSERT_OK(disk_->remove(path));
+  open();
+  write_file(disk_.get(), path, "chapter 1");
+  kill_and_reopen();
+  EXPECT_EQ(read_file(disk_.get(), path), "chapter 1");
+  ASSERT_OK(disk_->remove(path));
+}
+
 TEST_F(DatabaseOpenTest, second_owner_is_busy_and_harmless) {
   open();
   ASSERT_OK(db_->put("k", "v"));

@@ -79,6 +79,20 @@ TEST_F(DurabilityTest, buffered_is_synced_within_the_loss_window) {
   EXPECT_EQ(get("l"), "v");
 }
 
+// The weaker one was once forgotten beside the other, which asks for no sync at all.
+TEST_F(DurabilityTest, buffered_beside_os_is_synced_within_the_loss_window_too) {
+  open();
+  const Keyspace buffered = create("buffered", {.durability = Durability::buffered});
+  executor_.run_all(4);
+  const uint64_t before = db_->statistics().log_syncs;
+  WriteBatch batch;
+  ASSERT_OK(batch.put("k", "os"));
+  ASSERT_OK(batch.put(buffered, "k", "buffered"));
+  ASSERT_OK(db_->write(batch));
+  executor_.run_all(4);
+  EXPECT_GT(db_->statistics().log_syncs, before);
+}
+
 TEST_F(DurabilityTest, buffered_commits_that_a_kill_loses_are_a_suffix) {
   open();
   for (int i = 0; i < 20; ++i) {
@@ -264,6 +278,37 @@ TEST_F(DurabilityTest, full_disk_refuses_and_heals_by_itself) {
       close();
       ASSERT_OK(disk_->list(kPath));
     }
+  }
+}
+
+// A process that has used up its descriptors can close some: that is no reason to stop for good.
+TEST_F(DurabilityTest, descriptors_that_run_out_heal_by_themselves) {
+  options_.write_buffer_size = 64 * 1024;
+  open();
+  for (const char* suffix : {".wal", ".sst"}) {
+    SCOPED_TRACE(suffix);
+    fail(
+        [&](const FileCall& call) {
+          return call.path.ends_with(suffix) && call.kind == FileCall::Kind::create;
+        },
+        Status::busy("too many open files"));
+    int refused = 0;
+    WriteOptions options;
+    options.timeout = std::chrono::nanoseconds(0);
+    for (int i = 0; i < 600; ++i) {
+      Status status = db_->put("k", std::to_string(i) + std::string(1000, 'v'), options);
+      if (!status.ok()) {
+        ++refused;
+        ASSERT_TRUE(status.code() == StatusCode::busy || status.code() == StatusCode::timed_out)
+            << status.to_string();
+      }
+      executor_.run_all(4);
+    }
+    EXPECT_LE(refused, 20);
+    hook_ = nullptr;
+    ASSERT_OK(db_->put("k", "last"));
+    ASSERT_OK(db_->flush());
+    EXPECT_EQ(get("k"), "last");
   }
 }
 

@@ -45,6 +45,17 @@ TEST_F(KeyspaceTest, are_separate_and_outlive_reopening) {
   }
 }
 
+TEST_F(KeyspaceTest, longest_retention_comes_back) {
+  open();
+  create("for ever", {.history_retention = std::chrono::nanoseconds::max()});
+  create("none", {.history_retention = std::chrono::nanoseconds(0)});
+  reopen();
+  const std::vector<KeyspaceInfo> keyspaces = db_->keyspaces();
+  ASSERT_EQ(keyspaces.size(), 3u);
+  EXPECT_EQ(keyspaces[1].options.history_retention, std::chrono::nanoseconds::max());
+  EXPECT_EQ(keyspaces[2].options.history_retention, std::chrono::nanoseconds(0));
+}
+
 TEST_F(KeyspaceTest, names_are_checked) {
   open();
   EXPECT_FAILS(db_->create_keyspace(""), invalid_argument, "0 bytes");
