@@ -77,7 +77,8 @@ Memtable* Memtable::create(MemoryManager* manager, EpochDomain* epochs, size_t k
                            size_t size_max, PinCounter* pins) {
   // Powers of two, since blocks double.
   const size_t block = std::clamp(std::bit_floor(size_max / 16), Arena::kBlockSizeMin, kBlockMax);
-  Memtable* memtable = new Memtable(manager, epochs, block, pins);
+  Memtable* memtable = new (manager) Memtable(manager, epochs, block, pins);
+  if (memtable == nullptr) return nullptr;
   if (memtable->head_ == nullptr ||
       !memtable->grow_table(std::bit_ceil(std::max(kSlotsMin, keys_expected * 2)))) {
     delete memtable;

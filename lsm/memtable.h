@@ -36,10 +36,11 @@
 #include "lsm/version_cursor.h"
 #include "memory/arena.h"
 #include "memory/epoch.h"
+#include "memory/heap.h"
 
 namespace varve {
 
-class Memtable {
+class Memtable : public ControlObject {
  public:
   struct Version;
   struct Node;
@@ -86,6 +87,7 @@ class Memtable {
   // Whether there is a version of `key` at or above `timestamp`. The writer's.
   bool has_at(std::string_view key, uint64_t hash, Timestamp timestamp) const;
 
+  MemoryManager* manager() const { return manager_; }
   size_t held_bytes() const { return held_bytes_.load(kRelaxed); }  // a statistic to others
   uint64_t versions() const { return versions_.load(kRelaxed); }
   uint64_t keys() const { return keys_; }  // the writer's, or once immutable

@@ -5,7 +5,8 @@
 namespace varve {
 
 ReadView* ReadView::create(std::vector<Memtable*> memtables, Levels* levels) {
-  ReadView* view = new ReadView;
+  ReadView* view = new (memtables.front()->manager()) ReadView;
+  VARVE_ASSERT(view != nullptr);  // a few hundred bytes
   view->memtables_ = std::move(memtables);
   view->levels_ = levels;
   return view;

@@ -15,7 +15,7 @@
 
 namespace varve {
 
-class ReadView {
+class ReadView : public ControlObject {
  public:
   // Takes over one reference on each memtable (newest first, the active one in front) and `levels`.
   static ReadView* create(std::vector<Memtable*> memtables, Levels* levels);

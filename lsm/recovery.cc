@@ -285,9 +285,16 @@ Status Store::replay_log(Recovered* found) {
     durable = std::max(durable, keyspace.flushed);
   }
   if (found->end < durable) {
+    std::string where = options_.directory;
+    if (!found->kept.empty()) {
+      const WalWriter::Inherited& last = found->kept.back();
+      where = format(
+          "%s at offset %llu", path_in(where, wal_name(last.number)).c_str(),
+          static_cast<unsigned long long>(kWalHeaderSize + found->end.value - last.start.value));
+    }
     return Status::corruption(
         format("%s: the log ends at LSN %llu, but the manifest knows it durable up to %llu",
-               options_.directory.c_str(), static_cast<unsigned long long>(found->end.value),
+               where.c_str(), static_cast<unsigned long long>(found->end.value),
                static_cast<unsigned long long>(durable.value)));
   }
   found->clean = reader.clean();

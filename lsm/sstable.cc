@@ -22,7 +22,8 @@ Result<Sstable*> Sstable::open(FileSystem* file_system, const std::string& path,
 Result<Sstable*> Sstable::open_unknown(FileSystem* file_system, const std::string& path,
                                        BlockCache* cache) {
   VARVE_ASSIGN_OR_RETURN(std::unique_ptr<File> file, file_system->open(path, OpenMode::read));
-  Sstable* sstable = new Sstable(std::move(file), path, cache);
+  Sstable* sstable = new (cache->manager()) Sstable(std::move(file), path, cache);
+  if (sstable == nullptr) return Status::out_of_memory("no memory to open " + path);
   if (Status status = sstable->load(); !status.ok()) {
     sstable->unref();
     return status.with_context(path);

@@ -16,6 +16,7 @@
 #include "lsm/block_cache.h"
 #include "lsm/file_names.h"
 #include "lsm/sstable_format.h"
+#include "memory/heap.h"
 
 namespace varve {
 
@@ -53,7 +54,7 @@ struct FoundVersion {
   FrameRef pin;
 };
 
-class Sstable {
+class Sstable : public ControlObject {
  public:
   // Opens `path`. Errors: corruption (also if it is not the file that `info` describes),
   // not_supported, io_error, not_found.

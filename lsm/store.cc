@@ -59,7 +59,7 @@ Result<std::unique_ptr<Store>> Store::open(const StoreOptions& options) {
 Store::~Store() {
   stop_background();
   release_memory();
-  if (TreeTable* table = tree_table_.load()) delete table;
+  delete tree_table_.load();
 }
 
 void Store::stop_background() {

@@ -42,7 +42,7 @@ WalWriter::WalWriter(const WalWriterOptions& options)
 
 WalWriter::~WalWriter() = default;
 
-Status WalWriter::start(std::vector<Inherited> inherited, Lsn end) {
+Status WalWriter::start(const std::vector<Inherited>& inherited, Lsn end) {
   {
     MutexLock lock(mutex_);
     for (const Inherited& segment : inherited) {

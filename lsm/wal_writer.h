@@ -72,7 +72,7 @@ class WalWriter {
     Lsn end;
     uint64_t disk_bytes = 0;
   };
-  Status start(std::vector<Inherited> inherited, Lsn end);
+  Status start(const std::vector<Inherited>& inherited, Lsn end);
 
   // One group at a time: begin, add its commits, end. Bytes up to end_group() are only encoded.
   // Errors: out_of_memory: nothing was changed; those of opening the next segment.

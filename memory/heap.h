@@ -1,5 +1,6 @@
 // Memory of odd sizes for control structures (levels, catalogs, tables of files), from mimalloc, on
-// the account of a role; and the allocator that lets standard containers use it.
+// the account of a role; the allocator that lets standard containers use it, and the base of
+// objects that lie there themselves.
 //
 // Not for hot paths, frames or memtables: those have slabs, arenas and pools. mimalloc gives memory
 // back to the system late, so what is large belongs elsewhere.
@@ -58,6 +59,31 @@ class AccountedAllocator {
  private:
   MemoryManager* manager_;
   MemoryRole role_;
+};
+
+// Base of counted objects (views, memtables, open sstables): `new (manager) T(...)` takes memory of
+// the role `control`, and is null when that is refused; delete finds the manager in front of it.
+class ControlObject {
+ public:
+  static void* operator new(size_t size, MemoryManager* manager) noexcept {
+    auto* head =
+        static_cast<Head*>(heap_allocate(manager, size + sizeof(Head), MemoryRole::control));
+    if (head == nullptr) return nullptr;
+    *head = {.manager = manager, .size = size + sizeof(Head)};
+    return head + 1;
+  }
+  static void operator delete(void* object) {
+    Head* head = static_cast<Head*>(object) - 1;
+    heap_release(head->manager, head, head->size, MemoryRole::control);
+  }
+  // Of a constructor that throws; the engine's do not.
+  static void operator delete(void* object, MemoryManager*) { operator delete(object); }
+
+ private:
+  struct alignas(16) Head {
+    MemoryManager* manager;
+    size_t size;
+  };
 };
 
 }  // namespace varve

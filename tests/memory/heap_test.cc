@@ -59,6 +59,22 @@ TEST(Heap, ContainersAreOnTheAccount) {
   EXPECT_EQ(manager.live_bytes(), 0u);
 }
 
+TEST(Heap, ObjectsFindTheirManager) {
+  struct Object : ControlObject {
+    explicit Object(int n) : number(n) {}
+    int number;
+    char rest[1000] = {};
+  };
+  MemoryManager manager(1 << 20);
+  auto* object = new (&manager) Object(7);
+  ASSERT_NE(object, nullptr);
+  EXPECT_EQ(object->number, 7);
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(object) % 16, 0u);
+  EXPECT_GE(manager.live_bytes(MemoryRole::control), sizeof(Object));
+  delete object;
+  EXPECT_EQ(manager.live_bytes(), 0u);
+}
+
 TEST(Heap, AnyThreadMayRelease) {
   MemoryManager manager(1 << 20);
   void* block = heap_allocate(&manager, 100, kRole);

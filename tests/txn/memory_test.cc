@@ -23,6 +23,7 @@ class MemoryTest : public DatabaseTest {
 TEST_F(MemoryTest, each_role_is_seen_non_zero) {
   open();
   EXPECT_GT(live(MemoryRole::memtable), 0u);
+  EXPECT_GT(live(MemoryRole::control), 0u);
   {
     const uint64_t before = live_batch_bytes();
     WriteBatch batch;
