@@ -60,19 +60,12 @@ class WalPrinter final : public LogVisitor {
 
   // What made no sense, in all segments.
   uint64_t problems() const { return problems_; }
+  uint64_t segments() const { return segments_; }
 
   void segment(const WalSegmentInfo& info) override {
     name_ = wal_name(info.number);
+    ++segments_;
     const WalSegmentHeader& header = info.header;
-    if (!info.status.ok()) {
-      problem(info.status.to_string());
-      expected_start_.reset();
-      return;
-    }
-    if (expected_start_.has_value() && header.start != *expected_start_) {
-      problem("starts at LSN " + std::to_string(header.start.value) + ", its predecessor ends at " +
-              std::to_string(expected_start_->value));
-    }
     if (options_.common.json) {
       out_.json({{"type", "segment"},
                  {"file", name_},
@@ -97,8 +90,6 @@ class WalPrinter final : public LogVisitor {
   }
 
   void segment_end(const LogSegmentEnd& end) override {
-    expected_start_ = end.lsn;
-    if (!end.problem.ok()) problem(end.problem.to_string());
     if (options_.common.json) {
       out_.json({{"type", "segment_end"},
                  {"file", name_},
@@ -113,6 +104,10 @@ class WalPrinter final : public LogVisitor {
                 std::to_string(end.commits) + " commits" +
                 (end.clean ? "  closed by an end marker" : ""));
     }
+  }
+
+  void problem(const std::string& file, const Status& what) override {
+    print_problem(file, tools::printable(what.message()));
   }
 
  private:
@@ -150,14 +145,16 @@ class WalPrinter final : public LogVisitor {
       }
       if (options_.depth >= Depth::entries) print_entries(commit.batch, group.offset);
     }
-    if (!commits.ok()) problem("at " + std::to_string(group.offset) + ": commits are not readable");
+    if (!commits.ok())
+      print_problem(name_, "at " + std::to_string(group.offset) + ": commits are not readable");
   }
 
   void print_entries(std::string_view batch, uint64_t offset) {
     BatchReader entries(batch);
     BatchEntry entry;
     while (entries.next(&entry)) print_entry(entry);
-    if (!entries.ok()) problem("at " + std::to_string(offset) + ": a batch is not readable");
+    if (!entries.ok())
+      print_problem(name_, "at " + std::to_string(offset) + ": a batch is not readable");
   }
 
   void print_entry(const BatchEntry& entry) {
@@ -179,19 +176,22 @@ class WalPrinter final : public LogVisitor {
     out_.line(line);
   }
 
-  void problem(const std::string& what) {
+  // `file` may be empty: the log as a whole.
+  void print_problem(const std::string& file, const std::string& what) {
     ++problems_;
     if (options_.common.json) {
-      out_.json({{"type", "problem"}, {"file", name_}, {"what", what}});
+      out_.json({{"type", "problem"},
+                 {"file", file.empty() ? ordered_json(nullptr) : ordered_json(file)},
+                 {"what", what}});
     } else {
-      out_.line("problem in " + name_ + ": " + what);
+      out_.line("problem" + (file.empty() ? "" : " in " + file) + ": " + what);
     }
   }
 
   const WalOptions& options_;
   Output& out_;
-  std::string name_;                   // of the current segment
-  std::optional<Lsn> expected_start_;  // of the next one
+  std::string name_;  // of the current segment
+  uint64_t segments_ = 0;
   uint64_t problems_ = 0;
 };
 
@@ -201,7 +201,10 @@ Result<int> print_wal(const WalOptions& options, Output& out) {
   WalPrinter printer(options, &out);
   const Status status = walk_log(options.common.directory, number, &printer);
   if (!status.ok()) return status;
-  if (printer.problems() == 0) return kExitOk;
+  if (printer.problems() == 0) {
+    if (printer.segments() != 0) return kExitOk;
+    return Status::not_found(options.common.directory + ": no log segment");
+  }
   return Status::corruption(options.common.directory + ": " + std::to_string(printer.problems()) +
                             " problems in the log");
 }
@@ -212,6 +215,7 @@ int run_wal(int argc, char** argv) {
   WalOptions options;
   CommandLine line("wal",
                    "Prints the log: its segments, the groups in them, their commits and entries.\n"
+                   "Without --segment it is held against the manifest as well.\n"
                    "Reads the files as they are: takes no lock, changes nothing.",
                    "  varve wal /srv/db\n"
                    "  varve wal /srv/db --depth=groups --segment=13\n"

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "lsm/batch_format.h"
-#include "lsm/manifest.h"
 #include "lsm/run_cursor.h"
 #include "tools/common/text_escape.h"
 #include "tools/varve/log_walk.h"
@@ -21,15 +20,22 @@ constexpr int kAttemptsMax = 5;
 
 using KeyspaceEntry = std::pair<const uint32_t, ManifestState::KeyspaceState>;
 
-// Collects the entries of one key from the log.
+// Collects the entries of one key from the log, and what of the log cannot be read: the key may lie
+// there.
 class KeyInLog final : public LogVisitor {
  public:
   KeyInLog(const FindRequest& request, const KeyspaceEntry& keyspace,
            std::vector<VersionPlace>* places)
-      : key_(request.key), keyspace_(keyspace), places_(*places) {}
+      : directory_(request.directory), key_(request.key), keyspace_(keyspace), places_(*places) {}
+
+  // The first corruption.
+  const Status& status() const { return status_; }
 
   void segment(const WalSegmentInfo& info) override { name_ = wal_name(info.number); }
   void segment_end(const LogSegmentEnd&) override {}
+  void problem(const std::string& /*file*/, const Status& what) override {
+    if (status_.ok()) status_ = what;
+  }
   bool group(const WalGroup& group) override {
     if (group.header.kind != WalKind::commits) return true;
     WalCommitReader commits(group.header, group.payload);
@@ -42,11 +48,18 @@ class KeyInLog final : public LogVisitor {
           add(group, commit.timestamp, entry);
         }
       }
+      if (!entries.ok()) unreadable(group, "a batch is malformed");
     }
+    if (!commits.ok()) unreadable(group, "a group's commits are malformed");
     return true;
   }
 
  private:
+  void unreadable(const WalGroup& group, const std::string& what) {
+    problem(name_, Status::corruption(path_in(directory_, name_) + " at offset " +
+                                      std::to_string(group.offset) + ": " + what));
+  }
+
   void add(const WalGroup& group, Timestamp timestamp, const BatchEntry& entry) {
     VersionPlace place;
     const bool flushed = group.start < keyspace_.second.flushed;
@@ -60,10 +73,12 @@ class KeyInLog final : public LogVisitor {
     places_.push_back(std::move(place));
   }
 
+  const std::string& directory_;
   const std::string_view key_;
   const KeyspaceEntry& keyspace_;
   std::vector<VersionPlace>& places_;
   std::string name_;
+  Status status_;
 };
 
 // Sstables opened for the one look at them.
@@ -132,15 +147,10 @@ Status search_sstables(const FindRequest& request, const KeyspaceEntry& keyspace
   return Status();
 }
 
-// not_found: also when a file vanished meanwhile.
+// `*vanished`: a file that the manifest named was not there any more.
 Result<std::vector<VersionPlace>> find_once(const FindRequest& request, bool* vanished) {
   *vanished = false;
-  FileSystem* const files = FileSystem::posix();
-  const Result<CurrentManifest> current = read_current(files, request.directory);
-  if (!current.ok()) return current.status();
-  const Result<ManifestState> state = read_manifest(
-      files, path_in(request.directory, manifest_name(current->number)), &current->file);
-  *vanished = state.status().code() == StatusCode::not_found;
+  const Result<ManifestState> state = read_state(request.directory);
   if (!state.ok()) return state.status();
   const auto keyspace = std::find_if(
       state->keyspaces.begin(), state->keyspaces.end(),
@@ -152,6 +162,7 @@ Result<std::vector<VersionPlace>> find_once(const FindRequest& request, bool* va
   KeyInLog log(request, *keyspace, &places);
   Status status = walk_log(request.directory, std::nullopt, &log);
   if (!status.ok()) return status;
+  if (!log.status().ok()) return log.status();
   status = search_sstables(request, *keyspace, &places);
   *vanished = status.code() == StatusCode::not_found;
   if (!status.ok()) return status;
