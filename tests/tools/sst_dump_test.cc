@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <spawn.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -404,6 +405,20 @@ TEST_F(SstDump, missing_files_are_told_and_the_others_shown) {
   EXPECT_EQ(output.status, 1);
   EXPECT_NE(output.err.find("absent.sst"), std::string::npos);
   EXPECT_NE(output.out.find(path + ": ok"), std::string::npos);
+}
+
+TEST_F(SstDump, named_pipes_are_refused_unopened) {
+  const std::string path = write_fruit();
+  const std::string pipe = data_ + "/000013.sst";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  for (const char* command : {"check", "identify"}) {
+    for (const std::string& named : {pipe, data_}) {
+      const Output output = run(command, named);
+      EXPECT_EQ(output.status, 1) << command;
+      EXPECT_EQ(output.err, "sst-dump: invalid_argument: " + pipe + ": not a regular file\n");
+      EXPECT_EQ(output.out.find(path) == 0, named == data_) << output.out;
+    }
+  }
 }
 
 TEST_F(SstDump, locked_and_read_only_databases_can_be_looked_at) {

@@ -1,5 +1,7 @@
 // sst-dump: looks into sstables. docs/sst-dump.md is its reference.
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <exception>
@@ -35,6 +37,12 @@ Result<std::vector<std::string>> files_of(FileSystem* files, const std::string& 
     if (wanted && entry.ok() && !entry->is_directory) paths.push_back(path_in(path, name));
   }
   return paths;
+}
+
+// Only opening a named pipe would wait for somebody who writes to it.
+bool is_special_file(const std::string& path) {
+  struct stat info {};
+  return ::stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode);
 }
 
 void run_on_sstable(Context* context, const std::string& path) {
@@ -83,7 +91,11 @@ int run(int argc, char** argv) {
     }
     for (const std::string& file : *paths) {
       if (out.stopped()) break;
-      identify ? identify_file(&context, file) : run_on_sstable(&context, file);
+      if (is_special_file(file)) {
+        context.problem(Status::invalid_argument(file + ": not a regular file"));
+      } else {
+        identify ? identify_file(&context, file) : run_on_sstable(&context, file);
+      }
       context.begin_file();
     }
   }
