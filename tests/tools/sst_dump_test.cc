@@ -386,7 +386,7 @@ TEST_F(SstDump, wrong_usage_is_told) {
        {Case{{}, "--command is required"}, Case{{"--command=check"}, "files is required"},
         Case{{"--command=chek", path}, "did you mean 'check'"},
         Case{{"--command=scan", path, "--fromm=a"}, "--fromm=a"},
-        Case{{"--command=scan", path, "--from=\\q"}, "--from"},
+        Case{{"--command=scan", path, "--from=\\q"}, "--from: column 1: expected one of \\\\ \\t"},
         Case{{"--command=scan", path, "--from=abc", "--input_key_hex"}, "hex"},
         Case{{"--command=scan", path, "--read_num=many"}, "read_num"}}) {
     const Output output = run(c.arguments);
@@ -405,6 +405,11 @@ TEST_F(SstDump, missing_files_are_told_and_the_others_shown) {
   EXPECT_EQ(output.status, 1);
   EXPECT_NE(output.err.find("absent.sst"), std::string::npos);
   EXPECT_NE(output.out.find(path + ": ok"), std::string::npos);
+}
+
+TEST_F(SstDump, messages_keep_their_backslashes) {
+  const Output output = run("check", data_ + "/a\\b\n.sst");
+  EXPECT_NE(output.err.find("/a\\b\\n.sst"), std::string::npos) << output.err;
 }
 
 TEST_F(SstDump, named_pipes_are_refused_unopened) {

@@ -85,6 +85,7 @@ TEST(TextEscape, PrintableUtf8StaysAndTheRestIsEscaped) {
   EXPECT_EQ(escape("\xc2\x9b"), "\\xc2\\x9b");           // a control character that terminals obey
   EXPECT_EQ(escape("\xed\xa0\x80"), "\\xed\\xa0\\x80");  // a surrogate
   EXPECT_EQ(printable("a\\b\n\x07"), "a\\b\n\\x07");
+  EXPECT_EQ(escape_message("a\\x07b\t\n\x07\xff"), "a\\x07b\\t\\n\\x07\\xff");
 }
 
 TEST(TextEscape, BadTextIsRefusedWithItsColumn) {
@@ -431,6 +432,13 @@ TEST_F(VarveCli, WrongUsageExits2) {
   fails(2, "--format", {"load", db_, "-", "--format=xml"});
   fails(2, "--batch-size", {"load", db_, "-", "--batch-size=0"});
   EXPECT_FALSE(std::filesystem::exists(db_));
+}
+
+TEST_F(VarveCli, MessagesKeepTheirBackslashes) {
+  fails(2, "expected one of \\\\ \\t \\n \\r \\xHH (write a backslash as \\\\)",
+        {"get", db_, "\\q"});
+  fails(1, "a\\b", {"get", directory_ / "a\\b", "k"});
+  fails(1, "a\\nb\\x1b", {"get", directory_ / "a\nb\x1b", "k"});
 }
 
 TEST_F(VarveCli, ReadersDoNotCreateADatabase) {

@@ -53,13 +53,13 @@ void append_hex_escape(char c, std::string* out) {
   out->append(text, sizeof text);
 }
 
-// `keep_layout`: TAB, line end and backslash stay as they are.
-void append_readable(std::string_view bytes, bool keep_layout, std::string* out) {
+// `kept`: which of TAB, line end and backslash stay as they are.
+void append_readable(std::string_view bytes, std::string_view kept, std::string* out) {
   while (!bytes.empty()) {
     const char c = bytes[0];
     size_t length = utf8_sequence(bytes);
     if (c == '\\' || c == '\t' || c == '\n') {
-      if (keep_layout) {
+      if (kept.find(c) != std::string_view::npos) {
         out->push_back(c);
       } else {
         out->push_back('\\');
@@ -108,9 +108,7 @@ Result<std::string> from_hex(std::string_view text) {
   return bytes;
 }
 
-void append_escaped(std::string_view bytes, std::string* out) {
-  append_readable(bytes, false, out);
-}
+void append_escaped(std::string_view bytes, std::string* out) { append_readable(bytes, "", out); }
 
 std::string escape(std::string_view bytes) {
   std::string text;
@@ -119,10 +117,17 @@ std::string escape(std::string_view bytes) {
   return text;
 }
 
+std::string escape_message(std::string_view message) {
+  std::string text;
+  text.reserve(message.size());
+  append_readable(message, "\\", &text);
+  return text;
+}
+
 std::string printable(std::string_view bytes) {
   std::string text;
   text.reserve(bytes.size());
-  append_readable(bytes, true, &text);
+  append_readable(bytes, "\t\n\\", &text);
   return text;
 }
 

@@ -25,6 +25,10 @@ void append_escaped(std::string_view bytes, std::string* out);
 // Takes \\ \t \n \r \xHH; any other backslash is an error, every other byte stands for itself.
 Result<std::string> unescape(std::string_view text);
 
+// For eyes only: one line, as escape(), but backslashes stay. For finished messages, in which keys
+// and names are escaped already.
+std::string escape_message(std::string_view message);
+
 // For eyes only: as escape(), but TAB, line ends and backslashes stay.
 std::string printable(std::string_view bytes);
 

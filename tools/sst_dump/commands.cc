@@ -27,7 +27,7 @@ void Context::problem(const Status& status) {
   ++problems_;
   if (++problems_of_file_ > kProblemsPrintedMax) return;
   (void)out_.flush();
-  std::fprintf(stderr, "sst-dump: %s\n", tools::escape(status.to_string()).c_str());
+  std::fprintf(stderr, "sst-dump: %s\n", tools::escape_message(status.to_string()).c_str());
 }
 
 std::string_view kind_name(VersionKind kind) {

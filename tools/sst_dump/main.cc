@@ -113,7 +113,7 @@ int main(int argc, char** argv) {
     return varve::sst_dump::run(argc, argv);
   } catch (const std::exception& error) {
     // Memory ran out, most likely.
-    std::fprintf(stderr, "sst-dump: %s\n", varve::tools::escape(error.what()).c_str());
+    std::fprintf(stderr, "sst-dump: %s\n", varve::tools::escape_message(error.what()).c_str());
     return varve::sst_dump::kExitProblem;
   }
 }

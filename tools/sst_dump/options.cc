@@ -105,7 +105,7 @@ std::optional<int> parse_options(int argc, char** argv, Options* options) {
     return kExitOk;
   } catch (const CLI::ParseError& error) {
     std::fprintf(stderr, "sst-dump: %s (see sst-dump --help)\n",
-                 tools::escape(error.what()).c_str());
+                 tools::escape_message(error.what()).c_str());
     return kExitUsage;
   }
   return std::nullopt;

@@ -37,13 +37,13 @@ void remove_mark(std::string* argument) {
 
 void print_usage_error(const std::string& command, const std::string& message) {
   std::fprintf(stderr, "varve: %s: %s (see varve %s --help)\n", command.c_str(),
-               tools::escape(message).c_str(), command.c_str());
+               tools::escape_message(message).c_str(), command.c_str());
 }
 
 }  // namespace
 
 int report(const Status& status) {
-  std::fprintf(stderr, "varve: %s\n", tools::escape(status.to_string()).c_str());
+  std::fprintf(stderr, "varve: %s\n", tools::escape_message(status.to_string()).c_str());
   return status.code() == StatusCode::busy ? kExitBusy : kExitError;
 }
 

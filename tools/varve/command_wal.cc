@@ -107,7 +107,7 @@ class WalPrinter final : public LogVisitor {
   }
 
   void problem(const std::string& file, const Status& what) override {
-    print_problem(file, tools::printable(what.message()));
+    print_problem(file, tools::escape_message(what.message()));
   }
 
  private:

@@ -104,7 +104,7 @@ int main(int argc, char** argv) {
     return varve::cli::run(argc, argv);
   } catch (const std::exception& error) {
     // Memory ran out, most likely. What was acknowledged is safe.
-    std::fprintf(stderr, "varve: %s\n", varve::tools::escape(error.what()).c_str());
+    std::fprintf(stderr, "varve: %s\n", varve::tools::escape_message(error.what()).c_str());
     return varve::cli::kExitError;
   }
 }
