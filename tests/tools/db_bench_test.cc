@@ -125,8 +125,9 @@ TEST_F(DbBenchTest, RefusesWhatIsNotBuiltYet) {
 }
 
 TEST_F(DbBenchTest, RefusesValuesOutOfRange) {
-  for (const char* flag : {"--num=0", "--num=x", "--key_size=4", "--durability=maybe",
-                           "--compression_type=lz4", "--cache_size=1Q", "--sync --durability=os"}) {
+  for (const char* flag :
+       {"--num=0", "--num=x", "--key_size=4", "--durability=maybe", "--seed=-1", "--seek_nexts=-1",
+        "--block_size=-1", "--compression_type=lz4", "--cache_size=1Q", "--sync --durability=os"}) {
     const Outcome outcome = run(flag, true);
     EXPECT_EQ(outcome.exit_status, 2) << flag;
     const std::string name = std::string(flag).substr(0, std::string(flag).find_first_of("= "));

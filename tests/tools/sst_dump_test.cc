@@ -388,6 +388,7 @@ TEST_F(SstDump, wrong_usage_is_told) {
         Case{{"--command=scan", path, "--fromm=a"}, "--fromm=a"},
         Case{{"--command=scan", path, "--from=\\q"}, "--from: column 1: expected one of \\\\ \\t"},
         Case{{"--command=scan", path, "--from=abc", "--input_key_hex"}, "hex"},
+        Case{{"--command=scan", path, "--read_num=-1"}, "--read_num: number '-1'"},
         Case{{"--command=scan", path, "--read_num=many"}, "read_num"}}) {
     const Output output = run(c.arguments);
     EXPECT_EQ(output.status, 2) << c.message;

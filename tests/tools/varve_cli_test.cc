@@ -156,6 +156,11 @@ TEST(QuantityText, SizesAndCounts) {
        {"", "x", "5X", "-1", "1.2.3", "99999999999999999999", "16777216T", "1Mi"}) {
     EXPECT_FALSE(parse_size(text).ok()) << text;
   }
+  EXPECT_EQ(parse_count("0").value(), 0u);
+  EXPECT_EQ(parse_count("18446744073709551615").value(), UINT64_MAX);
+  for (const char* text : {"", "-1", "+1", " 1", "1.5", "0x10", "18446744073709551616"}) {
+    EXPECT_FALSE(parse_count(text).ok()) << text;
+  }
   EXPECT_EQ(format_size(1023), "1023 B");
   EXPECT_EQ(format_size(1536), "1.5 KiB");
   EXPECT_EQ(format_size((1 << 20) - 1), "1.0 MiB");
@@ -431,6 +436,10 @@ TEST_F(VarveCli, WrongUsageExits2) {
   fails(2, "VALUE", {"put", db_, "k"});
   fails(2, "--format", {"load", db_, "-", "--format=xml"});
   fails(2, "--batch-size", {"load", db_, "-", "--batch-size=0"});
+  fails(2, "--batch-size", {"load", db_, "-", "--batch-size=-1"});
+  fails(2, "--limit", {"scan", db_, "--limit=-1"});
+  fails(2, "--limit", {"history", db_, "k", "--limit=-1"});
+  fails(2, "--segment", {"wal", db_, "--segment=-1"});
   EXPECT_FALSE(std::filesystem::exists(db_));
 }
 

@@ -62,6 +62,15 @@ Result<uint64_t> parse_size(std::string_view text) {
   return static_cast<uint64_t>(value);
 }
 
+Result<uint64_t> parse_count(std::string_view text) {
+  uint64_t count = 0;
+  const char* end = text.data() + text.size();
+  const auto parsed = std::from_chars(text.data(), end, count);
+  if (parsed.ec == std::errc() && parsed.ptr == end) return count;
+  return Status::invalid_argument("number '" + std::string(text) +
+                                  "' (expected decimal digits, less than 2^64)");
+}
+
 std::string format_size(uint64_t bytes) {
   char text[32];
   if (bytes < 1024) {

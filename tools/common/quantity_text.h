@@ -17,6 +17,9 @@ namespace varve::tools {
 // case. Errors: invalid_argument, quoting the text.
 Result<uint64_t> parse_size(std::string_view text);
 
+// Decimal digits and nothing else: no sign. Errors: invalid_argument, quoting the text.
+Result<uint64_t> parse_count(std::string_view text);
+
 // "512 B", "1.5 KiB", "37.2 MiB".
 std::string format_size(uint64_t bytes);
 // "63,412".

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "base/build_info.h"
@@ -157,7 +158,17 @@ class CommandLine {
   template <typename T>
   void add(const std::string& name, T& variable, const std::string& unit,
            const std::string& description) {
-    app_.add_option(name, variable, text(description, variable))->option_text(unit);
+    CLI::Option* const option = app_.add_option(name, variable, text(description, variable));
+    option->option_text(unit);
+    if constexpr (std::is_unsigned_v<T>) {
+      // CLI11 would take -1 for the largest number.
+      option->check(
+          [](const std::string& value) {
+            return value.starts_with('-') ? "'" + value + "' (expected no negative number)"
+                                          : std::string();
+          },
+          "", "");
+    }
   }
   void add_size(const std::string& name, uint64_t& variable, const std::string& description) {
     const auto read = [name, &variable](const std::string& value) {

@@ -79,8 +79,16 @@ std::optional<int> parse_options(int argc, char** argv, Options* options) {
   app.add_option("--to", options->to, "scan, raw: last key, not included")->option_text("KEY");
   app.add_option("--prefix", options->prefix, "scan, raw: only keys that begin with it")
       ->option_text("KEY");
-  app.add_option("--read_num", options->read_num,
-                 "scan, raw, recompress: at most N versions of each file")
+  app.add_option_function<std::string>(
+         "--read_num",
+         [options](const std::string& text) {
+           const Result<uint64_t> count = tools::parse_count(text);
+           if (!count.ok()) {
+             throw CLI::ValidationError("--read_num", std::string(count.status().message()));
+           }
+           options->read_num = *count;
+         },
+         "scan, raw, recompress: at most N versions of each file")
       ->option_text("N");
   app.add_flag("--input_key_hex", input_key_hex, "--from, --to and --prefix are hex");
   app.add_flag("--output_hex", options->output_hex, "Print keys and values as hex");

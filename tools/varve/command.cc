@@ -66,6 +66,18 @@ void CommandLine::positional_list(const std::string& name, std::vector<std::stri
   app_.add_option(name, *values, help)->required()->option_text("...");
 }
 
+void CommandLine::add_count(const std::string& name, const std::string& help,
+                            const std::function<void(uint64_t count)>& set) {
+  // CLI11 would take -1 for the largest number.
+  app_.add_option_function<std::string>(
+          name,
+          [name, set](const std::string& text) {
+            set(require_usage(name, tools::parse_count(text)));
+          },
+          help)
+      ->option_text("N");
+}
+
 void CommandLine::add_json() {
   app_.add_flag("--json", options_->json, "Print JSON, one object a line");
 }

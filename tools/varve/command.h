@@ -82,6 +82,9 @@ class CommandLine {
   void positional_list(const std::string& name, std::vector<std::string>* values,
                        const std::string& help);
 
+  // An option whose value is parse_count()'s.
+  void add_count(const std::string& name, const std::string& help,
+                 const std::function<void(uint64_t count)>& set);
   void add_json();
   void add_hex();
   void add_keyspace(const std::string& help);

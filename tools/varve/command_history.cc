@@ -82,7 +82,7 @@ int run_history(int argc, char** argv) {
                    "  varve history /srv/db counter --limit=3 --json",
                    &options.common);
   line.positional("KEY", &options.key, "The key")->required();
-  line.app().add_option("--limit", options.limit, "At most N versions")->option_text("N");
+  line.add_count("--limit", "At most N versions", [&](uint64_t n) { options.limit = n; });
   line.app().add_flag("--no-values", options.no_values, "Print sizes only");
   line.add_keyspace("Keyspace to read");
   line.add_hex();

@@ -119,7 +119,7 @@ int run_scan(int argc, char** argv) {
                    "  varve scan /srv/db --at=2026-01-31T12:00:00Z --json",
                    &options.common);
   add_range(&line, &options);
-  line.app().add_option("--limit", options.limit, "At most N keys")->option_text("N");
+  line.add_count("--limit", "At most N keys", [&](uint64_t n) { options.limit = n; });
   line.app().add_flag("--reverse", options.reverse, "Largest key first");
   line.app().add_flag("--keys-only", options.keys_only, "Leave the values out");
   if (const auto stop = line.parse(argc, argv, [&] { check_range(&options); })) return *stop;

@@ -221,9 +221,8 @@ int run_wal(int argc, char** argv) {
                    "  varve wal /srv/db --depth=groups --segment=13\n"
                    "  varve wal /srv/db --json --values",
                    &options.common);
-  line.app()
-      .add_option("--segment", options.segment, "Only the segment of this number")
-      ->option_text("N");
+  line.add_count("--segment", "Only the segment of this number",
+                 [&](uint64_t n) { options.segment = n; });
   line.app()
       .add_option("--depth", options.depth_name, "segments, groups, commits or entries")
       ->option_text("WHAT [entries]");
