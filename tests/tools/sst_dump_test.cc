@@ -259,6 +259,11 @@ TEST_F(SstDump, raw_offsets_lead_to_the_bytes) {
     }
   }
   EXPECT_EQ(rows, 5u) << "all but the key that is no UTF-8";
+  const json handle = output.objects("handle").at(0);
+  EXPECT_EQ(handle["timestamp_max"], "105");
+  EXPECT_EQ(handle["time_max"], "1970-01-01T00:00:00.000000105Z");
+  EXPECT_EQ(handle["first_time"], "1970-01-01T00:00:00.000000105Z");
+  EXPECT_EQ(output.objects("data").at(0)["time_base"], "1970-01-01T00:00:00.000000101Z");
   const std::string text = run("raw", path).out;
   EXPECT_NE(text.find("header at 0: format 1, file id 0123456789abcdeffedcba9876543210"),
             std::string::npos);
@@ -282,7 +287,12 @@ TEST_F(SstDump, properties_are_printed) {
   EXPECT_EQ(objects[0]["smallest_key"], "apple");
   EXPECT_EQ(objects[0]["largest_key_hex"], "646174650afe");
   EXPECT_EQ(objects[0]["timestamp_min"], "100");
+  EXPECT_EQ(objects[0]["time_min"], "1970-01-01T00:00:00.000000100Z");
+  EXPECT_EQ(objects[0]["time_max"], "1970-01-01T00:00:00.000000105Z");
   EXPECT_EQ(objects[0]["created"], "1700000000000000000");
+  EXPECT_EQ(objects[0]["created_time"], "2023-11-14T22:13:20.000000000Z");
+  EXPECT_EQ(objects[0]["collapse_horizon"], "0");
+  EXPECT_EQ(objects[0]["collapse_horizon_time"], nullptr);
   EXPECT_EQ(objects[0]["file_size"], std::filesystem::file_size(path));
   const std::string text = run("properties", path).out;
   EXPECT_NE(text.find("  tombstones        1 (17 %)\n"), std::string::npos) << text;

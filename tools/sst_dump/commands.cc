@@ -68,13 +68,18 @@ std::string bytes_text(const Options& options, std::string_view bytes) {
   return tools::format_bytes(bytes, options.output_hex);
 }
 
-void set_timestamp(nlohmann::ordered_json* object, Timestamp timestamp) {
-  (*object)["timestamp"] = std::to_string(timestamp.nanos);
+void set_time(nlohmann::ordered_json* object, const std::string& name, const std::string& time_name,
+              Timestamp timestamp) {
+  (*object)[name] = std::to_string(timestamp.nanos);
   if (timestamp == kTimestampMin) {
-    (*object)["time"] = nullptr;
+    (*object)[time_name] = nullptr;
   } else {
-    (*object)["time"] = tools::format_time(timestamp);
+    (*object)[time_name] = tools::format_time(timestamp);
   }
+}
+
+void set_timestamp(nlohmann::ordered_json* object, Timestamp timestamp) {
+  set_time(object, "timestamp", "time", timestamp);
 }
 
 nlohmann::ordered_json new_object(const std::string& path, std::string_view type) {

@@ -62,8 +62,11 @@ std::string hex_number(uint64_t value);  // 16 digits
 std::string file_id_text(const FileId& id);
 // A key or value as --output_hex says.
 std::string bytes_text(const Options& options, std::string_view bytes);
-// Members "timestamp" (nanoseconds, as a string: readers that think in doubles would round it) and
-// "time" (RFC 3339; null for kTimestampMin).
+// Member `name` (nanoseconds, as a string: readers that think in doubles would round it) and,
+// beside it, `time_name` (RFC 3339; null for kTimestampMin).
+void set_time(nlohmann::ordered_json* object, const std::string& name, const std::string& time_name,
+              Timestamp timestamp);
+// The same as "timestamp" and "time".
 void set_timestamp(nlohmann::ordered_json* object, Timestamp timestamp);
 // {"file": path, "type": type}
 nlohmann::ordered_json new_object(const std::string& path, std::string_view type);

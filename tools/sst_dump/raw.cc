@@ -140,7 +140,7 @@ class Printer {
       object["codec"] = codec_name(block.trailer.codec);
       object["rows"] = block.view.row_count();
       tools::set_bytes(&object, "prefix", block.view.prefix(), options().output_hex);
-      object["timestamp_base"] = std::to_string(header.timestamp_base);
+      set_time(&object, "timestamp_base", "time_base", {header.timestamp_base});
       object["timestamp_width"] = header.timestamp_width;
       if (header.kind != 0) object["kind"] = kind_name(static_cast<VersionKind>(header.kind));
       return context_.out().json(object);
@@ -203,12 +203,12 @@ class Printer {
       nlohmann::ordered_json object = new_object(parts_.path(), "handle");
       object["row"] = i;
       tools::set_bytes(&object, "first_key", entry.first_key, options().output_hex);
-      object["first_timestamp"] = std::to_string(entry.first_timestamp.nanos);
+      set_time(&object, "first_timestamp", "first_time", entry.first_timestamp);
       object["offset"] = handle.offset;
       object["stored_size"] = handle.stored_size;
       object["raw_size"] = handle.raw_size;
       object["rows"] = handle.rows;
-      object["timestamp_max"] = std::to_string(handle.timestamp_max.nanos);
+      set_time(&object, "timestamp_max", "time_max", handle.timestamp_max);
       object["tombstones"] = handle.tombstones;
       object["live_single_version"] = live;
       if (is_top && handle.filter_stored_size != 0) {
