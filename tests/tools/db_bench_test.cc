@@ -257,6 +257,28 @@ TEST_F(DbBenchTest, DataSurvivesToTheNextRun) {
   }
 }
 
+TEST_F(DbBenchTest, AnExistingDatabaseMustExist) {
+  for (const std::string& name : engines()) {
+    const Outcome missing = run_engine(name, "--use_existing_db --benchmarks=readrandom");
+    EXPECT_EQ(missing.exit_status, 1) << name;
+    EXPECT_EQ(missing.output.find("db-bench: no database in " + directory(name)), 0u)
+        << missing.output;
+    EXPECT_FALSE(std::filesystem::exists(directory(name)));
+    std::filesystem::create_directory(directory(name));
+    EXPECT_EQ(run_engine(name, "--use_existing_db --benchmarks=readrandom").exit_status, 1);
+    EXPECT_TRUE(std::filesystem::is_empty(directory(name)));
+  }
+}
+
+TEST_F(DbBenchTest, WarnsWhenThereIsNothingToRead) {
+  constexpr const char* kWarning = "begins with an empty database: there is nothing to read";
+  const Outcome empty = run_engine("varve", "--num=100 --benchmarks=readrandom");
+  EXPECT_EQ(empty.exit_status, 0) << empty.output;
+  EXPECT_NE(empty.output.find(kWarning), std::string::npos) << empty.output;
+  const Outcome filled = run_engine("varve", "--num=100 --benchmarks=fillseq,readrandom");
+  EXPECT_EQ(filled.output.find(kWarning), std::string::npos) << filled.output;
+}
+
 TEST_F(DbBenchTest, ReplacesADatabaseOnlyWhenAFillComesFirst) {
   run_json("varve", "--num=1000 --benchmarks=fillseq");
   const Outcome refused = run_engine("varve", "--num=1000 --benchmarks=readrandom,fillseq");

@@ -18,6 +18,8 @@ std::string default_directory(const std::string& engine_name);
 void create_directory(const std::string& directory);
 // Whether anything is in it.
 bool directory_is_used(const std::string& directory);
+// Whether a database of the engine is in it. False also where there is no such directory.
+bool holds_database(const Engine& engine, const std::string& directory);
 // Deletes the files in it. Refuses, deleting nothing, if one of them is not the engine's.
 void empty_directory(const Engine& engine, const std::string& directory);
 

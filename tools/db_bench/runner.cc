@@ -57,17 +57,33 @@ Runner::~Runner() {
 }
 
 void Runner::run() {
-  create_directory(settings_.directory);
   const Benchmark& first = *find_benchmark(settings_.benchmarks.front());
   if (settings_.use_existing_db) {
+    // An engine would make a new one, and its figures would be those of reading nothing.
+    if (!holds_database(*engine_, settings_.directory)) {
+      throw EngineError("no database in " + settings_.directory +
+                        ": --use_existing_db works on one that is there");
+    }
     open(settings_);
-  } else if (first.kind != BenchmarkKind::load && directory_is_used(settings_.directory)) {
+    return run_all();
+  }
+  create_directory(settings_.directory);
+  if (first.kind != BenchmarkKind::load && directory_is_used(settings_.directory)) {
     throw EngineError("--db=" + settings_.directory +
                       " is not empty: give --use_existing_db to work on it, or begin with a fill, "
                       "which replaces it");
-  } else {
-    begin_with_empty_database(settings_for(settings_, first));
   }
+  begin_with_empty_database(settings_for(settings_, first));
+  if (first.kind != BenchmarkKind::load && first.preparation == nullptr) {
+    std::fprintf(stderr,
+                 "db-bench: warning: %s begins with an empty database: there is nothing to read; "
+                 "begin with a fill, or give --use_existing_db\n",
+                 std::string(first.name).c_str());
+  }
+  run_all();
+}
+
+void Runner::run_all() {
   if (!settings_.json) print_header();
   for (uint64_t i = 0; i < settings_.benchmarks.size(); i++) {
     run_one(*find_benchmark(settings_.benchmarks[i]), i);

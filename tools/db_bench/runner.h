@@ -26,6 +26,7 @@ class Runner {
   void run();
 
  private:
+  void run_all();
   void run_one(const Benchmark& benchmark, uint64_t position);
   PhaseFigures run_upkeep(const Benchmark& benchmark);
   void open(const Settings& settings);
