@@ -270,6 +270,15 @@ TEST_F(DbBenchTest, AnExistingDatabaseMustExist) {
   }
 }
 
+TEST_F(DbBenchTest, TheNewestCommitIsATime) {
+  const std::regex line(R"(\nlast commit +20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z\n)");
+  for (const char* flags : {"--benchmarks=fillseq,stats", "--benchmarks=fillseq --statistics"}) {
+    const Outcome outcome = run_engine("varve", std::string("--num=100 ") + flags);
+    EXPECT_TRUE(std::regex_search(outcome.output, line)) << outcome.output;
+    EXPECT_EQ(outcome.output.find("\npublished"), std::string::npos) << outcome.output;
+  }
+}
+
 TEST_F(DbBenchTest, WarnsWhenThereIsNothingToRead) {
   constexpr const char* kWarning = "begins with an empty database: there is nothing to read";
   const Outcome empty = run_engine("varve", "--num=100 --benchmarks=readrandom");

@@ -60,12 +60,17 @@ std::string scalar_text(const std::string& name, const ordered_json& value) {
   return result;
 }
 
+// What people read for a member whose name only the engine's authors understand. JSON keeps it.
+std::string label(const std::string& name) {
+  return name == "published" ? "last commit" : tools::escape(name);
+}
+
 // "name  value" for every member that is no list or object.
 std::string scalars_text(const ordered_json& object) {
   std::string result;
   for (const auto& [name, value] : object.items()) {
     if (value.is_structured()) continue;
-    const std::string shown = tools::escape(name);
+    const std::string shown = label(name);
     result += shown;
     result.append(shown.size() < 26 ? 26 - shown.size() : 1, ' ');
     result += scalar_text(name, value) + "\n";
