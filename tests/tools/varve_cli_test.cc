@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
@@ -433,6 +434,9 @@ TEST_F(VarveCli, WrongUsageExits2) {
   fails(2, "hex", {"get", db_, "xyz", "--hex"});
   fails(2, "--durability", {"put", db_, "k", "v", "--durability=maybe"});
   fails(2, "--memory-budget", {"put", db_, "k", "v", "--memory-budget=lots"});
+  fails(2, "--memory-budget: '64K' (at least 4MiB are needed)",
+        {"put", db_, "k", "v", "--memory-budget=64K"});
+  fails(2, "--memory-budget", {"put", db_, "k", "v", "--memory-budget=4194303"});
   fails(2, "VALUE", {"put", db_, "k"});
   fails(2, "--format", {"load", db_, "-", "--format=xml"});
   fails(2, "--batch-size", {"load", db_, "-", "--batch-size=0"});
@@ -733,7 +737,12 @@ TEST_F(VarveCli, StatsLevelsAndMemory) {
   for (const json& role : memory["roles"]) sum += role["live_bytes"].get<uint64_t>();
   EXPECT_EQ(sum, memory["live_bytes"]);
   EXPECT_NE(ok({"memory", db_}).find("block_frames"), std::string::npos);
-  EXPECT_EQ(ok_json({"memory", db_, "--json", "--memory-budget=64MiB"})["budget_bytes"], 64 << 20);
+  // The examples of docs/cli.md, and the least that --help names.
+  EXPECT_NE(ok({"memory", "--help"}).find("at least 4MiB"), std::string::npos);
+  for (const auto& [size, bytes] : std::map<std::string, uint64_t>{
+           {"16777216", 16 << 20}, {"64M", 64 << 20}, {"4MiB", 4 << 20}}) {
+    EXPECT_EQ(ok_json({"memory", db_, "--json", "--memory-budget", size})["budget_bytes"], bytes);
+  }
 }
 
 // Beside a running owner the figures come from what it publishes, and everything else is busy.

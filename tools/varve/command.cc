@@ -16,6 +16,10 @@ constexpr const char* kExitStatuses =
     "Exit status: 0 done; 1 error; 2 wrong usage; 3 a key is not there; 4 another process owns the "
     "database.";
 
+// The least that the engine takes (lsm/store_options.cc); it has no name in its interface.
+constexpr uint64_t kMemoryBudgetMin = 4 << 20;
+constexpr const char* kMemoryBudgetMinText = "4MiB";
+
 Durability parse_durability(const std::string& name) {
   if (name == "sync") return Durability::sync;
   if (name == "os") return Durability::os;
@@ -116,8 +120,14 @@ void CommandLine::add_opening() {
           "--memory-budget",
           [this](const std::string& text) {
             options_->memory_budget = require_usage("--memory-budget", tools::parse_size(text));
+            if (options_->memory_budget < kMemoryBudgetMin) {
+              throw CLI::ValidationError(
+                  "--memory-budget",
+                  "'" + text + "' (at least " + kMemoryBudgetMinText + " are needed)");
+            }
           },
-          "Memory that the engine may use, such as 256MiB")
+          std::string("Memory that the engine may use, such as 256MiB; at least ") +
+              kMemoryBudgetMinText)
       ->option_text("SIZE [a quarter of the machine's]");
   app_.add_option_function<std::string>(
           "--history-retention",
