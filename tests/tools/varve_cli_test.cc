@@ -862,6 +862,16 @@ TEST_F(VarveCli, FindReportsDamageOfTheLogInsteadOfAMissingKey) {
   ok({"find", db_, "k"});
 }
 
+TEST_F(VarveCli, FindMissesAnSstable) {
+  ok({"put", db_, "k", "value"});
+  ok({"compact", db_});
+  for (const auto& entry : std::filesystem::directory_iterator(db_)) {
+    if (entry.path().extension() == ".sst") std::filesystem::remove(entry.path());
+  }
+  fails(1, ".sst: named by the manifest, but missing", {"find", db_, "k"});
+  EXPECT_TRUE(run({"find", db_, "k"}).err.starts_with("varve: corruption: " + db_));
+}
+
 TEST_F(VarveCli, WalNeedsADatabaseAndALog) {
   const std::string empty = directory_ / "empty";
   std::filesystem::create_directory(empty);

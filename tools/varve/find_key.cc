@@ -133,8 +133,9 @@ class SstableSearch {
   BlockCache cache_;
 };
 
+// `*vanished`: an sstable is not there (any more), which is the error.
 Status search_sstables(const FindRequest& request, const KeyspaceEntry& keyspace,
-                       std::vector<VersionPlace>* places) {
+                       std::vector<VersionPlace>* places, bool* vanished) {
   std::set<RunId, std::greater<>> runs;  // newest first: the place is the level
   for (const auto& [number, file] : keyspace.second.files) runs.insert(file.run);
   SstableSearch search;
@@ -142,6 +143,11 @@ Status search_sstables(const FindRequest& request, const KeyspaceEntry& keyspace
     if (request.key < file.info.smallest_key || request.key > file.info.largest_key) continue;
     const auto level = static_cast<uint64_t>(std::distance(runs.begin(), runs.find(file.run)));
     Status status = search.search(request, file, level, places);
+    if (status.code() == StatusCode::not_found) {
+      *vanished = true;
+      return Status::corruption(path_in(request.directory, sstable_name(file.info.number)) +
+                                ": named by the manifest, but missing");
+    }
     if (!status.ok()) return status;
   }
   return Status();
@@ -163,8 +169,7 @@ Result<std::vector<VersionPlace>> find_once(const FindRequest& request, bool* va
   Status status = walk_log(request.directory, std::nullopt, &log);
   if (!status.ok()) return status;
   if (!log.status().ok()) return log.status();
-  status = search_sstables(request, *keyspace, &places);
-  *vanished = status.code() == StatusCode::not_found;
+  status = search_sstables(request, *keyspace, &places, vanished);
   if (!status.ok()) return status;
   return places;
 }
