@@ -418,6 +418,18 @@ TEST_F(SstDump, missing_files_are_told_and_the_others_shown) {
   EXPECT_NE(output.out.find(path + ": ok"), std::string::npos);
 }
 
+TEST_F(SstDump, a_directory_without_sstables_is_told) {
+  const std::string expected = "sst-dump: not_found: " + data_ + ": no ";
+  EXPECT_EQ(run("identify", data_).err, expected + "files in it\n");
+  spew(data_ + "/000001.wal", "not looked at");
+  for (const char* command : {"check", "scan"}) {
+    const Output output = run(command, data_);
+    EXPECT_EQ(output.status, 1);
+    EXPECT_EQ(output.err, expected + "sstables in it\n");
+    EXPECT_EQ(output.out, "");
+  }
+}
+
 TEST_F(SstDump, messages_keep_their_backslashes) {
   const Output output = run("check", data_ + "/a\\b\n.sst");
   EXPECT_NE(output.err.find("/a\\b\\n.sst"), std::string::npos) << output.err;

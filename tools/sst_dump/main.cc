@@ -89,6 +89,10 @@ int run(int argc, char** argv) {
       context.begin_file();
       continue;
     }
+    if (paths->empty()) {
+      context.problem(
+          Status::not_found(path + (identify ? ": no files in it" : ": no sstables in it")));
+    }
     for (const std::string& file : *paths) {
       if (out.stopped()) break;
       if (is_special_file(file)) {
