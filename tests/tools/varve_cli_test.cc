@@ -441,6 +441,8 @@ TEST_F(VarveCli, WrongUsageExits2) {
   fails(2, "--format", {"load", db_, "-", "--format=xml"});
   fails(2, "--batch-size", {"load", db_, "-", "--batch-size=0"});
   fails(2, "--batch-size", {"load", db_, "-", "--batch-size=-1"});
+  fails(2, "--raw: contradicts --json", {"get", db_, "k", "--raw", "--json"});
+  fails(2, "--format: tsv contradicts --json", {"dump", db_, "--format=tsv", "--json"});
   fails(2, "--limit", {"scan", db_, "--limit=-1"});
   fails(2, "--limit", {"history", db_, "k", "--limit=-1"});
   fails(2, "--segment", {"wal", db_, "--segment=-1"});

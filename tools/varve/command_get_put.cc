@@ -213,6 +213,9 @@ int run_get(int argc, char** argv) {
     if (has_key != options.keys_from.empty()) {
       throw CLI::ValidationError("KEY", "give either a KEY or --keys-from");
     }
+    if (options.raw && options.common.json) {
+      throw CLI::ValidationError("--raw", "contradicts --json");
+    }
     if (has_key) options.key = key_argument("KEY", options.key, options.common.hex);
   });
   if (stop) return *stop;

@@ -140,7 +140,13 @@ int run_dump(int argc, char** argv) {
       .add_option("--format", format, "tsv or jsonl; --json means jsonl")
       ->option_text("FORMAT [tsv]")
       ->check(CLI::IsMember({"tsv", "jsonl"}));
-  if (const auto stop = line.parse(argc, argv, [&] { check_range(&options); })) return *stop;
+  const auto stop = line.parse(argc, argv, [&] {
+    check_range(&options);
+    if (options.common.json && format == "tsv" && line.app().count("--format") > 0) {
+      throw CLI::ValidationError("--format", "tsv contradicts --json");
+    }
+  });
+  if (stop) return *stop;
   options.common.json |= format == "jsonl";
   return print_range(options, false);
 }
