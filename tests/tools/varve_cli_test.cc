@@ -169,7 +169,11 @@ TEST(QuantityText, SizesAndCounts) {
   EXPECT_EQ(format_count(1234567), "1,234,567");
   constexpr std::string_view kNames[] = {"scan", "stats"};
   EXPECT_EQ(nearest_name("scna", kNames), "scan");
-  EXPECT_EQ(nearest_name("unrelated", kNames), "");
+  EXPECT_EQ(nearest_name("statss", kNames), "stats");
+  EXPECT_EQ(nearest_name("sta", kNames), "stats") << "its beginning";
+  for (const char* name : {"unrelated", "", "s", "foo", "bar", "spin", "status-report"}) {
+    EXPECT_EQ(nearest_name(name, kNames), "") << name;
+  }
 }
 
 TEST(ProgressBar, ShowsShareRateAndTimeLeft) {
@@ -426,6 +430,7 @@ TEST_F(VarveCli, VersionNamesRevisionInstructionSetAndLibraries) {
 TEST_F(VarveCli, WrongUsageExits2) {
   fails(2, "a command is missing", {});
   fails(2, "did you mean 'scan'", {"scna", db_});
+  fails(2, "varve: unknown command 'bar' (see varve --help)", {"bar", db_});
   fails(2, "DB", {"get"});
   fails(2, "KEY", {"get", db_});
   fails(2, "KEY", {"get", db_, ""});

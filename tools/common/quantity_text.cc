@@ -10,17 +10,22 @@ namespace varve::tools {
 
 namespace {
 
-// Levenshtein distance (insert, delete, replace), one row at a time.
+// Edits of one character (insert, delete, replace, swap with its neighbour) from `a` to `b`.
 size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<size_t> before(b.size() + 1);  // the row before `above`
+  std::vector<size_t> above(b.size() + 1);
   std::vector<size_t> row(b.size() + 1);
   for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
   for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0];
+    before.swap(above);
+    above.swap(row);
     row[0] = i;
     for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t above = row[j];
-      row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1)});
-      diagonal = above;
+      row[j] =
+          std::min({above[j] + 1, row[j - 1] + 1, above[j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1)});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) {
+        row[j] = std::min(row[j], before[j - 2] + 1);
+      }
     }
   }
   return row[b.size()];
@@ -94,9 +99,11 @@ std::string format_count(uint64_t count) {
 
 std::string_view nearest_name(std::string_view name, std::span<const std::string_view> candidates) {
   std::string_view best;
-  size_t best_distance = name.size() / 2 + 2;  // farther than this is no hint
+  // More edits than one in three characters make another word, which is no hint.
+  size_t best_distance = std::max<size_t>(name.size() / 3, 1) + 1;
   for (const std::string_view candidate : candidates) {
-    const size_t distance = edit_distance(name, candidate);
+    const bool cut_short = name.size() >= 3 && candidate.starts_with(name);
+    const size_t distance = cut_short ? 1 : edit_distance(name, candidate);
     if (distance < best_distance) {
       best = candidate;
       best_distance = distance;

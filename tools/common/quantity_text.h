@@ -25,7 +25,8 @@ std::string format_size(uint64_t bytes);
 // "63,412".
 std::string format_count(uint64_t count);
 
-// The candidate with the fewest edits to `name`; empty when even that one is far off.
+// The candidate that begins with `name`, or the one with the fewest edits to it; empty when even
+// that one is another word.
 std::string_view nearest_name(std::string_view name, std::span<const std::string_view> candidates);
 
 }  // namespace varve::tools
