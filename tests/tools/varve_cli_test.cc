@@ -466,7 +466,10 @@ TEST_F(VarveCli, ReadersDoNotCreateADatabase) {
                               "compact", "manifest", "wal"}) {
     fails(1, db_, {command, db_});
   }
-  fails(1, "not_found", {"get", db_, "k"});
+  fails(1, "varve: not_found: " + db_ + ": no such directory\n", {"get", db_, "k"});
+  const std::string empty = directory_ / "empty";
+  std::filesystem::create_directory(empty);
+  fails(1, "varve: not_found: " + empty + ": no database\n", {"get", empty, "k"});
   fails(1, "not_found", {"erase", db_, "k"});
   fails(1, "not_found", {"history", db_, "k"});
   fails(1, "not_found", {"find", db_, "k"});
@@ -500,6 +503,8 @@ TEST_F(VarveCli, PutTakesAFileAsItIs) {
   ok({"put", db_, "k", "--value-file=-"}, "from stdin");
   EXPECT_EQ(ok({"get", db_, "k"}), "from stdin\n");
   fails(1, "not_found", {"put", db_, "k", "--value-file", directory_ / "absent"});
+  fails(1, "varve: io_error: " + db_ + ": a directory, expected a file\n",
+        {"put", db_, "k", "--value-file", db_});
 }
 
 TEST_F(VarveCli, KeysAreNotTakenForCommandsOrLists) {
@@ -515,7 +520,9 @@ TEST_F(VarveCli, KeyspacesAreApart) {
   EXPECT_EQ(ok({"get", db_, "k"}), "default\n");
   EXPECT_EQ(ok({"get", db_, "k", "--keyspace=second"}), "other\n");
   EXPECT_EQ(ok({"count", db_, "--keyspace", "second"}), "1\n");
-  fails(1, "not_found", {"get", db_, "k", "--keyspace=third"});
+  for (const char* command : {"get", "history", "find"}) {
+    fails(1, "varve: not_found: no keyspace third\n", {command, db_, "k", "--keyspace=third"});
+  }
   fails(1, "not_found", {"put", db_, "k", "v", "--keyspace=third", "--no-create"});
   EXPECT_NE(ok({"levels", db_}).find("keyspace second"), std::string::npos);
 }

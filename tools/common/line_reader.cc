@@ -31,7 +31,12 @@ Result<std::unique_ptr<LineReader>> LineReader::open(const std::string& path,
     return error == ENOENT ? Status::not_found(message) : Status::io_error(message);
   }
   struct stat info {};
-  const bool regular = ::fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
+  const bool known = ::fstat(fd, &info) == 0;
+  if (known && S_ISDIR(info.st_mode) && !standard_input) {
+    ::close(fd);
+    return Status::io_error(path + ": a directory, expected a file");
+  }
+  const bool regular = known && S_ISREG(info.st_mode);
   return std::unique_ptr<LineReader>(
       new LineReader(standard_input ? "standard input" : path, fd,
                      regular ? static_cast<uint64_t>(info.st_size) : 0, line_bytes_max));

@@ -162,7 +162,7 @@ Result<std::vector<VersionPlace>> find_once(const FindRequest& request, bool* va
       state->keyspaces.begin(), state->keyspaces.end(),
       [&](const KeyspaceEntry& entry) { return entry.second.name == request.keyspace; });
   if (keyspace == state->keyspaces.end()) {
-    return Status::not_found("keyspace '" + request.keyspace + "'");
+    return Status::not_found("no keyspace " + tools::escape(request.keyspace));
   }
   std::vector<VersionPlace> places;
   KeyInLog log(request, *keyspace, &places);
