@@ -97,6 +97,13 @@ std::string format_count(uint64_t count) {
   return text;
 }
 
+std::string counted(uint64_t count, std::string_view noun) {
+  std::string text = format_count(count) + " ";
+  if (count == 1) return text.append(noun);
+  if (noun.ends_with('y')) return text.append(noun.substr(0, noun.size() - 1)).append("ies");
+  return text.append(noun).append("s");
+}
+
 std::string_view nearest_name(std::string_view name, std::span<const std::string_view> candidates) {
   std::string_view best;
   // More edits than one in three characters make another word, which is no hint.

@@ -24,6 +24,8 @@ Result<uint64_t> parse_count(std::string_view text);
 std::string format_size(uint64_t bytes);
 // "63,412".
 std::string format_count(uint64_t count);
+// "1 block", "2,000 blocks", "2 entries".
+std::string counted(uint64_t count, std::string_view noun);
 
 // The candidate that begins with `name`, or the one with the fewest edits to it; empty when even
 // that one is another word.

@@ -23,11 +23,6 @@ namespace {
 
 unsigned long long number(uint64_t value) { return value; }
 
-// "1 block", "2,000 blocks".
-std::string counted(uint64_t count, const std::string& what) {
-  return tools::format_count(count) + " " + what + (count == 1 ? "" : "s");
-}
-
 // What the data blocks hold, summed up; compared with the properties.
 struct Totals {
   uint64_t data_blocks = 0;
@@ -384,11 +379,12 @@ void check_sstable(Context* context, SstableParts* parts, bool verify) {
     }
     return context->out().json(object);
   }
-  std::string line =
-      tools::escape(parts->path()) + ": " + (problems == 0 ? "ok" : counted(problems, "problem")) +
-      ", " + counted(totals.versions, "version") + " in " + counted(totals.data_blocks, "block") +
-      " of " + counted(totals.partitions, "partition") + ", " + tools::format_size(totals.bytes) +
-      " read";
+  std::string line = tools::escape(parts->path()) + ": " +
+                     (problems == 0 ? "ok" : tools::counted(problems, "problem")) + ", " +
+                     tools::counted(totals.versions, "version") + " in " +
+                     tools::counted(totals.data_blocks, "block") + " of " +
+                     tools::counted(totals.partitions, "partition") + ", " +
+                     tools::format_size(totals.bytes) + " read";
   if (verify && checker.incomplete()) line += ", properties not held against the data";
   if (const std::optional<double> rate = checker.false_positive_rate(); rate.has_value()) {
     line += format(", filters let %.2f %% of absent keys pass", *rate * 100);

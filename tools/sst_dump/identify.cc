@@ -42,7 +42,7 @@ Identity identify_sstable(Context* context, const std::string& path) {
     identity.damage = properties.status();
   } else {
     identity.details += format(", keyspace %u, ", properties->keyspace) +
-                        tools::format_count(properties->versions) + " versions";
+                        tools::counted(properties->versions, "version");
   }
   return identity;
 }
@@ -78,9 +78,9 @@ Identity identify_manifest(Context* context, const std::string& path) {
   }
   uint64_t files = 0;
   for (const auto& [id, keyspace] : state->keyspaces) files += keyspace.files.size();
-  identity.details = tools::format_count(edits) + " edits, " +
-                     tools::format_count(state->keyspaces.size()) + " keyspaces, " +
-                     tools::format_count(files) + " sstables";
+  identity.details = tools::counted(edits, "edit") + ", " +
+                     tools::counted(state->keyspaces.size(), "keyspace") + ", " +
+                     tools::counted(files, "sstable");
   return identity;
 }
 
@@ -174,7 +174,7 @@ void identify_file(Context* context, const std::string& path) {
   } else {
     std::string line = tools::escape(path) + ": " + identity.what;
     if (!identity.damage.ok()) line += ", damaged";
-    line += ", " + tools::format_count(*size) + " bytes";
+    line += ", " + tools::counted(*size, "byte");
     if (!identity.details.empty()) line += ", " + identity.details;
     context->out().line(line);
   }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "tools/common/output.h"
+#include "tools/common/quantity_text.h"
 #include "tools/common/text_escape.h"
 #include "tools/common/time_text.h"
 #include "tools/varve/find_key.h"
@@ -59,7 +60,7 @@ std::string place_text(const VersionPlace& place) {
                          : tools::format_time(place.timestamp);
   line += std::string("  ") + kind_name(place.kind);
   if (place.kind != VersionKind::tombstone) {
-    line += " " + std::to_string(place.value_bytes) + " bytes";
+    line += " " + tools::counted(place.value_bytes, "byte");
   }
   line += std::string("  ") + where_name(place.where) + "  " + place.file;
   if (place.where == Where::sstable) {

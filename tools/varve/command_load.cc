@@ -99,8 +99,8 @@ void print_figures(const LoadFigures& figures, double seconds, const LoadCommand
     return;
   }
   char text[256];
-  std::snprintf(text, sizeof text, "%s records, %s, %.2f s, %s records/s, %s/s",
-                tools::format_count(figures.records).c_str(),
+  std::snprintf(text, sizeof text, "%s, %s, %.2f s, %s records/s, %s/s",
+                tools::counted(figures.records, "record").c_str(),
                 tools::format_size(figures.bytes).c_str(), seconds,
                 tools::format_count(static_cast<uint64_t>(rate(figures.records, seconds))).c_str(),
                 tools::format_size(static_cast<uint64_t>(rate(figures.bytes, seconds))).c_str());
@@ -109,7 +109,7 @@ void print_figures(const LoadFigures& figures, double seconds, const LoadCommand
   if (options.loader.only_changed)
     changes += ", unchanged " + tools::format_count(figures.unchanged);
   if (options.loader.delete_missing) changes += ", erased " + tools::format_count(figures.erased);
-  out.line(changes + ", in " + tools::format_count(figures.commits) + " commits");
+  out.line(changes + ", in " + tools::counted(figures.commits, "commit"));
 }
 
 Result<int> load(Session& session, Output& out, LoadCommand& options, tools::RecordReader& reader,
@@ -120,8 +120,8 @@ Result<int> load(Session& session, Output& out, LoadCommand& options, tools::Rec
   Loader loader(*session.database, options.loader, ack_file);
   Status status = load_records(reader, loader, tools::standard_error_is_terminal());
   if (!status.ok()) {
-    return status.with_context("stopped after " + std::to_string(loader.figures().written) +
-                               " records were written");
+    return status.with_context("stopped with " +
+                               tools::counted(loader.figures().written, "record") + " written");
   }
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
   print_figures(loader.figures(), elapsed.count(), options, out);

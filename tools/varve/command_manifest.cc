@@ -110,10 +110,11 @@ std::string file_text(const AddedFile& file, bool hex) {
   const SstableInfo& info = file.info;
   return sstable_name(info.number) + "  keyspace " + std::to_string(file.keyspace.id) + "  run " +
          std::to_string(file.run.value) + "  " + tools::format_size(info.file_size) + "  " +
-         tools::format_count(info.versions) + " versions, " + tools::format_count(info.tombstones) +
-         " tombstones  times " + time_text(info.timestamp_min) + " to " +
-         time_text(info.timestamp_max) + "  keys " + tools::format_bytes(info.smallest_key, hex) +
-         " to " + tools::format_bytes(info.largest_key, hex);
+         tools::counted(info.versions, "version") + ", " +
+         tools::counted(info.tombstones, "tombstone") + "  times " + time_text(info.timestamp_min) +
+         " to " + time_text(info.timestamp_max) + "  keys " +
+         tools::format_bytes(info.smallest_key, hex) + " to " +
+         tools::format_bytes(info.largest_key, hex);
 }
 
 // A line for each part of the edit.

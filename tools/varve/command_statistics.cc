@@ -94,9 +94,9 @@ std::string stats_text(const PublishedFigures& figures) {
       bytes += number(run, "bytes");
     }
     result += keyspace_heading(keyspace) + ": " +
-              tools::format_count(number(keyspace, "memtable_entries")) +
-              " versions in memtables, " + tools::format_count(entries) + " in " +
-              std::to_string(list(keyspace, "runs").size()) + " runs of " +
+              tools::counted(number(keyspace, "memtable_entries"), "version") + " in memtables, " +
+              tools::format_count(entries) + " in " +
+              tools::counted(list(keyspace, "runs").size(), "run") + " of " +
               tools::format_size(bytes) + "\n";
   }
   return result;

@@ -38,10 +38,10 @@ Result<int> verify(Session& session, Output& out, const CommonOptions& common) {
               {"bytes", result->bytes},
               {"seconds", seconds}});
   } else {
-    out.line("verified " + tools::format_count(result->files) + " files, " +
-             tools::format_count(result->blocks) + " blocks, " +
-             tools::format_count(result->entries) + " entries, " +
-             tools::format_size(result->bytes) + " in " + in_seconds(seconds));
+    out.line("verified " + tools::counted(result->files, "file") + ", " +
+             tools::counted(result->blocks, "block") + ", " +
+             tools::counted(result->entries, "entry") + ", " + tools::format_size(result->bytes) +
+             " in " + in_seconds(seconds));
   }
   return kExitOk;
 }
@@ -67,9 +67,8 @@ Totals count_runs(const Statistics& statistics) {
 }
 
 std::string totals_text(const Totals& totals) {
-  return tools::format_count(totals.runs) + " runs, " + tools::format_count(totals.files) +
-         " sstables, " + tools::format_count(totals.entries) + " entries, " +
-         tools::format_size(totals.bytes);
+  return tools::counted(totals.runs, "run") + ", " + tools::counted(totals.files, "sstable") +
+         ", " + tools::counted(totals.entries, "entry") + ", " + tools::format_size(totals.bytes);
 }
 
 nlohmann::ordered_json totals_json(const Totals& totals) {

@@ -7,6 +7,7 @@
 
 #include "lsm/batch_format.h"
 #include "tools/common/output.h"
+#include "tools/common/quantity_text.h"
 #include "tools/common/text_escape.h"
 #include "tools/common/time_text.h"
 #include "tools/varve/json_text.h"
@@ -100,8 +101,8 @@ class WalPrinter final : public LogVisitor {
                  {"commits", end.commits}});
     } else {
       out_.line("end " + name_ + "  LSN " + std::to_string(end.lsn.value) + "  offset " +
-                std::to_string(end.offset) + "  " + std::to_string(end.groups) + " groups, " +
-                std::to_string(end.commits) + " commits" +
+                std::to_string(end.offset) + "  " + tools::counted(end.groups, "group") + ", " +
+                tools::counted(end.commits, "commit") +
                 (end.clean ? "  closed by an end marker" : ""));
     }
   }
@@ -171,7 +172,7 @@ class WalPrinter final : public LogVisitor {
     }
     std::string line = is_value ? "      put   " : "      erase ";
     line += std::to_string(entry.keyspace.id) + " " + tools::format_bytes(entry.key, hex);
-    if (is_value) line += "  " + std::to_string(entry.value.size()) + " bytes";
+    if (is_value) line += "  " + tools::counted(entry.value.size(), "byte");
     if (is_value && options_.values) line += "  " + tools::format_bytes(entry.value, hex);
     out_.line(line);
   }
@@ -205,8 +206,8 @@ Result<int> print_wal(const WalOptions& options, Output& out) {
     if (printer.segments() != 0) return kExitOk;
     return Status::not_found(options.common.directory + ": no log segment");
   }
-  return Status::corruption(options.common.directory + ": " + std::to_string(printer.problems()) +
-                            " problems in the log");
+  return Status::corruption(options.common.directory + ": " +
+                            tools::counted(printer.problems(), "problem") + " in the log");
 }
 
 }  // namespace
