@@ -430,6 +430,15 @@ TEST_F(VarveCli, VersionNamesRevisionInstructionSetAndLibraries) {
   }
 }
 
+TEST_F(VarveCli, HelpThatCannotBeWrittenIsAnError) {
+  for (const char* command : {"varve --help", "varve --version", "varve get --help",
+                              "sst-dump --help", "db-bench --help", "db-bench --version"}) {
+    const int status =
+        std::system((VARVE_TOOLS_DIR "/"s + command + " > /dev/full 2> /dev/null").c_str());
+    EXPECT_EQ(WEXITSTATUS(status), 1) << command;
+  }
+}
+
 TEST_F(VarveCli, WrongUsageExits2) {
   fails(2, "a command is missing", {});
   fails(2, "did you mean 'scan'", {"scna", db_});

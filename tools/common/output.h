@@ -43,6 +43,13 @@ class Output {
   Status status_;
 };
 
+// Writes `text`, all that a program has to say, to standard output.
+inline Status print(std::string_view text) {
+  Output out;
+  out.write(text);
+  return out.flush();
+}
+
 // A write to a pipe that nobody reads then fails instead of killing the process, which would leave
 // an open database without its clean close.
 void ignore_broken_pipes();

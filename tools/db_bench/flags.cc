@@ -11,6 +11,7 @@
 #include "base/build_info.h"
 #include "base/format.h"
 #include "bench/engines/engine.h"
+#include "tools/common/output.h"
 #include "tools/common/quantity_text.h"
 #include "tools/db_bench/benchmarks.h"
 #include "tools/db_bench/database_directory.h"
@@ -233,13 +234,22 @@ class CommandLine {
   CLI::App app_{"Runs workloads against varve and other storage engines.", "db-bench"};
 };
 
-void print_version() {
-  std::printf("db-bench of varve %s, revision %s, %s, %s, %s\n", build_info::kVersion,
-              build_info::kRevision, build_info::kInstructionSet, build_info::kCompiler,
-              build_info::kBuildType);
+std::string version_text() {
+  std::string text = format("db-bench of varve %s, revision %s, %s, %s, %s\n", build_info::kVersion,
+                            build_info::kRevision, build_info::kInstructionSet,
+                            build_info::kCompiler, build_info::kBuildType);
   for (const std::string& name : engine_names()) {
-    std::printf("%-10s %s\n", name.c_str(), create_engine(name)->version().c_str());
+    text += format("%-10s %s\n", name.c_str(), create_engine(name)->version().c_str());
   }
+  return text;
+}
+
+// The exit status.
+int print_text(const std::string& text) {
+  const Status written = tools::print(text);
+  if (written.ok()) return 0;
+  std::fprintf(stderr, "db-bench: %s\n", written.to_string().c_str());
+  return 1;
 }
 
 std::vector<std::string> split(const std::string& list) {
@@ -363,11 +373,11 @@ std::optional<Settings> parse_flags(int argc, char** argv, int* exit_status) {
     CommandLine line(&settings, &typed);
     line.parse(argc, argv);
     if (typed.help) {
-      std::printf("%s\n", line.help().c_str());
+      *exit_status = print_text(line.help() + "\n");
       return std::nullopt;
     }
     if (line.version_asked()) {
-      print_version();
+      *exit_status = print_text(version_text());
       return std::nullopt;
     }
     fill_in(line, typed, &settings);

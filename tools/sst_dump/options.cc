@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "tools/common/output.h"
 #include "tools/common/quantity_text.h"
 #include "tools/common/text_escape.h"
 
@@ -109,8 +110,10 @@ std::optional<int> parse_options(int argc, char** argv, Options* options) {
     options->to = parse_key("--to", options->to, input_key_hex);
     options->prefix = parse_key("--prefix", options->prefix, input_key_hex);
   } catch (const CLI::CallForHelp&) {
-    std::fputs(app.help().c_str(), stdout);
-    return kExitOk;
+    const Status written = tools::print(app.help());
+    if (written.ok()) return kExitOk;
+    std::fprintf(stderr, "sst-dump: %s\n", written.to_string().c_str());
+    return kExitProblem;
   } catch (const CLI::ParseError& error) {
     std::fprintf(stderr, "sst-dump: %s (see sst-dump --help)\n",
                  tools::escape_message(error.what()).c_str());

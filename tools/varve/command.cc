@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "tools/common/output.h"
 #include "tools/common/quantity_text.h"
 #include "tools/common/text_escape.h"
 #include "tools/common/time_text.h"
@@ -49,6 +50,11 @@ void print_usage_error(const std::string& command, const std::string& message) {
 int report(const Status& status) {
   std::fprintf(stderr, "varve: %s\n", tools::escape_message(status.to_string()).c_str());
   return status.code() == StatusCode::busy ? kExitBusy : kExitError;
+}
+
+int print_and_exit(std::string_view text) {
+  const Status written = tools::print(text);
+  return written.ok() ? kExitOk : report(written);
 }
 
 CommandLine::CommandLine(const std::string& name, const std::string& summary,
@@ -156,8 +162,7 @@ std::optional<int> CommandLine::parse(int argc, char** argv, const std::function
     }
     if (check) check();
   } catch (const CLI::CallForHelp&) {
-    std::fputs(app_.help().c_str(), stdout);
-    return kExitOk;
+    return print_and_exit(app_.help());
   } catch (const CLI::ParseError& error) {
     print_usage_error(name_, error.what());
     return kExitUsage;

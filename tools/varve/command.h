@@ -52,6 +52,9 @@ int run_compact(int argc, char** argv);
 int run_manifest(int argc, char** argv);
 int run_wal(int argc, char** argv);
 
+// Prints a text that needs no database; returns the exit status.
+int print_and_exit(std::string_view text);
+
 // Prints "varve: " and the status on one line of standard error; returns the exit status for it.
 int report(const Status& status);
 

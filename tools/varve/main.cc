@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/build_info.h"
+#include "base/format.h"
 #include "tools/common/output.h"
 #include "tools/common/quantity_text.h"
 #include "tools/common/text_escape.h"
@@ -36,7 +37,7 @@ constexpr Command kCommands[] = {
     {"wal", "print the groups, commits and entries of the log", run_wal},
 };
 
-void print_help() {
+std::string help_text() {
   std::string text =
       "Looks into, fills and maintains databases of the varve storage engine.\n"
       "Usage: varve COMMAND DB [ARGUMENTS] [OPTIONS]\n\nCommands:\n";
@@ -49,19 +50,20 @@ void print_help() {
       "Keys and values are text with \\xHH for other bytes, or hex with --hex.\n"
       "Exit status: 0 done; 1 error; 2 wrong usage; 3 a key is not there; 4 another process owns "
       "the database.\n";
-  std::fputs(text.c_str(), stdout);
+  return text;
 }
 
-void print_version() {
+std::string version_text() {
   namespace info = build_info;
-  std::printf("varve %s\n", info::kVersion);
-  std::printf("revision         %s\n", info::kRevision);
-  std::printf("instruction set  %s\n", info::kInstructionSet);
-  std::printf("compiler         %s, %s%s%s\n", info::kCompiler, info::kBuildType,
-              info::kSanitizers[0] == '\0' ? "" : ", sanitizer ", info::kSanitizers);
-  std::printf("xxHash           %s\n", info::kXxhashVersion);
-  std::printf("zstd             %s\n", info::kZstdVersion);
-  std::printf("mimalloc         %s\n", info::kMimallocVersion);
+  std::string text = format("varve %s\n", info::kVersion);
+  text += format("revision         %s\n", info::kRevision);
+  text += format("instruction set  %s\n", info::kInstructionSet);
+  text += format("compiler         %s, %s%s%s\n", info::kCompiler, info::kBuildType,
+                 info::kSanitizers[0] == '\0' ? "" : ", sanitizer ", info::kSanitizers);
+  text += format("xxHash           %s\n", info::kXxhashVersion);
+  text += format("zstd             %s\n", info::kZstdVersion);
+  text += format("mimalloc         %s\n", info::kMimallocVersion);
+  return text;
 }
 
 int unknown_command(const std::string& name) {
@@ -81,12 +83,10 @@ int run(int argc, char** argv) {
   }
   const std::string name = argv[1];
   if (name == "--help" || name == "-h" || name == "help") {
-    print_help();
-    return kExitOk;
+    return print_and_exit(help_text());
   }
   if (name == "--version") {
-    print_version();
-    return kExitOk;
+    return print_and_exit(version_text());
   }
   for (const Command& command : kCommands) {
     if (command.name == name) return command.run(argc - 1, argv + 1);
