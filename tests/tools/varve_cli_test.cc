@@ -419,6 +419,7 @@ TEST_F(VarveCli, HelpListsEveryCommandAndNothingThatIsNotBuilt) {
     EXPECT_NE(own.find("Examples:"), std::string::npos) << command;
     EXPECT_NE(own.find("Exit status:"), std::string::npos) << command;
     EXPECT_NE(own.find("--json"), std::string::npos) << command;
+    EXPECT_NE(own.find("--hex"), std::string::npos) << command;
   }
   EXPECT_EQ(help.find("checkpoint"), std::string::npos);
 }
@@ -727,6 +728,13 @@ TEST_F(VarveCli, VerifyAndCompactReportFigures) {
   EXPECT_EQ(report["entries"], 5000);
   EXPECT_GE(report["files"], 1);
   EXPECT_TRUE(ok({"verify", db_}).starts_with("verified "));
+}
+
+TEST_F(VarveCli, HexIsTakenWhereNoKeysArePrintedToo) {
+  ok({"load", db_}, "a\t1\n");
+  for (const char* command : {"stats", "levels", "memory", "verify", "compact"}) {
+    EXPECT_NE(ok({command, db_, "--hex"}), "") << command;
+  }
 }
 
 TEST_F(VarveCli, VerifyFindsDamage) {

@@ -97,6 +97,10 @@ void CommandLine::add_hex() {
                 "Keys and values are hex, in arguments and in what is printed");
 }
 
+void CommandLine::add_hex_without_keys() {
+  app_.add_flag("--hex", options_->hex, "Changes nothing: this command takes and prints no keys");
+}
+
 void CommandLine::add_keyspace(const std::string& help) {
   app_.add_option("--keyspace", options_->keyspace, help)->option_text("NAME [default]");
 }

@@ -90,6 +90,8 @@ class CommandLine {
                  const std::function<void(uint64_t count)>& set);
   void add_json();
   void add_hex();
+  // --hex of a command that takes and prints no keys: every command has the option.
+  void add_hex_without_keys();
   void add_keyspace(const std::string& help);
   void add_at();
   void add_durability();

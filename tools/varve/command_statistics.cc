@@ -177,6 +177,7 @@ int run_view(const View& view, int argc, char** argv) {
                        "\nBeside a running owner: as it published in its file STATS, and how old "
                        "that is.",
                    command + "\n" + command + " --json\n" + command + " --published", &common);
+  line.add_hex_without_keys();
   line.add_json();
   line.app().add_flag("--published", published,
                       "Do not open the database: print what its owner, or its last one, published");

@@ -107,6 +107,7 @@ int run_verify(int argc, char** argv) {
                    "  varve verify /srv/db\n"
                    "  varve verify /srv/db --json",
                    &common);
+  line.add_hex_without_keys();
   line.add_json();
   line.add_opening();
   if (const auto stop = line.parse(argc, argv)) return *stop;
@@ -122,6 +123,7 @@ int run_compact(int argc, char** argv) {
                    "  varve compact /srv/db\n"
                    "  varve compact /srv/db --history-retention=7d",
                    &common);
+  line.add_hex_without_keys();
   line.add_json();
   line.add_opening();
   if (const auto stop = line.parse(argc, argv)) return *stop;
