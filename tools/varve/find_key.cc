@@ -5,9 +5,9 @@
 #include <set>
 #include <utility>
 
+#include "base/format.h"
 #include "lsm/batch_format.h"
 #include "lsm/run_cursor.h"
-#include "tools/common/text_escape.h"
 #include "tools/varve/log_walk.h"
 
 namespace varve::cli {
@@ -162,7 +162,7 @@ Result<std::vector<VersionPlace>> find_once(const FindRequest& request, bool* va
       state->keyspaces.begin(), state->keyspaces.end(),
       [&](const KeyspaceEntry& entry) { return entry.second.name == request.keyspace; });
   if (keyspace == state->keyspaces.end()) {
-    return Status::not_found("no keyspace " + tools::escape(request.keyspace));
+    return Status::not_found("no keyspace " + readable(request.keyspace));
   }
   std::vector<VersionPlace> places;
   KeyInLog log(request, *keyspace, &places);
