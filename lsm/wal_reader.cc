@@ -21,7 +21,7 @@ WalReader::WalReader(FileSystem* file_system, std::string directory, MemoryManag
       directory_(std::move(directory)),
       buffer_(memory, MemoryRole::log_buffer) {}
 
-Status WalReader::open(std::vector<FileNumber> numbers, Lsn from, Lsn until) {
+Status WalReader::open(const std::vector<FileNumber>& numbers, Lsn from, Lsn until) {
   until_ = until;
   for (const FileNumber number : numbers) {
     WalSegmentInfo info{.number = number,

@@ -43,7 +43,7 @@ class WalReader {
   // `from` on (kLsnMax: from the oldest). With `until` it is known to reach so far, and is read no
   // further: what is missing before that is corruption. Errors: corruption if `from` is needed but
   // missing.
-  Status open(std::vector<FileNumber> numbers, Lsn from, Lsn until = kLsnMax);
+  Status open(const std::vector<FileNumber>& numbers, Lsn from, Lsn until = kLsnMax);
 
   // False at the log's end.
   Result<bool> next(WalGroup* group);

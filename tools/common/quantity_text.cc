@@ -47,7 +47,7 @@ Result<uint64_t> parse_size(std::string_view text) {
   if (!unit.empty() && unit != "b") {
     const size_t power = std::string_view("kmgt").find(unit[0]);
     const std::string_view suffix = std::string_view(unit).substr(1);
-    if (power == std::string_view::npos || (suffix != "" && suffix != "b" && suffix != "ib")) {
+    if (power == std::string_view::npos || (!suffix.empty() && suffix != "b" && suffix != "ib")) {
       return bad;
     }
     shift = static_cast<unsigned>(power + 1) * 10;
