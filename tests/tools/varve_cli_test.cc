@@ -726,6 +726,7 @@ TEST_F(VarveCli, VerifyAndCompactReportFigures) {
       << compacted;
   const json report = ok_json({"verify", db_, "--json"});
   EXPECT_EQ(report["entries"], 5000);
+  EXPECT_TRUE(report["log_commits"].is_number_unsigned());
   EXPECT_GE(report["files"], 1);
   EXPECT_TRUE(ok({"verify", db_}).starts_with("verified "));
 }

@@ -35,13 +35,15 @@ Result<int> verify(Session& session, Output& out, const CommonOptions& common) {
     out.json({{"files", result->files},
               {"blocks", result->blocks},
               {"entries", result->entries},
+              {"log_commits", result->log_commits},
               {"bytes", result->bytes},
               {"seconds", seconds}});
   } else {
     out.line("verified " + tools::counted(result->files, "file") + ", " +
              tools::counted(result->blocks, "block") + ", " +
-             tools::counted(result->entries, "entry") + ", " + tools::format_size(result->bytes) +
-             " in " + in_seconds(seconds));
+             tools::counted(result->entries, "entry") + ", " +
+             tools::counted(result->log_commits, "commit") + " in the log, " +
+             tools::format_size(result->bytes) + " in " + in_seconds(seconds));
   }
   return kExitOk;
 }
