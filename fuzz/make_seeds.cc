@@ -18,6 +18,7 @@
 #include "fuzz/sstable_pieces.h"
 #include "lsm/batch_format.h"
 #include "lsm/block_builder.h"
+#include "lsm/current_file.h"
 #include "lsm/filter.h"
 
 namespace varve::fuzz {
@@ -296,11 +297,7 @@ void write_manifest_seeds(const SeedFolder& folder) {
                                   .created = {1000},
                                   .flushed = {80}});
   folder.write("manifest", "edit-longest-retention", mode(1) + text_of(edit));
-  std::string line = "000012.manifest 0123456789abcdef 0f1e2d3c4b5a6978";
-  char sum[32];
-  std::snprintf(sum, sizeof sum, " %016llx\n",
-                static_cast<unsigned long long>(checksum(line, FileId{}, 0)));
-  folder.write("manifest", "current", mode(3) + line + sum);
+  folder.write("manifest", "current", mode(3) + encode_current({.number = {12}, .file = kId}));
 }
 
 }  // namespace

@@ -1,12 +1,12 @@
-// Manifests (lsm/manifest.h), edits (lsm/levels_edit.h) and CURRENT. The first byte says what the
-// others are; the mutator seals again what it changed in a manifest or in CURRENT, so that the
-// checks behind the checksums are reached.
+// Manifests (lsm/manifest.h), edits (lsm/levels_edit.h) and CURRENT (lsm/current_file.h). The first
+// byte says what the others are; the mutator seals again what it changed in a manifest or in
+// CURRENT, so that the checks behind the checksums are reached.
 //
 // Oracle for bytes as a manifest, an edit or CURRENT: data, or a refusal, which for files names the
-// path. An edit that is taken is encoded into one that means the same; a state is made again by its
-// own edit.
-// Oracle for bytes as edits and damage: the manifest is read back edit by edit; damaged, it gives
-// the state before the damage if only its last record is hit, else corruption.
+// path. What is taken of an edit or of CURRENT is encoded into bytes that mean the same; a state is
+// made again by its own edit. Oracle for bytes as edits and damage: the manifest is read back edit
+// by edit; damaged, it gives the state before the damage if only its last record is hit, else
+// corruption.
 
 #include <algorithm>
 #include <string>
@@ -15,6 +15,7 @@
 #include "fuzz/check.h"
 #include "fuzz/engine.h"
 #include "fuzz/manifest_model.h"
+#include "lsm/current_file.h"
 
 extern "C" size_t LLVMFuzzerMutate(uint8_t* data, size_t size, size_t max_size);
 
@@ -74,7 +75,9 @@ void check_current(std::string_view bytes) {
   const std::unique_ptr<FileSystem> file_system = FileSystem::create_memory();
   write_file(file_system.get(), path_in(kDirectory, kCurrentName), bytes);
   const Result<CurrentManifest> current = read_current(file_system.get(), kDirectory);
-  if (!current.ok()) check_file_refusal(current.status());
+  if (!current.ok()) return check_file_refusal(current.status());
+  const Result<CurrentManifest> again = decode_current(encode_current(*current));
+  FUZZ_CHECK(again.ok() && *again == *current);
 }
 
 // A manifest of `edits`, and CURRENT, as the writer leaves them; the random identity is replaced,

@@ -170,6 +170,18 @@ Result<uint64_t> Store::write_memtables(Tree* tree) {
   // Protocol 13: the other half of a commit across keyspaces must not be left behind.
   VARVE_RETURN_IF_ERROR(wal_->sync());
   VARVE_SYNC_POINT("flush_log_synced");
+  VARVE_ASSIGN_OR_RETURN(Change change, write_sstables(tree, flushed, run_id, bottom));
+  if (Status status = install(std::move(change)); !status.ok()) {
+    if (tree->dropped.load()) return uint64_t{0};  // meanwhile: nothing is left to flush
+    return status;
+  }
+  uint64_t bytes = 0;
+  for (const Memtable* memtable : flushed) bytes += memtable->held_bytes();
+  return bytes;
+}
+
+Result<Store::Change> Store::write_sstables(Tree* tree, const std::vector<Memtable*>& flushed,
+                                            RunId run_id, bool bottom) {
   std::vector<Timestamp> snapshots;
   const Timestamp watermark =
       snapshots_->horizon(tree->retention_nanos, &tree->watermark, &snapshots);
@@ -201,10 +213,6 @@ Result<uint64_t> Store::write_memtables(Tree* tree) {
     change.edit.flushed.push_back({.keyspace = tree->keyspace, .lsn = flushed_end});
   }
   change.edit.watermarks.push_back({.keyspace = tree->keyspace, .watermark = watermark});
-  if (Status status = install(std::move(change)); !status.ok()) {
-    if (tree->dropped.load()) return uint64_t{0};  // meanwhile: nothing is left to flush
-    return status;
-  }
   counters_.flushes.add();
   counters_.flush_bytes.add(run.bytes);
   log_line(options_.logger, LogLevel::info,
@@ -212,9 +220,7 @@ Result<uint64_t> Store::write_memtables(Tree* tree) {
            tree->keyspace.id, static_cast<unsigned long long>(run.versions_in),
            static_cast<unsigned long long>(run.versions_out), run.files.size(),
            static_cast<unsigned long long>(run.bytes));
-  uint64_t bytes = 0;
-  for (const Memtable* memtable : flushed) bytes += memtable->held_bytes();
-  return bytes;
+  return change;
 }
 
 Status Store::flush_all() {

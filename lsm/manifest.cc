@@ -7,14 +7,14 @@
 #include "base/format.h"
 #include "base/random.h"
 #include "base/sync_point.h"
+#include "lsm/current_file.h"
+#include "lsm/file_contents.h"
 
 namespace varve {
 
 namespace {
 
-constexpr FileId kNoFile{};
-// Far beyond what either needs; bounds the memory that a damaged directory can ask for.
-constexpr uint64_t kCurrentSizeMax = 256;
+// Far beyond what it needs.
 constexpr uint64_t kManifestBytesMax = 256 << 20;
 // Reserved when a manifest is begun, so that a full disk does not first show here (protocol 17).
 constexpr uint64_t kManifestReserve = 256 << 10;
@@ -77,41 +77,6 @@ std::optional<std::string_view> record_at(std::string_view bytes, size_t offset,
     return std::nullopt;
   }
   return bytes.substr(offset + kManifestRecordHeaderSize, size);
-}
-
-Result<std::string> read_whole(FileSystem* file_system, const std::string& path,
-                               uint64_t size_max) {
-  VARVE_ASSIGN_OR_RETURN(std::unique_ptr<File> file, file_system->open(path, OpenMode::read));
-  VARVE_ASSIGN_OR_RETURN(const uint64_t size, file->size());
-  if (size > size_max) {
-    return Status::corruption(format("%s: %llu bytes, at most %llu are expected", path.c_str(),
-                                     static_cast<unsigned long long>(size),
-                                     static_cast<unsigned long long>(size_max)));
-  }
-  std::string bytes(size, '\0');
-  VARVE_ASSIGN_OR_RETURN(const size_t got, file->read(0, bytes.data(), bytes.size()));
-  bytes.resize(got);
-  return bytes;
-}
-
-Status write_current(FileSystem* file_system, const std::string& directory, FileNumber number,
-                     const FileId& id) {
-  std::string line = manifest_name(number) + " " + hex(id.high) + " " + hex(id.low);
-  line += " " + hex(checksum(line, kNoFile, 0)) + "\n";
-  const std::string path = path_in(directory, kCurrentName);
-  const std::string temporary = path_in(directory, temporary_name(kCurrentName));
-  if (Status status = file_system->remove(temporary);
-      !status.ok() && status.code() != StatusCode::not_found) {
-    return status;
-  }
-  VARVE_ASSIGN_OR_RETURN(std::unique_ptr<File> file,
-                         file_system->open(temporary, OpenMode::create_exclusive));
-  VARVE_RETURN_IF_ERROR(file->write(0, line));
-  VARVE_RETURN_IF_ERROR(file->sync());
-  VARVE_RETURN_IF_ERROR(file->close());
-  VARVE_SYNC_POINT("current_written");
-  VARVE_RETURN_IF_ERROR(file_system->rename(temporary, path, /*replace=*/true));
-  return file_system->sync_directory(directory);
 }
 
 }  // namespace
@@ -217,7 +182,7 @@ Result<std::unique_ptr<ManifestWriter>> ManifestWriter::create(FileSystem* file_
   }
   VARVE_SYNC_POINT("manifest_created");
   // From here on it may be the one in force, whatever is answered.
-  VARVE_RETURN_IF_ERROR(write_current(file_system, directory, number, id));
+  VARVE_RETURN_IF_ERROR(write_current(file_system, directory, {.number = number, .file = id}));
   return writer;
 }
 
@@ -261,40 +226,11 @@ Status ManifestWriter::write_record(const LevelsEdit& edit) {
 
 Status ManifestWriter::close() { return file_->close(); }
 
-Result<CurrentManifest> read_current(FileSystem* file_system, const std::string& directory) {
-  const std::string path = path_in(directory, kCurrentName);
-  VARVE_ASSIGN_OR_RETURN(const std::string line, read_whole(file_system, path, kCurrentSizeMax));
-  const auto bad = [&](const char* what) {
-    return Status::corruption(path + " at offset 0: " + what + ": " + readable(line));
-  };
-  // NNNNNN.manifest HIGH LOW SUM\n
-  constexpr size_t kIdsSize = 17 + 17;
-  constexpr size_t kSumSize = 17 + 1;
-  if (line.size() < kIdsSize + kSumSize + 1 || line.back() != '\n')
-    return bad("not a manifest line");
-  const std::string_view content = std::string_view(line).substr(0, line.size() - kSumSize);
-  if (line[content.size()] != ' ' ||
-      std::string_view(line).substr(content.size() + 1, 16) != hex(checksum(content, kNoFile, 0))) {
-    return bad("the checksum does not hold");
-  }
-  const std::string_view name = content.substr(0, content.size() - kIdsSize);
-  const FileName parsed = parse_file_name(name);
-  if (parsed.type != FileType::manifest) return bad("not a manifest's name");
-  const auto number_at = [&](size_t offset) {
-    uint64_t value = 0;
-    for (const char c : content.substr(offset, 16)) {
-      value = value << 4 | static_cast<uint64_t>(c <= '9' ? c - '0' : c - 'a' + 10);
-    }
-    return value;
-  };
-  return CurrentManifest{.number = parsed.number,
-                         .file = {number_at(name.size() + 1), number_at(name.size() + 18)}};
-}
-
 Result<ManifestState> read_manifest(FileSystem* file_system, const std::string& path,
                                     const FileId* expected,
                                     const std::function<void(uint64_t, const LevelsEdit&)>& each) {
-  VARVE_ASSIGN_OR_RETURN(const std::string bytes, read_whole(file_system, path, kManifestBytesMax));
+  VARVE_ASSIGN_OR_RETURN(const std::string bytes,
+                         read_whole_file(file_system, path, kManifestBytesMax));
   Result<FileId> id =
       decode_header(std::string_view(bytes).substr(0, std::min(bytes.size(), kManifestHeaderSize)));
   if (!id.ok()) return id.status().with_context(path);

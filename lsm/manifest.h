@@ -10,8 +10,7 @@
 //            8  u32  payload size     12  u32  1
 //           16  payload: an edit, lsm/levels_edit.h
 //
-//   CURRENT: one line of text, "NNNNNN.manifest HIGH LOW SUM\n": name and file id of the manifest
-//   in force, the ids as 16 hexadecimal digits each, and the checksum of all before " SUM".
+// lsm/current_file.h says which manifest is in force.
 //
 // Every edit is synced before the next is appended, so only the last record may be torn; a bad
 // record with a valid one behind it is corruption.
@@ -90,13 +89,6 @@ class ManifestWriter {
   uint64_t offset_ = kManifestHeaderSize;
   bool failed_ = false;
 };
-
-// Which manifest CURRENT names. not_found: there is no CURRENT.
-struct CurrentManifest {
-  FileNumber number;
-  FileId file;
-};
-Result<CurrentManifest> read_current(FileSystem* file_system, const std::string& directory);
 
 // Reads a manifest record by record; `each`, if given, is called with the offset of every edit.
 // Errors: corruption and not_supported, naming file and offset.

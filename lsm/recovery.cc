@@ -2,13 +2,14 @@
 //
 //   1. lock the directory; see what is there
 //   2. CURRENT -> manifest -> keyspaces and their sstables
-//   3. log -> memtables; decide where the log ends (lsm/wal_reader.h)
+//   3. log -> memtables, and sstables where it is more than memory may hold; decide where the log
+//      ends (lsm/wal_reader.h)
 //   4. make what was recovered durable again
 //   5. begin a new manifest, then a new log segment: what was recovered is never appended to
 //   6. remove what nothing names
 //
 // Nothing that was committed is changed before step 5, and step 5 only adds; so a failed opening,
-// or a crash anywhere in it, leaves what was there.
+// or a crash anywhere in it, leaves what was there: no manifest names the sstables of step 3 yet.
 
 #include <algorithm>
 #include <set>
@@ -18,6 +19,7 @@
 #include "base/log.h"
 #include "base/sync_point.h"
 #include "lsm/batch_format.h"
+#include "lsm/current_file.h"
 #include "lsm/store.h"
 #include "lsm/wal_reader.h"
 
@@ -48,6 +50,10 @@ Status Store::recover() {
   Recovered found;
   VARVE_RETURN_IF_ERROR(read_directory(&found));
   VARVE_RETURN_IF_ERROR(open_trees(&found));
+  {
+    MutexLock lock(mutex_);
+    next_file_ = std::max(found.state.next_file.value, found.highest.value + 1);
+  }
 
   Timestamp last = std::max({found.newest, found.state.last_timestamp, found.state.lease});
   // The oracle exists before the log is replayed: memtables need none, the horizon does.
@@ -62,10 +68,6 @@ Status Store::recover() {
   VARVE_SYNC_POINT("recovery_log_replayed");
   VARVE_RETURN_IF_ERROR(sync_log(found));
 
-  {
-    MutexLock lock(mutex_);
-    next_file_ = std::max(found.state.next_file.value, found.highest.value + 1);
-  }
   const FileNumber manifest_number = next_file_number();
   {
     MutexLock lock(manifest_mutex_);
@@ -273,6 +275,10 @@ Status Store::replay_log(Recovered* found) {
     VARVE_ASSIGN_OR_RETURN(const bool more, reader.next(&group));
     if (!more) break;
     VARVE_RETURN_IF_ERROR(replay_group(group, found));
+    // Only between groups: what is flushed of a keyspace ends where a group does.
+    while (active_bytes_.load() >= options_.write_buffer_size) {
+      VARVE_RETURN_IF_ERROR(flush_replayed(found));
+    }
   }
   for (const WalReader::UsedSegment& segment : reader.used()) {
     found->kept.push_back(
@@ -334,6 +340,33 @@ Status Store::replay_group(const WalGroup& group, Recovered* found) {
     if (!entries.ok()) return bad("a batch is malformed");
   }
   return commits.ok() ? Status() : bad("a group's commits are malformed");
+}
+
+// Writes the largest memtable. What it changes goes into the state that the new manifest begins
+// with; that is written after the log was synced (protocol 13).
+Status Store::flush_replayed(Recovered* found) {
+  Tree* tree = largest_active();
+  const LevelsRef current(levels_of(tree));
+  VARVE_ASSIGN_OR_RETURN(Change change, write_sstables(tree, {tree->active}, RunId{tree->next_run},
+                                                       /*bottom=*/current->runs().empty()));
+  Memtable* fresh = new_memtable(tree->active->keys());
+  if (fresh == nullptr) {
+    for (const Levels::Addition& addition : change.added) addition.sstable->unref();
+    return Status::out_of_memory("no memory for a memtable");
+  }
+  ++tree->next_run;
+  VARVE_RETURN_IF_ERROR(found->state.apply(change.edit));
+  Levels* levels = Levels::apply(*current, {}, change.added);
+  ReadView* old;
+  {
+    MutexLock lock(mutex_);
+    old = publish_view(tree, ReadView::create({fresh}, levels));
+    tree->active = fresh;
+  }
+  commit_account(tree);
+  old->retire(&epochs_);
+  epochs_.drain();
+  return check_levels(*levels);
 }
 
 Status Store::sync_log(const Recovered& found) {

@@ -91,7 +91,9 @@ std::string Statistics::to_string() const {
 
 std::string encode_statistics_json(const Statistics& statistics, const MemoryReport& memory,
                                    uint64_t now_nanos) {
-  std::string json = format("{\"time_nanos\":%llu,\"statistics\":{", ull(now_nanos));
+  std::string json =
+      format("{\"format_version\":%u,\"feature_flags\":0,\"time_nanos\":%llu,\"statistics\":{",
+             kStatsVersion, ull(now_nanos));
   for (const NamedCounter& counter : kCounters) {
     json += format("\"%s\":%llu,", counter.name, ull(statistics.*counter.field));
   }

@@ -378,13 +378,16 @@ void Store::leave(uint64_t bytes) {
   changed_.notify_all();
 }
 
+Tree* Store::largest_active() {
+  const std::vector<Tree*> all = trees();
+  return *std::max_element(all.begin(), all.end(), [](const Tree* a, const Tree* b) {
+    return a->active_bytes < b->active_bytes;
+  });
+}
+
 Status Store::commit_make_room() {
   while (active_bytes_.load() >= options_.write_buffer_size && immutable_bytes_.load() == 0) {
-    const std::vector<Tree*> all = trees();
-    Tree* largest = *std::max_element(all.begin(), all.end(), [](const Tree* a, const Tree* b) {
-      return a->active_bytes < b->active_bytes;
-    });
-    VARVE_RETURN_IF_ERROR(rotate(largest));
+    VARVE_RETURN_IF_ERROR(rotate(largest_active()));
   }
   // A keyspace that is seldom written must not hold back the log for ever (protocol 19).
   const uint64_t log_bytes_max = kLogBuffers * options_.write_buffer_size;

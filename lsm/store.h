@@ -148,6 +148,7 @@ class Store final : public FileNumberSource, public Sstable::Disposer {
   Status open_trees(Recovered* found);
   Status replay_log(Recovered* found);
   Status replay_group(const WalGroup& group, Recovered* found);
+  Status flush_replayed(Recovered* found);
   Status sync_log(const Recovered& found);
   void remove_debris(const Recovered& found, FileNumber manifest);
   void remove_unused_files(const Recovered& found);
@@ -166,6 +167,7 @@ class Store final : public FileNumberSource, public Sstable::Disposer {
   // Replaces the tree's view; the old one is retired after the caller let go of mutex_.
   ReadView* publish_view(Tree* tree, ReadView* view) VARVE_REQUIRES(mutex_);
   Status rotate(Tree* tree);
+  Tree* largest_active();
 
   // The only place where an edit takes effect: see the head comment.
   struct Change {
@@ -202,6 +204,9 @@ class Store final : public FileNumberSource, public Sstable::Disposer {
   Result<bool> flush_tree(Tree* tree);
   // Its part that holds the old view; the bytes that those memtables held.
   Result<uint64_t> write_memtables(Tree* tree);
+  // And of that, the part that writes the run and says what it changes; install() comes after it.
+  Result<Change> write_sstables(Tree* tree, const std::vector<Memtable*>& flushed, RunId run,
+                                bool bottom);
   // Does one compaction of the tree; false: none is due.
   Result<bool> compact_tree(Tree* tree, bool manual);
   bool compaction_due(Tree* tree);
@@ -282,8 +287,10 @@ class Store final : public FileNumberSource, public Sstable::Disposer {
 // adds to `report`. Errors: corruption, io_error.
 Status verify_sstable(Sstable* file, MemoryManager* memory, VerifyReport* report);
 
-// The text of the file STATS: {"time_nanos": .., "statistics": {..}, "memory": {..}}, with the
-// field names of varve/statistics.h.
+// The text of the file STATS: {"format_version": kStatsVersion, "feature_flags": 0,
+// "time_nanos": .., "statistics": {..}, "memory": {..}}, with the field names of
+// varve/statistics.h. New fields do not change the version.
+inline constexpr uint32_t kStatsVersion = 1;
 std::string encode_statistics_json(const Statistics& statistics, const MemoryReport& memory,
                                    uint64_t now_nanos);
 

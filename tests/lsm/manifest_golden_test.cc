@@ -121,18 +121,5 @@ TEST(ManifestFormat, golden_manifest) {
   EXPECT_EQ(encoded(state->as_edit()), encoded(expected.as_edit()));
 }
 
-TEST(ManifestFormat, golden_current_is_one_line) {
-  const std::unique_ptr<FileSystem> files = FileSystem::create_memory();
-  ASSERT_OK(files->create_directory("/db"));
-  const std::string names = "000014.manifest 0123456789abcdef fedcba9876543210";
-  const std::string sum =
-      format("%016llx", static_cast<unsigned long long>(checksum(names, FileId{}, 0)));
-  test::write_file(files.get(), "/db/CURRENT", names + " " + sum + "\n");
-  const Result<CurrentManifest> current = read_current(files.get(), "/db");
-  ASSERT_OK(current);
-  EXPECT_EQ(current->number, kNumber);
-  EXPECT_EQ(current->file, kFile);
-}
-
 }  // namespace
 }  // namespace varve

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "base/atomic.h"
+#include "lsm/current_file.h"
 #include "lsm/file_names.h"
 #include "lsm/manifest.h"
 #include "tests/support/status_check.h"

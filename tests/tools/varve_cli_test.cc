@@ -811,6 +811,11 @@ TEST_F(VarveCli, WorksBesideARunningOwner) {
   fails(4, "busy", {"compact", db_});
   for (const char* command : {"wal", "manifest"}) ok({command, db_});
   ok({"find", db_, "key1"});
+  std::string published = read_file(db_ + "/STATS");
+  const std::string version = "{\"format_version\":1,";
+  ASSERT_EQ(published.substr(0, version.size()), version);
+  write_file(db_ + "/STATS", "{\"format_version\":2," + published.substr(version.size()));
+  fails(1, "this build reads version 1", {"stats", db_});
   ASSERT_TRUE((*database)->close().ok());
 }
 

@@ -251,5 +251,71 @@ TEST_F(RecoveryTest, clean_close_ends_the_lease) {
   EXPECT_LT(now().nanos, clock_.realtime_nanos() + 1000);
 }
 
+// A log of many write buffers, as a larger setting left it, is not put into memory as a whole.
+class LongLogTest : public RecoveryTest {
+ protected:
+  static constexpr uint64_t kSmallBuffer = 64 * 1024;
+
+  // About 20 small write buffers in one log, over two keyspaces.
+  void make_long() {
+    options_.write_buffer_size = 8 << 20;
+    open();
+    const Keyspace other = create("other");
+    for (int i = 0; i < 1200; ++i) {
+      WriteBatch batch;
+      const std::string key = "k" + std::to_string(i % 400);
+      ASSERT_OK(batch.put(key, std::to_string(i)));
+      ASSERT_OK(batch.put(other, key, std::string(1000, static_cast<char>('a' + i % 26))));
+      if (i % 7 == 0) ASSERT_OK(batch.erase("k" + std::to_string((i + 200) % 400)));
+      ASSERT_OK(db_->write(batch));
+    }
+    default_rows_ = rows();
+    other_rows_ = rows({.keyspace = other});
+    ASSERT_EQ(db_->statistics().flushes, 0u);
+    kill();
+    image_ = image();
+    options_.write_buffer_size = kSmallBuffer;
+  }
+};
+
+TEST_F(LongLogTest, is_replayed_within_the_write_buffer) {
+  make_long();
+  open();
+  expect_all();
+  EXPECT_GE(db_->statistics().flushes, 10u);
+  const MemoryReport report = db_->memory_report();
+  // One that is full, and the next one's first steps.
+  EXPECT_LE(report.roles[static_cast<size_t>(MemoryRole::memtable)].high_water_bytes,
+            2 * kSmallBuffer);
+  kill_and_reopen();
+  expect_all();
+  EXPECT_EQ(db_->statistics().flushes, 0u) << "flushed once, it is not replayed again";
+}
+
+TEST_F(LongLogTest, killed_while_it_is_replayed) {
+  make_long();
+  for (uint64_t nth = 0;; ++nth) {
+    SCOPED_TRACE("killed at change " + std::to_string(nth));
+    ASSERT_LT(nth, 2000u);
+    uint64_t changes = 0;
+    hook_ = [&](const FileCall& call) {
+      if (call.changes() && changes++ == nth) killed_.store(true);
+      return killed_.load() && call.changes() ? Status::io_error("killed") : Status();
+    };
+    Result<std::unique_ptr<Database>> opened = try_open();
+    hook_ = nullptr;
+    const bool through = !killed_.load();
+    opened = Status::io_error("let go");
+    killed_.store(false);
+    open();
+    if (HasFatalFailure()) return;
+    expect_all();
+    kill();
+    restore();
+    if (HasFailure() || through) return;
+    nth += nth / 8;  // close together at first, then fewer
+  }
+}
+
 }  // namespace
 }  // namespace varve::test

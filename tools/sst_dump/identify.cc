@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/format.h"
+#include "lsm/current_file.h"
 #include "lsm/file_names.h"
 #include "lsm/manifest.h"
 #include "lsm/wal_format.h"
@@ -84,18 +85,6 @@ Identity identify_manifest(Context* context, const std::string& path) {
   return identity;
 }
 
-// "NNNNNN.manifest HIGH LOW SUM\n", lsm/manifest.h.
-bool is_current(std::string_view bytes) {
-  const size_t space = bytes.find(' ');
-  if (space == std::string_view::npos ||
-      parse_file_name(bytes.substr(0, space)).type != FileType::manifest) {
-    return false;
-  }
-  const std::string_view rest = bytes.substr(space);
-  return rest.size() == 3 * 17 + 1 && rest.back() == '\n' &&
-         rest.find_first_not_of("0123456789abcdef ") == rest.size() - 1;
-}
-
 bool is_text(std::string_view bytes) {
   return std::all_of(bytes.begin(), bytes.end(), [](char c) {
     return static_cast<unsigned char>(c) >= 0x20 || c == '\n' || c == '\t' || c == '\r';
@@ -107,10 +96,12 @@ Identity identify_bytes(Context* context, const std::string& path, std::string_v
   if (begins_with_magic(bytes, kWalMagic)) return identify_log_segment(path, bytes);
   if (begins_with_magic(bytes, kManifestMagic)) return identify_manifest(context, path);
   Identity identity;
-  if (is_current(bytes)) {
+  if (bytes.starts_with(kCurrentFirstWord)) {
     identity.what = "CURRENT";
     identity.type = FileType::current;
-    identity.details = "names " + std::string(bytes.substr(0, bytes.find(' ')));
+    const Result<CurrentManifest> current = decode_current(bytes);
+    identity.damage = current.ok() ? Status() : current.status().with_context(path);
+    if (current.ok()) identity.details = "names " + manifest_name(current->number);
   } else if (bytes.empty()) {
     identity.details = "empty";
   } else if (bytes.find_first_not_of('\0') == std::string_view::npos) {

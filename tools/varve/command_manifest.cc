@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "lsm/current_file.h"
 #include "lsm/manifest.h"
 #include "tools/common/output.h"
 #include "tools/common/quantity_text.h"

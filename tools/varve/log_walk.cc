@@ -5,6 +5,8 @@
 #include <set>
 #include <vector>
 
+#include "lsm/current_file.h"
+
 namespace varve::cli {
 
 namespace {

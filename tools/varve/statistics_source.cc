@@ -4,6 +4,7 @@
 #include <memory>
 #include <utility>
 
+#include "lsm/file_contents.h"
 #include "lsm/file_names.h"
 #include "lsm/store.h"
 #include "tools/common/text_escape.h"
@@ -20,22 +21,6 @@ using nlohmann::ordered_json;
 
 // A thousand keyspaces take less than a tenth of it.
 constexpr uint64_t kFileBytesMax = 16 << 20;
-
-Result<std::string> read_whole(const std::string& path) {
-  Result<std::unique_ptr<File>> file = FileSystem::posix()->open(path, OpenMode::read);
-  if (!file.ok()) return file.status();
-  const Result<uint64_t> size = (*file)->size();
-  if (!size.ok()) return size.status();
-  if (*size > kFileBytesMax) {
-    return Status::corruption(path + ": " + std::to_string(*size) + " bytes, expected at most " +
-                              std::to_string(kFileBytesMax));
-  }
-  std::string text(*size, '\0');
-  const Result<size_t> got = (*file)->read(0, text.data(), text.size());
-  if (!got.ok()) return got.status();
-  text.resize(*got);
-  return text;
-}
 
 // Member `name` from nanoseconds to a time; kTimestampMax stands for "none".
 void make_time(ordered_json* object, const char* name) {
@@ -69,9 +54,19 @@ Result<PublishedFigures> parse_figures(const std::string& text, const std::strin
                                        Timestamp* written) {
   ordered_json document = ordered_json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!document.is_object() || !document["statistics"].is_object() ||
-      !document["memory"].is_object() || !document["time_nanos"].is_number_unsigned()) {
-    return Status::corruption(
-        source + ": expected a JSON object with \"time_nanos\", \"statistics\" and \"memory\"");
+      !document["memory"].is_object() || !document["time_nanos"].is_number_unsigned() ||
+      !document["format_version"].is_number_unsigned() ||
+      !document["feature_flags"].is_number_unsigned()) {
+    return Status::corruption(source +
+                              ": expected a JSON object with \"format_version\", "
+                              "\"feature_flags\", \"time_nanos\", \"statistics\" and \"memory\"");
+  }
+  const uint64_t version = document["format_version"].get<uint64_t>();
+  const uint64_t features = document["feature_flags"].get<uint64_t>();
+  if (version > kStatsVersion || features != 0) {
+    return Status::not_supported(source + ": format version " + std::to_string(version) +
+                                 ", feature flags " + std::to_string(features) +
+                                 ": this build reads version " + std::to_string(kStatsVersion));
   }
   PublishedFigures figures;
   figures.statistics = std::move(document["statistics"]);
@@ -90,7 +85,7 @@ Result<PublishedFigures> parse_figures(const std::string& text, const std::strin
 
 Result<PublishedFigures> read_published(const std::string& directory) {
   const std::string path = path_in(directory, kStatsName);
-  const Result<std::string> text = read_whole(path);
+  const Result<std::string> text = read_whole_file(FileSystem::posix(), path, kFileBytesMax);
   if (!text.ok()) return text.status();
   Timestamp written;
   Result<PublishedFigures> figures = parse_figures(*text, path, &written);

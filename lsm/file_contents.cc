@@ -1,0 +1,23 @@
+#include "lsm/file_contents.h"
+
+#include "base/assert.h"
+#include "base/format.h"
+
+namespace varve {
+
+Result<std::string> read_whole_file(FileSystem* file_system, const std::string& path,
+                                    uint64_t size_max) {
+  VARVE_ASSIGN_OR_RETURN(std::unique_ptr<File> file, file_system->open(path, OpenMode::read));
+  VARVE_ASSIGN_OR_RETURN(const uint64_t size, file->size());
+  if (size > size_max) {
+    return Status::corruption(format("%s: %llu bytes, at most %llu are expected", path.c_str(),
+                                     static_cast<unsigned long long>(size),
+                                     static_cast<unsigned long long>(size_max)));
+  }
+  std::string bytes(size, '\0');
+  VARVE_ASSIGN_OR_RETURN(const size_t got, file->read(0, bytes.data(), bytes.size()));
+  bytes.resize(got);
+  return bytes;
+}
+
+}  // namespace varve
