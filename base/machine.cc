@@ -1,5 +1,7 @@
 #include "base/machine.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <fstream>
@@ -32,6 +34,12 @@ uint64_t machine_memory_bytes() {
   const uint64_t group = number_in("/sys/fs/cgroup/memory.max");
   if (machine == 0 || group == 0) return std::max(machine, group);
   return std::min(machine, group);
+}
+
+uint64_t machine_descriptor_limit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return UINT64_MAX;
+  return limit.rlim_cur;
 }
 
 }  // namespace varve

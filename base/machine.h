@@ -10,4 +10,7 @@ namespace varve {
 // neither is to be learnt.
 uint64_t machine_memory_bytes();
 
+// Files that this process may have open at a time, its soft limit; UINT64_MAX: without a limit.
+uint64_t machine_descriptor_limit();
+
 }  // namespace varve

@@ -101,9 +101,8 @@ void Store::fill_run_writer_options(Tree* tree, bool bottom, MemoryRole role,
 Result<std::vector<Levels::Addition>> Store::open_outputs(const WrittenRun& run, RunId id) {
   std::vector<Levels::Addition> additions;
   for (const SstableInfo& info : run.files) {
-    Result<Sstable*> sstable =
-        Sstable::open(options_.file_system, path_in(options_.directory, sstable_name(info.number)),
-                      &cache_, info);
+    Result<Sstable*> sstable = Sstable::open(
+        &sstable_files_, path_in(options_.directory, sstable_name(info.number)), &cache_, info);
     if (!sstable.ok()) {
       for (const Levels::Addition& addition : additions) addition.sstable->unref();
       // Nothing names them; the work is done again.
@@ -131,7 +130,7 @@ void Store::flush_work() {
   }
   if (!hindrance.ok()) schedule(&flush_task_, kRetryNanos);
   MutexLock lock(mutex_);
-  flush_hindrance_ = std::move(hindrance);
+  flush_hindrance_.set(std::move(hindrance));
   changed_.notify_all();
 }
 
@@ -140,8 +139,10 @@ Result<bool> Store::flush_tree(Tree* tree) {
   if (bytes == 0) return false;
   // Their place is given to new ones only when they are gone.
   epochs_.drain();
+  keep_spare_memtable();
   MutexLock lock(mutex_);
   immutable_bytes_.fetch_sub(bytes);
+  drains_.fetch_add(1);
   changed_.notify_all();
   return true;
 }
@@ -268,7 +269,7 @@ void Store::compaction_work() {
   }
   if (!hindrance.ok()) schedule(&compaction_task_, kRetryNanos);
   MutexLock lock(mutex_);
-  compaction_hindrance_ = std::move(hindrance);
+  compaction_hindrance_.set(std::move(hindrance));
   changed_.notify_all();
 }
 
@@ -310,6 +311,8 @@ Result<bool> Store::compact_tree(Tree* tree, bool manual) {
   VARVE_ASSIGN_OR_RETURN(const WrittenRun run,
                          write_run(&merge, {.watermark = watermark, .snapshots = snapshots},
                                    choice->bottom, writer_options, closing_));
+  cursors.clear();
+  cache_.end_compaction();
   // The output takes the place of its newest input.
   const RunId run_id = inputs.front().id;
   VARVE_ASSIGN_OR_RETURN(std::vector<Levels::Addition> additions, open_outputs(run, run_id));

@@ -44,15 +44,21 @@ BlockCache::BlockCache(MemoryManager* manager, EpochDomain* epochs, uint64_t cap
     : manager_(manager),
       epochs_(epochs),
       capacity_(capacity),
-      scratch_("block_load_scratch", manager, MemoryRole::block_frames, /*idle_max=*/4) {}
+      scratch_("block_load_scratch", manager, MemoryRole::block_frames, /*idle_max=*/4),
+      compaction_scratch_("compaction_load_scratch", manager, MemoryRole::compaction,
+                          /*idle_max=*/1) {
+  manager_->set_reclaimer(this);
+}
 
 void BlockCache::release_idle() {
   epochs_->drain();  // index partitions; freeing one retires the data blocks that hang in it,
   epochs_->drain();  // which have no children
   scratch_.trim();
+  compaction_scratch_.trim();
 }
 
 BlockCache::~BlockCache() {
+  manager_->set_reclaimer(nullptr);
   release_idle();
   MutexLock lock(mutex_);
   VARVE_ASSERT(hand_ == nullptr);
@@ -73,6 +79,7 @@ Result<FrameRef> BlockCache::acquire(FrameSlot* slot, Frame* parent, const Block
   statistics_.misses.add();
   VARVE_ASSIGN_OR_RETURN(FrameRef loaded, load(source));
   if (!fill) return loaded;
+  VARVE_DCHECK(!source.private_role);
 
   Frame* evicted = nullptr;  // a chain through retired.next
   FrameRef result;
@@ -100,12 +107,42 @@ Result<FrameRef> BlockCache::acquire(FrameSlot* slot, Frame* parent, const Block
       }
     }
   }
+  retire_chain(evicted);
+  return result;
+}
+
+bool BlockCache::reclaim(size_t bytes) {
+  // Readers leave without a word, so their end is looked for.
+  constexpr uint64_t kLookAgainNanos = 50'000;
+  VARVE_DCHECK(!epochs_->is_guarded_here());
+  bool any = false;
+  for (size_t evicted = 0; evicted < bytes;) {
+    Frame* chain;
+    {
+      MutexLock lock(mutex_);
+      chain = evict_slab(&evicted);
+    }
+    if (chain == nullptr) break;
+    any = true;
+    retire_chain(chain);
+  }
+  if (!any && dying_bytes_.load(kRelaxed) == 0) return false;  // a hint: asked again if it grows
+  epochs_->collect();
+  if (!any && dying_bytes_.load(kRelaxed) != 0) {  // a hint
+    Mutex mutex;
+    CondVar never;
+    MutexLock lock(mutex);
+    never.wait_for(mutex, kLookAgainNanos);
+  }
+  return true;
+}
+
+void BlockCache::retire_chain(Frame* evicted) {
   while (evicted != nullptr) {
     Frame* next = reinterpret_cast<Frame*>(evicted->retired.next);
     retire(evicted);
     evicted = next;
   }
-  return result;
 }
 
 void BlockCache::install(Frame* frame) {
@@ -117,6 +154,12 @@ void BlockCache::install(Frame* frame) {
     frame->ring_previous = hand_->ring_previous;
     frame->ring_previous->ring_next = frame;
     hand_->ring_previous = frame;
+  }
+  if (Frame** mates = mates_of(frame)) {
+    frame->mate_previous = nullptr;
+    frame->mate_next = *mates;
+    if (*mates != nullptr) (*mates)->mate_previous = frame;
+    *mates = frame;
   }
   bytes_.fetch_add(frame->memory_size, kRelaxed);
   frame->slot->store(frame, kRelease);  // pairs with the loads of readers
@@ -131,6 +174,13 @@ void BlockCache::unlink(Frame* frame) {
     frame->ring_next->ring_previous = frame->ring_previous;
   }
   frame->ring_next = frame->ring_previous = nullptr;
+  if (frame->mate_next != nullptr) frame->mate_next->mate_previous = frame->mate_previous;
+  if (frame->mate_previous != nullptr) {
+    frame->mate_previous->mate_next = frame->mate_next;
+  } else if (Frame** mates = mates_of(frame)) {
+    *mates = frame->mate_next;
+  }
+  frame->mate_next = frame->mate_previous = nullptr;
   bytes_.fetch_sub(frame->memory_size, kRelaxed);
   frame->slot->store(nullptr, kRelease);
   frame->slot = nullptr;
@@ -140,18 +190,69 @@ void BlockCache::unlink(Frame* frame) {
   }
 }
 
+// Head of the list of the frames that lie in the same slab.
+Frame** BlockCache::mates_of(Frame* frame) {
+  return reinterpret_cast<Frame**>(manager_->shared_word(frame, frame->memory_size));
+}
+
+// Nobody uses it, and it has no grace left.
+bool BlockCache::is_cold(const Frame* frame) {
+  return frame->heat.load(kRelaxed) == 0 && frame->references.load(kRelaxed) == 1 &&
+         frame->resident_children.load(kRelaxed) == 0;
+}
+
+Frame* BlockCache::evict_slab(size_t* bytes) {
+  // Twice around at most: then a single frame has to do, whoever lies beside it.
+  const Frame* first_kept = nullptr;
+  for (unsigned rounds = 0; hand_ != nullptr;) {
+    Frame* frame = hand_;
+    bool cold = true;
+    Frame** mates = mates_of(frame);
+    for (Frame* mate = mates == nullptr ? frame : *mates; cold && mate != nullptr;
+         mate = mate->mate_next) {
+      cold = is_cold(mate);
+    }
+    if (cold) return evict_mates(frame, bytes);
+    if (const uint8_t heat = frame->heat.load(kRelaxed); heat > 0) {
+      frame->heat.store(static_cast<uint8_t>(heat - 1), kRelaxed);
+    }
+    hand_ = frame->ring_next;
+    if (first_kept == nullptr) first_kept = frame;
+    if (frame == first_kept && ++rounds > 2) break;
+  }
+  Frame* single = evict_one();
+  if (single == nullptr) return nullptr;
+  single->retired.next = nullptr;
+  *bytes += single->memory_size;
+  return single;
+}
+
+Frame* BlockCache::evict_mates(Frame* first, size_t* bytes) {
+  Frame** mates = mates_of(first);
+  Frame* evicted = nullptr;
+  for (Frame* frame = mates == nullptr ? first : *mates; frame != nullptr;) {
+    Frame* next = frame->mate_next;
+    unlink(frame);
+    statistics_.evictions.add();
+    *bytes += frame->memory_size;
+    frame->retired.next = evicted == nullptr ? nullptr : &evicted->retired;
+    evicted = frame;
+    frame = next;
+  }
+  return evicted;
+}
+
 Frame* BlockCache::evict_one() {
   // Every frame is passed at most once for each step of grace, plus once to be taken.
   Frame* first_kept = nullptr;
   for (unsigned kept = 0; hand_ != nullptr;) {
     Frame* frame = hand_;
-    const uint8_t heat = frame->heat.load(kRelaxed);
-    const bool pinned = frame->references.load(kRelaxed) > 1;
-    if (heat == 0 && !pinned && frame->resident_children.load(kRelaxed) == 0) {
+    if (is_cold(frame)) {
       unlink(frame);
       statistics_.evictions.add();
       return frame;
     }
+    const uint8_t heat = frame->heat.load(kRelaxed);
     if (heat > 0) frame->heat.store(static_cast<uint8_t>(heat - 1), kRelaxed);
     hand_ = frame->ring_next;
     if (first_kept == nullptr) first_kept = frame;
@@ -176,13 +277,17 @@ void BlockCache::detach(FrameSlot* slot) {
 void BlockCache::retire(Frame* frame) {
   frame->retired.reclaim = &BlockCache::reclaim;
   frame->retired.next = nullptr;
+  dying_bytes_.fetch_add(frame->memory_size, kRelaxed);  // a hint for reclaim()
   epochs_->retire(&frame->retired);
 }
 
 void BlockCache::reclaim(Retired* node) {
   static_assert(offsetof(Frame, retired) == 0);
   Frame* frame = reinterpret_cast<Frame*>(node);
-  frame->cache->unpin(frame);
+  BlockCache* cache = frame->cache;
+  const size_t size = frame->memory_size;
+  cache->unpin(frame);
+  cache->dying_bytes_.fetch_sub(size, kRelaxed);  // a hint for reclaim()
 }
 
 void BlockCache::unpin(Frame* frame) {
@@ -206,7 +311,7 @@ Frame* BlockCache::allocate_frame(const BlockSource& source, size_t payload_room
       *columns + (source.rows == 0 ? 0 : BlockView::columns_size(source.rows)), alignof(FrameSlot));
   const size_t children = source.kind == FrameKind::index ? source.rows : 0;
   const size_t size = slots + children * sizeof(FrameSlot);
-  const MemoryRole role = role_of(source.kind);
+  const MemoryRole role = source.private_role.value_or(role_of(source.kind));
   void* memory = manager_->allocate(size, role);
   if (memory == nullptr) return nullptr;
   Frame* frame = new (memory) Frame;
@@ -266,6 +371,8 @@ Result<FrameRef> BlockCache::load_rows(const BlockSource& source) {
   if (frame == nullptr) return Status::out_of_memory("no memory for a block");
   FrameRef result(frame);
   char* payload = reinterpret_cast<char*>(frame) + kFrameHeaderSize;
+  const MemoryRole role = source.private_role.value_or(MemoryRole::block_frames);
+  ObjectPool<Scratch>& pool = role == MemoryRole::compaction ? compaction_scratch_ : scratch_;
   Scratch* scratch = nullptr;
   char* stored = payload;
   struct ReleaseScratch {
@@ -274,9 +381,9 @@ Result<FrameRef> BlockCache::load_rows(const BlockSource& source) {
     ~ReleaseScratch() {
       if (scratch != nullptr) pool->release(scratch);
     }
-  } release{&scratch_, scratch};
+  } release{&pool, scratch};
   if (compressed) {
-    scratch = scratch_.acquire(manager_);
+    scratch = pool.acquire(manager_, role);
     if (scratch == nullptr || !scratch->stored.resize(read_size)) {
       return Status::out_of_memory("no memory to read a block");
     }

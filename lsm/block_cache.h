@@ -13,6 +13,9 @@
 //  2. An index partition with resident children is not evicted: their slots lie in it. A partition
 //     freed otherwise (its sstable is dropped) detaches its children first.
 //  3. bytes() counts the frames in the ring, and is brought back below the capacity on each insert.
+//  4. What is evicted to make room in the budget (reclaim) is free when no epoch guard that was
+//  held
+//     then is any more.
 //
 // Thread rule: everything from any thread. Source of the policy: F. Corbato, A paging experiment
 // with the Multics system, 1968 (CLOCK), with two bits, so that indexes outlive data.
@@ -21,6 +24,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 #include "base/atomic.h"
 #include "base/mutex.h"
@@ -56,6 +60,8 @@ struct Frame {
   Frame* parent = nullptr;    // the partition whose memory holds `slot`
   Frame* ring_next = nullptr;
   Frame* ring_previous = nullptr;
+  Frame* mate_next = nullptr;  // list of the frames in its slab
+  Frame* mate_previous = nullptr;
   Atomic<uint32_t> resident_children{0};
   uint32_t child_count = 0;
   FrameSlot* children = nullptr;  // of an index partition: a slot a row
@@ -96,6 +102,8 @@ struct BlockSource {
   uint32_t raw_size = 0;
   uint32_t rows = 0;  // 0 for filters
   FrameKind kind = FrameKind::data;
+  // On whose account the frame is, instead of the cache's. Only for frames that stay private.
+  std::optional<MemoryRole> private_role = std::nullopt;
 };
 
 struct BlockCacheStatistics {
@@ -106,8 +114,9 @@ struct BlockCacheStatistics {
   Counter filter_negatives;
 };
 
-class BlockCache {
+class BlockCache final : public MemoryReclaimer {
  public:
+  // Makes itself the reclaimer of `manager`.
   BlockCache(MemoryManager* manager, EpochDomain* epochs, uint64_t capacity);
   // Requires that every sstable was closed.
   ~BlockCache();
@@ -141,6 +150,12 @@ class BlockCache {
     cache->pins_.subtract();
   }
 
+  // Evicts frames for others that need the memory.
+  bool reclaim(size_t bytes) override;
+
+  // A compaction is over: its working space goes back.
+  void end_compaction() { compaction_scratch_.trim(); }
+
   // Frees what was evicted or detached and the working space of loads. No load is in progress.
   void release_idle();
 
@@ -156,8 +171,8 @@ class BlockCache {
   friend class FrameRef;
   // Working space of one load.
   struct Scratch : PoolLink {
-    explicit Scratch(MemoryManager* manager)
-        : stored(manager, MemoryRole::block_frames), codec(manager, MemoryRole::block_frames) {}
+    Scratch(MemoryManager* manager, MemoryRole role)
+        : stored(manager, role), codec(manager, role) {}
     Buffer stored;
     Codec codec;
   };
@@ -166,9 +181,16 @@ class BlockCache {
   Result<FrameRef> load_filter(const BlockSource& source);
   Frame* allocate_frame(const BlockSource& source, size_t payload_room, size_t* size);
   void install(Frame* frame) VARVE_REQUIRES(mutex_);
+  static bool is_cold(const Frame* frame);
   Frame* evict_one() VARVE_REQUIRES(mutex_);
+  // Evicts a frame and all others of its slab, so that the slab can serve other sizes. A chain
+  // through retired.next; null: all are in use.
+  Frame* evict_slab(size_t* bytes) VARVE_REQUIRES(mutex_);
+  Frame* evict_mates(Frame* first, size_t* bytes) VARVE_REQUIRES(mutex_);
+  Frame** mates_of(Frame* frame);
   void unlink(Frame* frame) VARVE_REQUIRES(mutex_);
   void retire(Frame* frame);
+  void retire_chain(Frame* evicted);
   void unpin(Frame* frame);
   static void reclaim(Retired* node);
   void free_frame(Frame* frame);
@@ -177,10 +199,12 @@ class BlockCache {
   EpochDomain* const epochs_;
   const uint64_t capacity_;
   ObjectPool<Scratch> scratch_;
+  ObjectPool<Scratch> compaction_scratch_;  // from the memory that is kept for compactions
   Atomic<uint64_t> bytes_{0};
   BlockCacheStatistics statistics_;
   PinCounter pins_;
-  Mutex mutex_;  // the ring, and every slot's change
+  Atomic<uint64_t> dying_bytes_{0};  // of frames that were retired and are not freed yet
+  Mutex mutex_;                      // the ring, and every slot's change
   Frame* hand_ VARVE_GUARDED_BY(mutex_) = nullptr;
 };
 

@@ -91,6 +91,7 @@ Status Store::recover() {
                                                       .numbers = this,
                                                       .segment_size = options_.log_segment_size});
   VARVE_RETURN_IF_ERROR(wal_->start(found.kept, found.end));
+  keep_spare_memtable();
   VARVE_RETURN_IF_ERROR(release_log());
   {
     MutexLock lock(mutex_);
@@ -233,7 +234,7 @@ Status Store::open_trees(Recovered* found) {
     Status status;
     for (const auto& [number, file] : keyspace.files) {
       const std::string path = path_in(options_.directory, sstable_name(file.info.number));
-      Result<Sstable*> sstable = Sstable::open(options_.file_system, path, &cache_, file.info);
+      Result<Sstable*> sstable = Sstable::open(&sstable_files_, path, &cache_, file.info);
       if (!sstable.ok()) {
         status = std::move(sstable).status();
         if (status.code() == StatusCode::not_found) {

@@ -43,7 +43,7 @@ bool RunCursor::fail(Status status) {
 }
 
 bool RunCursor::open_partition(uint32_t partition) {
-  Result<FrameRef> frame = file()->partition(partition, fill_cache_);
+  Result<FrameRef> frame = file()->partition(partition, fill_cache_, private_role());
   if (!frame.ok()) return fail(std::move(frame).status());
   partition_ = partition;
   partition_frame_ = std::move(*frame);
@@ -51,7 +51,7 @@ bool RunCursor::open_partition(uint32_t partition) {
 }
 
 bool RunCursor::open_block(uint32_t block) {
-  Result<FrameRef> frame = file()->block(partition_frame_, block, fill_cache_);
+  Result<FrameRef> frame = file()->block(partition_frame_, block, fill_cache_, private_role());
   if (!frame.ok()) return fail(std::move(frame).status());
   block_ = block;
   block_frame_ = std::move(*frame);

@@ -14,9 +14,10 @@ namespace varve {
 class RunCursor final : public VersionCursor {
  public:
   explicit RunCursor(MemoryManager* manager, MemoryRole role = MemoryRole::cursor)
-      : key_buffer_(manager, role) {}
+      : role_(role), key_buffer_(manager, role) {}
 
-  // Walks `files` from now on; they outlive the walk. Unpositioned.
+  // Walks `files` from now on; they outlive the walk. Unpositioned. Without `fill_cache` a
+  // compaction has the blocks that it loads on its own account.
   void reset(std::span<Sstable* const> files, bool fill_cache);
   // Lets go of all blocks.
   void clear();
@@ -44,8 +45,12 @@ class RunCursor final : public VersionCursor {
   void enter_next_block();
   void enter_previous_block();
   bool fail(Status status);
+  std::optional<MemoryRole> private_role() const {
+    return fill_cache_ || role_ == MemoryRole::cursor ? std::nullopt : std::optional(role_);
+  }
   Sstable* file() const { return files_[file_]; }
 
+  const MemoryRole role_;
   std::span<Sstable* const> files_;
   bool fill_cache_ = true;
   uint32_t file_ = 0;

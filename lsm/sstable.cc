@@ -169,18 +169,23 @@ BlockSource Sstable::source(const BlockHandle& handle, FrameKind kind) const {
           .kind = kind};
 }
 
-Result<FrameRef> Sstable::partition(uint32_t i, bool fill_cache) const {
+Result<FrameRef> Sstable::partition(uint32_t i, bool fill_cache,
+                                    std::optional<MemoryRole> role) const {
   VARVE_ASSIGN_OR_RETURN(const BlockHandle handle, partition_handle(i));
-  Result<FrameRef> frame =
-      cache_->acquire(&top_->children[i], nullptr, source(handle, FrameKind::index), fill_cache);
+  BlockSource source = this->source(handle, FrameKind::index);
+  source.private_role = role;
+  Result<FrameRef> frame = cache_->acquire(&top_->children[i], nullptr, source, fill_cache);
   if (!frame.ok()) return frame.status().with_context(path_);
   return frame;
 }
 
-Result<FrameRef> Sstable::block(const FrameRef& partition, uint32_t i, bool fill_cache) const {
+Result<FrameRef> Sstable::block(const FrameRef& partition, uint32_t i, bool fill_cache,
+                                std::optional<MemoryRole> role) const {
   VARVE_ASSIGN_OR_RETURN(const BlockHandle handle, block_handle(partition->view, i));
-  Result<FrameRef> frame = cache_->acquire(&partition->children[i], partition.get(),
-                                           source(handle, FrameKind::data), fill_cache);
+  BlockSource source = this->source(handle, FrameKind::data);
+  source.private_role = role;
+  Result<FrameRef> frame =
+      cache_->acquire(&partition->children[i], partition.get(), source, fill_cache);
   if (!frame.ok()) return frame.status().with_context(path_);
   return frame;
 }

@@ -90,8 +90,11 @@ class Sstable : public ControlObject {
   // For cursors: partitions and blocks by number, pinned.
   uint32_t partition_count() const { return top().row_count(); }
   const BlockView& top() const { return top_->view; }
-  Result<FrameRef> partition(uint32_t i, bool fill_cache) const;
-  Result<FrameRef> block(const FrameRef& partition, uint32_t i, bool fill_cache) const;
+  // `role`: on whose account a loaded frame is, of those that stay private.
+  Result<FrameRef> partition(uint32_t i, bool fill_cache,
+                             std::optional<MemoryRole> role = std::nullopt) const;
+  Result<FrameRef> block(const FrameRef& partition, uint32_t i, bool fill_cache,
+                         std::optional<MemoryRole> role = std::nullopt) const;
   Result<FrameRef> filter(uint32_t i, bool fill_cache) const;  // null if the file has none
   // Handles; corruption if a row of an index is not one, or points outside the file.
   Result<BlockHandle> partition_handle(uint32_t i) const;

@@ -60,7 +60,43 @@ constexpr NamedCounter kCounters[] = {
     {"log_bytes", &Statistics::log_bytes},
 };
 
+std::string waits_text(const std::array<WaitStatistics, kWaitReasonCount>& waits) {
+  std::string text;
+  for (size_t i = 0; i < waits.size(); ++i) {
+    const WaitStatistics& wait = waits[i];
+    if (wait.waits + wait.waiting == 0) continue;
+    text += format("waits for %s: %llu, %llu us, longest %llu us; now %llu, oldest %llu us\n",
+                   wait_reason_name(static_cast<WaitReason>(i)), ull(wait.waits), ull(wait.micros),
+                   ull(wait.longest_micros), ull(wait.waiting), ull(wait.oldest_micros));
+  }
+  return text;
+}
+
 }  // namespace
+
+const char* wait_reason_name(WaitReason reason) {
+  switch (reason) {
+    case WaitReason::memtables:
+      return "memtables";
+    case WaitReason::runs:
+      return "runs";
+    case WaitReason::memory:
+      return "memory";
+  }
+  return "unknown";
+}
+
+std::string Health::to_string() const {
+  std::string text = ok() ? "healthy\n" : "";
+  const auto add = [&text](const char* what, const Status& status) {
+    if (!status.ok()) text += format("%s: %s\n", what, status.to_string().c_str());
+  };
+  add("read-only", failure);
+  add("flushes are put off", flush);
+  add("compactions are put off", compaction);
+  text += waits_text(waits);
+  return text;
+}
 
 double Statistics::write_amplification() const {
   if (user_bytes_written == 0) return 0;
@@ -74,6 +110,7 @@ std::string Statistics::to_string() const {
     text += format("%-26s %llu\n", counter.name, ull(this->*counter.field));
   }
   text += format("%-26s %.2f\n", "write_amplification", write_amplification());
+  text += waits_text(waits);
   text += format("%-26s %llu\n", "published", ull(published.nanos));
   for (const KeyspaceStatistics& keyspace : keyspaces) {
     text +=
@@ -100,7 +137,16 @@ std::string encode_statistics_json(const Statistics& statistics, const MemoryRep
   json += format("\"write_amplification\":%.4f,\"published\":%llu,\"oldest_snapshot\":%llu,",
                  statistics.write_amplification(), ull(statistics.published.nanos),
                  ull(statistics.oldest_snapshot.nanos));
-  json += "\"keyspaces\":[";
+  json += "\"waits\":{";
+  for (size_t i = 0; i < kWaitReasonCount; ++i) {
+    const WaitStatistics& wait = statistics.waits[i];
+    json += format(
+        "%s\"%s\":{\"waits\":%llu,\"micros\":%llu,\"longest_micros\":%llu,\"waiting\":%llu,"
+        "\"oldest_micros\":%llu}",
+        i == 0 ? "" : ",", wait_reason_name(static_cast<WaitReason>(i)), ull(wait.waits),
+        ull(wait.micros), ull(wait.longest_micros), ull(wait.waiting), ull(wait.oldest_micros));
+  }
+  json += "},\"keyspaces\":[";
   for (size_t k = 0; k < statistics.keyspaces.size(); ++k) {
     const KeyspaceStatistics& keyspace = statistics.keyspaces[k];
     json += format("%s{\"id\":%u,\"name\":", k == 0 ? "" : ",", keyspace.keyspace.id);

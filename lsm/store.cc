@@ -13,8 +13,6 @@ namespace {
 
 // Beyond this, a manifest is replaced by a new one that holds the state alone.
 constexpr uint64_t kManifestSizeMax = 4 << 20;
-// Reads look at every run; so many are never left for long.
-constexpr size_t kRunsStall = 24;
 // The log is kept below about this many write buffers by flushing keyspaces that are seldom
 // written.
 constexpr uint64_t kLogBuffers = 4;
@@ -33,7 +31,8 @@ struct Store::TreeTable {
 Store::Store(const StoreOptions& options)
     : options_(options),
       memory_(options.memory_budget),
-      cache_(&memory_, &epochs_, options.cache_size) {
+      cache_(&memory_, &epochs_, options.cache_size),
+      sstable_files_(options.file_system, options.open_files_max) {
   const auto bind = [this](StoreTask& task, void (Store::*work)(), TaskPriority priority) {
     task.run = &Store::run_task;
     task.store = this;
@@ -88,6 +87,10 @@ void Store::release_memory() {
   }
   for (ReadView* view : views) view->unref();
   if (nothing_ != nullptr) std::exchange(nothing_, nullptr)->unref();
+  {
+    MutexLock lock(mutex_);
+    if (spare_ != nullptr) std::exchange(spare_, nullptr)->unref();
+  }
   disposal_work();
   wal_.reset();
   epochs_.drain();
@@ -192,6 +195,17 @@ ReadView* Store::publish_view(Tree* tree, ReadView* view) {
 Memtable* Store::new_memtable(size_t keys_expected) {
   return Memtable::create(&memory_, &epochs_, keys_expected, options_.write_buffer_size,
                           &cache_.pins());
+}
+
+void Store::keep_spare_memtable() {
+  {
+    MutexLock lock(mutex_);
+    if (spare_ != nullptr) return;
+  }
+  Memtable* fresh = new_memtable(0);
+  MutexLock lock(mutex_);
+  if (spare_ == nullptr) std::swap(spare_, fresh);
+  if (fresh != nullptr) fresh->unref();
 }
 
 Result<std::unique_ptr<Tree>> Store::make_tree(Keyspace keyspace, const std::string& name,
@@ -319,65 +333,6 @@ void Store::fail(const Status& status) {
   changed_.notify_all();
 }
 
-// `more_bytes`: of commits that were admitted or want to be.
-WriteStall Store::stall_of(uint64_t more_bytes) {
-  return write_stall({.memtable_bytes = active_bytes_.load() + immutable_bytes_.load() + more_bytes,
-                      .memtable_bytes_max = 2 * options_.write_buffer_size,
-                      .runs = runs_most_.load(kRelaxed),  // a hint; looked at again
-                      .runs_max = kRunsStall});
-}
-
-Status Store::admit(uint64_t bytes, const std::optional<std::chrono::nanoseconds>& timeout) {
-  const auto stalled = [this, bytes] {
-    const uint64_t admitted = admitted_bytes_.fetch_add(bytes);
-    WriteStall stall = stall_of(admitted + bytes);
-    // With nothing to wait for, the leader begins a new memtable, and one commit may exceed it.
-    if (stall == WriteStall::memtables && admitted == 0 && immutable_bytes_.load() == 0) {
-      stall = WriteStall::none;
-    }
-    if (stall != WriteStall::none) admitted_bytes_.fetch_sub(bytes);
-    return stall;
-  };
-  if (stalled() == WriteStall::none) return Status();
-  counters_.stalls.add();
-  const uint64_t start = options_.clock->monotonic_nanos();
-  const uint64_t limit =
-      timeout ? static_cast<uint64_t>(std::max<int64_t>(timeout->count(), 0)) : UINT64_MAX;
-  Status status;
-  waiting_writers_.fetch_add(1);
-  {
-    MutexLock lock(mutex_);
-    for (;;) {
-      const WriteStall stall = stalled();
-      if (stall == WriteStall::none) break;
-      const bool memtables = stall == WriteStall::memtables;
-      // Waiting would last until the store is reopened, or someone makes room.
-      status = failed_.load()    ? failure_
-               : closing_.load() ? Status::closed("the database is being closed")
-               : memtables       ? flush_hindrance_
-                                 : compaction_hindrance_;
-      if (!status.ok()) break;
-      const uint64_t waited = options_.clock->monotonic_nanos() - start;
-      if (waited >= limit) {
-        status = Status::timed_out(memtables ? "memtables are full: flushes are behind"
-                                             : "too many runs: compactions are behind");
-        break;
-      }
-      changed_.wait_for(mutex_, std::min<uint64_t>(limit - waited, 100'000'000));
-    }
-  }
-  waiting_writers_.fetch_sub(1);
-  counters_.stall_nanos.add(options_.clock->monotonic_nanos() - start);
-  return status;
-}
-
-void Store::leave(uint64_t bytes) {
-  admitted_bytes_.fetch_sub(bytes);
-  if (waiting_writers_.load() == 0) return;
-  MutexLock lock(mutex_);
-  changed_.notify_all();
-}
-
 Tree* Store::largest_active() {
   const std::vector<Tree*> all = trees();
   return *std::max_element(all.begin(), all.end(), [](const Tree* a, const Tree* b) {
@@ -409,6 +364,11 @@ Status Store::commit_rotate_all() {
 
 Status Store::rotate(Tree* tree) {
   Memtable* fresh = new_memtable(tree->active->keys());
+  if (fresh == nullptr) {
+    // When nothing else can be had, what fills memory can still be written out.
+    MutexLock lock(mutex_);
+    fresh = std::exchange(spare_, nullptr);
+  }
   if (fresh == nullptr) return Status::out_of_memory("no memory for a memtable");
   ReadView* old;
   {
@@ -567,8 +527,8 @@ Status Store::install(Change change) {
     }
     old = publish_view(change.tree, ReadView::create(std::move(memtables), levels));
     update_runs_most();
-    if (!change.flushed.empty()) flush_hindrance_ = Status();
-    if (!change.removed.empty()) compaction_hindrance_ = Status();
+    if (!change.flushed.empty()) flush_hindrance_.set(Status());
+    if (!change.removed.empty()) compaction_hindrance_.set(Status());
     changed_.notify_all();
   }
   mark_obsolete(old->levels(), change.removed);

@@ -15,8 +15,10 @@
 
 #pragma once
 
+#include <array>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,6 +26,7 @@
 #include "base/mutex.h"
 #include "lsm/block_cache.h"
 #include "lsm/compaction_pick.h"
+#include "lsm/file_pool.h"
 #include "lsm/manifest.h"
 #include "lsm/run_writer.h"
 #include "lsm/tree.h"
@@ -50,6 +53,7 @@ struct StoreOptions {
   uint64_t write_buffer_size = 0;
   uint64_t cache_size = 0;
   uint64_t log_segment_size = 0;
+  size_t open_files_max = 0;  // of sstables
 };
 
 class Store final : public FileNumberSource, public Sstable::Disposer {
@@ -88,8 +92,16 @@ class Store final : public FileNumberSource, public Sstable::Disposer {
   // timed_out; no_space and others that keep flushes from being done.
   Status admit(uint64_t bytes, const std::optional<std::chrono::nanoseconds>& timeout);
   void leave(uint64_t bytes);
+  // A commit was refused memory (`refused`): waits until a flush that ends after `drains` was read
+  // has given some back. Errors: `refused`, when no flush would; as admit().
+  Status await_memory(const Status& refused, uint64_t drains,
+                      const std::optional<std::chrono::nanoseconds>& timeout);
+  uint64_t drains() const { return drains_.load(); }
   // The commit leader's, before a group: begins a new memtable where one is full.
   Status commit_make_room();
+  // The commit leader's, when a memtable was refused memory: sees to it that a flush gives some
+  // back.
+  void commit_shed_memory();
   // Around the logging and applying of a group: what is logged but not yet in a memtable holds the
   // log's start back.
   void commit_begin_group() { unapplied_from_.store(wal_->end().value); }
@@ -103,6 +115,7 @@ class Store final : public FileNumberSource, public Sstable::Disposer {
 
   Status failure();
   void fail(const Status& status);
+  Health health();
 
   // -- upkeep --
   // Begins new memtables for all keyspaces: the commit leader's; then any thread waits.
@@ -161,6 +174,7 @@ class Store final : public FileNumberSource, public Sstable::Disposer {
                                           const KeyspaceOptions& options, Levels* levels);
   Tree* add_tree(std::unique_ptr<Tree> tree);
   Memtable* new_memtable(size_t keys_expected);
+  void keep_spare_memtable();
   // Returns the old table, for the caller to retire after it let go of mutex_.
   struct TreeTable;
   TreeTable* publish_trees() VARVE_REQUIRES(mutex_);
@@ -214,13 +228,24 @@ class Store final : public FileNumberSource, public Sstable::Disposer {
   void fill_run_writer_options(Tree* tree, bool bottom, MemoryRole role, RunWriterOptions* options);
   // Logs the failure, or makes the store read-only when it cannot heal; true: try again.
   bool background_failed(const char* what, const Status& status);
+
+  // Admission, lsm/admission.cc.
+  class Wait;
+  struct Waiter {
+    WaitReason reason = WaitReason::memtables;
+    uint64_t since = 0;  // nanoseconds of the monotonic clock
+    Waiter* next = nullptr;
+  };
   WriteStall stall_of(uint64_t more_bytes);
+  WriteStall try_admit(uint64_t bytes);
+  void add_waits(std::array<WaitStatistics, kWaitReasonCount>* waits);
 
   StoreOptions options_;
   std::unique_ptr<Logger> own_logger_;  // the file LOG, when the user gave none
   MemoryManager memory_;
   EpochDomain epochs_;
   BlockCache cache_;
+  FilePool sstable_files_;
   std::unique_ptr<FileLock> lock_;
   std::unique_ptr<TimestampOracle> oracle_;
   std::unique_ptr<SnapshotRegistry> snapshots_;
@@ -240,15 +265,28 @@ class Store final : public FileNumberSource, public Sstable::Disposer {
   std::map<uint32_t, std::unique_ptr<Tree>> all_trees_ VARVE_GUARDED_BY(mutex_);
   Status failure_ VARVE_GUARDED_BY(mutex_);
   // Why the last flush, or compaction, will be repeated; ok when it was done.
-  Status flush_hindrance_ VARVE_GUARDED_BY(mutex_);
-  Status compaction_hindrance_ VARVE_GUARDED_BY(mutex_);
+  struct Hindrance {
+    Status status;
+    uint32_t times = 0;  // in a row
+
+    void set(Status why) {
+      times = why.ok() ? 0 : times + 1;
+      status = std::move(why);
+    }
+  };
+  Hindrance flush_hindrance_ VARVE_GUARDED_BY(mutex_);
+  Hindrance compaction_hindrance_ VARVE_GUARDED_BY(mutex_);
   uint64_t next_file_ VARVE_GUARDED_BY(mutex_) = 1;
+  Memtable* spare_ VARVE_GUARDED_BY(mutex_) = nullptr;  // for rotate() when memory is refused
+  Waiter* waiters_ VARVE_GUARDED_BY(mutex_) = nullptr;  // who waits now
+  std::array<WaitStatistics, kWaitReasonCount> waits_ VARVE_GUARDED_BY(mutex_);  // that are over
   Atomic<bool> failed_{false};
   Atomic<bool> closing_{false};
   Atomic<uint64_t> unapplied_from_{kLsnMax.value};
   Atomic<uint64_t> active_bytes_{0};
   Atomic<uint64_t> immutable_bytes_{0};
   Atomic<uint64_t> admitted_bytes_{0};  // of commits under way
+  Atomic<uint64_t> drains_{0};          // flushes whose memory was given back
   Atomic<uint32_t> waiting_writers_{0};
   Atomic<size_t> runs_most_{0};
 
@@ -277,8 +315,6 @@ class Store final : public FileNumberSource, public Sstable::Disposer {
     Counter compaction_bytes_out;
     Counter compaction_entries_in;
     Counter compaction_entries_out;
-    Counter stalls;
-    Counter stall_nanos;
   };
   WorkCounters counters_;
 };

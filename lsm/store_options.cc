@@ -13,6 +13,7 @@ namespace {
 
 constexpr uint64_t kMiB = 1 << 20;
 constexpr uint64_t kBudgetMin = 4 * kMiB;
+constexpr uint64_t kOpenFilesMax = 16 * 1024;     // beyond, closing and opening costs nothing
 constexpr uint64_t kBudgetFallback = 256 * kMiB;  // where the machine's memory is not to be learnt
 
 }  // namespace
@@ -46,25 +47,26 @@ Result<StoreOptions> derive_store_options(const Options& options, const std::str
   if (derived.write_buffer_size < 16 * 1024) {
     return Status::invalid_argument("write_buffer_size is below 16 KiB");
   }
-  // Memtables take two write buffers; an eighth of the budget is left for what else there is.
-  const uint64_t taken = 2 * derived.write_buffer_size + budget / 8;
-  derived.cache_size = options.cache_size != 0 ? options.cache_size
-                       : taken < budget        ? budget - taken
-                                               : budget / 8;
-  if (options.memory_budget != 0 &&
-      2 * derived.write_buffer_size + derived.cache_size > options.memory_budget) {
+  // Without a bound of its own the cache takes what the budget has, and gives it back to whoever
+  // needs it: so the split between memtables and blocks follows demand.
+  derived.cache_size = options.cache_size != 0 ? options.cache_size : UINT64_MAX;
+  if (options.memory_budget == 0) {
+    derived.memory_budget = std::max(
+        budget, (2 * derived.write_buffer_size + options.cache_size) / 7 * 8);  // and an eighth
+  } else if (2 * derived.write_buffer_size + options.cache_size > budget) {
     return Status::invalid_argument(
         format("two write buffers of %llu bytes and a cache of %llu exceed the budget of %llu",
                static_cast<unsigned long long>(derived.write_buffer_size),
-               static_cast<unsigned long long>(derived.cache_size),
-               static_cast<unsigned long long>(options.memory_budget)));
-  }
-  if (options.memory_budget == 0) {
-    derived.memory_budget =
-        std::max(budget, 2 * derived.write_buffer_size + derived.cache_size + budget / 8);
+               static_cast<unsigned long long>(options.cache_size),
+               static_cast<unsigned long long>(budget)));
   }
   derived.log_segment_size =
       std::clamp(derived.write_buffer_size / 2, uint64_t{256 * 1024}, 32 * kMiB);
+  // Half of what the process may open: the program around has files too.
+  derived.open_files_max =
+      options.open_files_max != 0
+          ? options.open_files_max
+          : std::clamp<uint64_t>(machine_descriptor_limit() / 2, 8, kOpenFilesMax);
   if (options.block_size < 512 || options.block_size > 4 * kMiB) {
     return Status::invalid_argument("block_size is not between 512 bytes and 4 MiB");
   }

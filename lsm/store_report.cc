@@ -32,8 +32,11 @@ void Store::statistics(Statistics* s) {
   s->filter_probes = cache_.statistics().filter_probes.get();
   s->filter_negatives = cache_.statistics().filter_negatives.get();
   s->blocks_evicted = cache_.statistics().evictions.get();
-  s->write_stalls = counters_.stalls.get();
-  s->write_stall_micros = counters_.stall_nanos.get() / 1000;
+  add_waits(&s->waits);
+  for (const WaitStatistics& waits : s->waits) {
+    s->write_stalls += waits.waits + waits.waiting;
+    s->write_stall_micros += waits.micros;
+  }
   s->snapshots_open = snapshots_->count();
   s->cursors_open = read_counters_.cursors_open.get() - read_counters_.cursors_closed.get();
   s->log_bytes = wal_->disk_bytes();

@@ -4,6 +4,18 @@
 
 namespace varve {
 
+Budget::Budget(uint64_t bytes) : bytes_(bytes) {
+  if (bytes == 0) {
+    for (uint64_t& limit : limits_) limit = UINT64_MAX;
+    return;
+  }
+  const uint64_t quota = quota_of(bytes);
+  limits_[static_cast<size_t>(Urgency::normal)] = bytes - quota;
+  limits_[static_cast<size_t>(Urgency::commit)] = bytes - quota * 3 / 4;
+  limits_[static_cast<size_t>(Urgency::compaction)] = bytes - quota * 3 / 8;
+  limits_[static_cast<size_t>(Urgency::flush)] = bytes;
+}
+
 int64_t Budget::raise(Atomic<int64_t>& high_water, int64_t value) {
   int64_t seen = high_water.load(kRelaxed);  // a statistic
   while (seen < value && !high_water.compare_exchange(seen, value, kRelaxed)) {

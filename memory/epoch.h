@@ -78,6 +78,11 @@ class EpochDomain {
   // reclaim() takes; a reclaim() may retire other objects, but not collect or drain. One call in
   // kCollectEvery collects.
   void retire(Retired* node);
+  // Whether the calling thread holds a guard (not told of threads without a slot).
+  bool is_guarded_here() const {
+    const size_t slot = this_thread_slot();
+    return slot != kThreadSlots && slots_[slot].depth != 0;
+  }
   // Reclaims what no guard can still see; returns how many objects wait on.
   size_t collect();
   // Waits until everything retired before the call is reclaimed. The caller holds no guard.

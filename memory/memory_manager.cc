@@ -18,17 +18,22 @@ namespace {
 // An eighth of the budget may wait for the next request, so that a memtable follows another without
 // the system; and nothing waits while more than the budget is held.
 PageSource::Limits limits_for(uint64_t budget_bytes) {
-  constexpr uint64_t kIdleMin = 4 * kChunkSize;
-  return {.idle_bytes_max = static_cast<size_t>(std::max(kIdleMin, budget_bytes / 8)),
-          .held_bytes_max = static_cast<size_t>(std::max(2 * kIdleMin, budget_bytes))};
+  if (budget_bytes == 0) return {};
+  return {.idle_bytes_max = static_cast<size_t>(std::max<uint64_t>(kChunkSize, budget_bytes / 8)),
+          .held_bytes_max = static_cast<size_t>(budget_bytes)};
 }
+
+// So often is the reclaimer asked for one request. It frees something each time, or waits for
+// readers.
+constexpr int kReclaimsMax = 1000;
 
 }  // namespace
 
 // Lies in pages of its own, so that it is no malloc either.
 class MemoryManager::Impl {
  public:
-  explicit Impl(uint64_t budget_bytes) : budget(budget_bytes), slabs(limits_for(budget_bytes)) {}
+  explicit Impl(uint64_t budget_bytes)
+      : budget(budget_bytes), slabs(limits_for(budget_bytes), &budget) {}
 
   static void* operator new(size_t size) {
     void* memory = map_control_memory(mapping_size(size));
@@ -50,11 +55,25 @@ class MemoryManager::Impl {
 
   __attribute__((noinline)) void* allocate_slow(size_t size, MemoryRole role,
                                                 const void* acquirer) {
-    void* block = slabs.allocate(size);
+    void* block = slabs.allocate(size, urgency_of(role));
+    if (__builtin_expect(block == nullptr, 0)) block = allocate_when_full(size, role);
     if (block == nullptr) return nullptr;
     budget.charge(SlabAllocator::usable_size(size), role);
     leaks.acquired(block, {.size = size, .role = role, .acquirer = acquirer});
     return block;
+  }
+
+  void* allocate_when_full(size_t size, MemoryRole role) {
+    MemoryReclaimer* const asked = reclaimer.load();
+    void* block = nullptr;
+    for (int i = 0; block == nullptr && asked != nullptr && i < kReclaimsMax; ++i) {
+      if (!asked->reclaim(SlabAllocator::reservation_size(size))) break;
+      slabs.trim();
+      block = slabs.allocate(size, urgency_of(role));
+    }
+    if (block != nullptr) return block;
+    slabs.trim();
+    return slabs.allocate(size, urgency_of(role));
   }
 
   __attribute__((noinline)) void release_slow(void* block, size_t size, MemoryRole role) {
@@ -65,6 +84,7 @@ class MemoryManager::Impl {
   Budget budget;
   SlabAllocator slabs;
   LeakCheck leaks;
+  Atomic<MemoryReclaimer*> reclaimer{nullptr};
   Atomic<uint64_t> external_bytes{0};
 #if defined(VARVE_DEBUG)
   Atomic<uint64_t> calls_to_failure{0};
@@ -123,13 +143,19 @@ size_t MemoryManager::usable_size(size_t size) { return SlabAllocator::usable_si
 
 void MemoryManager::charge(size_t bytes, MemoryRole role) {
   impl_->external_bytes.fetch_add(bytes, kRelaxed);  // a statistic
+  impl_->budget.add(bytes);
   impl_->budget.charge(bytes, role);
 }
 
 void MemoryManager::discharge(size_t bytes, MemoryRole role) {
   impl_->budget.discharge(bytes, role);
+  impl_->budget.give_back(bytes);
   impl_->external_bytes.fetch_sub(bytes, kRelaxed);  // a statistic
 }
+
+void MemoryManager::set_reclaimer(MemoryReclaimer* reclaimer) { impl_->reclaimer.store(reclaimer); }
+
+uint64_t MemoryManager::reserved_bytes() const { return impl_->budget.reserved_bytes(); }
 
 uint64_t MemoryManager::budget_bytes() const { return impl_->budget.bytes(); }
 
@@ -139,6 +165,10 @@ uint64_t MemoryManager::live_bytes() const {
   uint64_t sum = 0;
   for (size_t i = 0; i < kMemoryRoleCount; ++i) sum += live_bytes(static_cast<MemoryRole>(i));
   return sum;
+}
+
+void** MemoryManager::shared_word(void* block, size_t size) {
+  return impl_->slabs.word_of_slab(block, size);
 }
 
 size_t MemoryManager::purge() { return impl_->slabs.purge(); }

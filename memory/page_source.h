@@ -7,7 +7,8 @@
 // Invariants:
 // 1. Chunks are aligned to 2 MiB, so one huge page each; spans to 4 KiB, from 2 MiB on to 2 MiB.
 // 2. Idle chunks are kept only while idle_bytes <= limits.idle_bytes_max and, all in all,
-//    held_bytes <= limits.held_bytes_max; beyond, a chunk given back is unmapped at once.
+//    held_bytes <= limits.held_bytes_max; beyond, a chunk given back is unmapped at once. Whoever
+//    takes more while it is exceeds() lets the system take back what is idle first.
 // 3. held_bytes = bytes mapped now, less what discard() returned to the system.
 // Errors: null when the system refuses; nothing is changed then.
 // Units: bytes.
@@ -71,6 +72,8 @@ class PageSource {
   size_t purge();
 
   uint64_t held_bytes() const { return held_bytes_.load(kRelaxed); }  // a statistic
+  // Whether `size` bytes more would be more than may be held.
+  bool exceeds(size_t size) const { return held_bytes() + size > limits_.held_bytes_max; }
   PageSourceStatistics statistics();
 
  private:

@@ -97,11 +97,13 @@ char* RunHeap::acquire(size_t units, void* owner) {
   if (chunk != nullptr) {
     unlink(chunk);
   } else {
+    if (pages_->exceeds(kChunkSize)) purge_locked();
     chunk = new_chunk();
     if (chunk == nullptr) return nullptr;
   }
   char* run = take_units(chunk, units, owner);
   link(chunk);
+  if (pages_->exceeds(0)) purge_locked();  // of units that had been given back
   return run;
 }
 
@@ -210,7 +212,11 @@ RunHeap::Chunk** RunHeap::map_entry(uintptr_t address) {
 
 size_t RunHeap::purge() {
   MutexLock lock(mutex_);
-  size_t given_back = 0;
+  return purge_locked();
+}
+
+size_t RunHeap::purge_locked() {
+  size_t given_back = pages_->purge();
   for (Chunk* chunks : lists_) {
     for (Chunk* chunk = chunks; chunk != nullptr; chunk = chunk->next) {
       uint64_t candidates = ~chunk->used & ~chunk->purged;

@@ -40,7 +40,7 @@ class RunHeap {
   void release(char* run, size_t units);
   void* owner_of(const void* address) const;
 
-  // Gives free units of chunks in use back to the system; returns the bytes.
+  // Gives free units of chunks in use, and idle chunks, back to the system; returns the bytes.
   size_t purge();
 
   // Memory for tables about runs, from the system, kept until destruction; null when refused.
@@ -52,6 +52,7 @@ class RunHeap {
   struct Chunk;
   struct ControlPiece;
 
+  size_t purge_locked() VARVE_REQUIRES(mutex_);
   Chunk* new_chunk() VARVE_REQUIRES(mutex_);
   Chunk* find_chunk(size_t units) VARVE_REQUIRES(mutex_);
   char* take_units(Chunk* chunk, size_t units, void* owner) VARVE_REQUIRES(mutex_);

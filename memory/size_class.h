@@ -93,11 +93,10 @@ constexpr uint16_t slab_units_for(uint32_t item_size) {
 
 constexpr std::array<SizeClass, kSizeClassCount> make_size_classes() {
   // What a thread keeps of one class: enough to make the lock behind it rare, little enough that
-  // many threads do not hoard (all classes full, which none ever is: about 2 MiB a thread). Block
-  // frames have a magazine too, of two.
+  // many threads do not hoard. Block frames have none: beside what it takes to fill one the lock is
+  // nothing, and two frames of each size for each of many threads would be most of a small budget.
   constexpr uint32_t kMagazineBytes = 16 * 1024;
-  constexpr uint32_t kMagazineItemsMin = 2;
-  constexpr uint32_t kMagazineItemSizeMax = 64 * 1024;
+  constexpr uint32_t kMagazineItemSizeMax = 4 * 1024;
   std::array<SizeClass, kSizeClassCount> classes{};
   for (size_t i = 0; i < kSizeClassCount; ++i) {
     SizeClass& c = classes[i];
@@ -105,8 +104,7 @@ constexpr std::array<SizeClass, kSizeClassCount> make_size_classes() {
     c.slab_units = slab_units_for(c.item_size);
     c.items = static_cast<uint16_t>(c.slab_units * kUnitSize / c.item_size);
     if (c.item_size <= kMagazineItemSizeMax) {
-      uint32_t fit = kMagazineBytes / c.item_size;
-      if (fit < kMagazineItemsMin) fit = kMagazineItemsMin;
+      const uint32_t fit = kMagazineBytes / c.item_size;
       c.magazine_items = static_cast<uint16_t>(fit < kMagazineItemsMax ? fit : kMagazineItemsMax);
     }
     c.reciprocal = ((uint64_t{1} << kReciprocalShift) + c.item_size - 1) / c.item_size;

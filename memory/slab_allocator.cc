@@ -20,6 +20,7 @@ struct SlabAllocator::Slab {
   Slab* next;
   Slab* previous;
   char* base;
+  void* word;  // of those who own its pieces
   uint32_t free_count;
   uint32_t first_word;  // no word before it has a set bit
   uint64_t free_bits[];
@@ -28,8 +29,9 @@ struct SlabAllocator::Slab {
   static size_t size(const SizeClass& c) { return sizeof(Slab) + words(c) * sizeof(uint64_t); }
 };
 
-SlabAllocator::SlabAllocator(const PageSource::Limits& limits)
-    : pages_(limits),
+SlabAllocator::SlabAllocator(const PageSource::Limits& limits, Budget* budget)
+    : budget_(budget),
+      pages_(limits),
       runs_(&pages_),
       caches_(reinterpret_cast<ThreadCache*>(
           map_control_memory(round_to_page(kThreadSlots * sizeof(ThreadCache))))) {
@@ -40,13 +42,13 @@ SlabAllocator::~SlabAllocator() {
   unmap_control_memory(caches_, round_to_page(kThreadSlots * sizeof(ThreadCache)));
 }
 
-void* SlabAllocator::allocate(size_t size) {
-  if (size > kSlabSizeMax - kRedZoneBytes) return allocate_span(size);
+void* SlabAllocator::allocate(size_t size, Urgency urgency) {
+  if (size > kSlabSizeMax - kRedZoneBytes) return allocate_span(size, urgency);
   const size_t number = size_class_of(size + kRedZoneBytes);
   const size_t slot = this_thread_slot();
-  if (slot == kThreadSlots) return allocate_shared(number, size);
+  if (slot == kThreadSlots) return allocate_shared(number, size, urgency);
   Magazine& magazine = caches_[slot].magazines[number];
-  if (magazine.count == 0) return refill_and_allocate(magazine, number, size);
+  if (magazine.count == 0) return refill_and_allocate(magazine, number, size, urgency);
   return allocate_from_magazine(slot, size);
 }
 
@@ -59,13 +61,14 @@ void SlabAllocator::release(void* piece, size_t size) {
   flush_and_release(caches_[slot].magazines[number], number, piece);
 }
 
-void* SlabAllocator::refill_and_allocate(Magazine& magazine, size_t number, size_t size) {
+void* SlabAllocator::refill_and_allocate(Magazine& magazine, size_t number, size_t size,
+                                         Urgency urgency) {
   Class& c = classes_[number];
   const size_t batch = std::max<size_t>(1, kSizeClasses[number].magazine_items / 2);
   {
     MutexLock lock(c.mutex);
     ++c.missed;
-    magazine.count = take(c, number, magazine.items, batch);
+    magazine.count = take(c, number, magazine.items, batch, urgency);
   }
   if (magazine.count == 0) return nullptr;
   add_one(magazine.acquired);
@@ -74,13 +77,13 @@ void* SlabAllocator::refill_and_allocate(Magazine& magazine, size_t number, size
   return piece;
 }
 
-void* SlabAllocator::allocate_shared(size_t number, size_t size) {
+void* SlabAllocator::allocate_shared(size_t number, size_t size, Urgency urgency) {
   Class& c = classes_[number];
   void* piece = nullptr;
   {
     MutexLock lock(c.mutex);
     ++c.missed;
-    if (take(c, number, &piece, 1) == 0) return nullptr;
+    if (take(c, number, &piece, 1, urgency) == 0) return nullptr;
     ++c.shared_acquired;
   }
   unpoison(piece, size);
@@ -111,20 +114,28 @@ void SlabAllocator::release_shared(size_t number, void* piece) {
   put(c, number, piece);
 }
 
-void* SlabAllocator::allocate_span(size_t size) {
+void* SlabAllocator::allocate_span(size_t size, Urgency urgency) {
   if (size > SIZE_MAX / 2) return nullptr;
   const size_t span = PageSource::span_size(size + kRedZoneBytes);
+  if (!reserve(span, urgency)) return nullptr;
+  if (pages_.exceeds(span)) runs_.purge();
   char* piece = pages_.acquire_span(span);
-  if (piece != nullptr) poison(piece + size, span - size);
+  if (piece == nullptr) {
+    give_back(span);
+    return nullptr;
+  }
+  poison(piece + size, span - size);
   return piece;
 }
 
 void SlabAllocator::release_span(void* piece, size_t size) {
-  pages_.release_span(static_cast<char*>(piece), PageSource::span_size(size + kRedZoneBytes));
+  const size_t span = PageSource::span_size(size + kRedZoneBytes);
+  pages_.release_span(static_cast<char*>(piece), span);
+  give_back(span);
 }
 
 // Returns how many pieces were taken; fewer than `count` only when memory is refused.
-size_t SlabAllocator::take(Class& c, size_t number, void** pieces, size_t count) {
+size_t SlabAllocator::take(Class& c, size_t number, void** pieces, size_t count, Urgency urgency) {
   const size_t item_size = kSizeClasses[number].item_size;
   size_t taken = 0;
   while (taken < count) {
@@ -132,7 +143,7 @@ size_t SlabAllocator::take(Class& c, size_t number, void** pieces, size_t count)
     if (slab == nullptr) {
       // One piece is enough: a slab is not begun for the rest of a magazine.
       if (taken != 0) break;
-      slab = new_slab(c, number);
+      slab = new_slab(c, number, urgency);
       if (slab == nullptr) break;
     }
     if (slab == c.empty) c.empty = nullptr;
@@ -180,24 +191,31 @@ void SlabAllocator::put(Class& c, size_t number, void* piece) {
   }
 }
 
-SlabAllocator::Slab* SlabAllocator::new_slab(Class& c, size_t number) {
+SlabAllocator::Slab* SlabAllocator::new_slab(Class& c, size_t number, Urgency urgency) {
   const SizeClass& size_class = kSizeClasses[number];
+  const size_t bytes = size_class.slab_units * kUnitSize;
+  if (!reserve(bytes, urgency)) return nullptr;
   Slab* slab = c.spare_slabs;
   if (slab != nullptr) {
     c.spare_slabs = slab->next;
   } else {
     slab = reinterpret_cast<Slab*>(runs_.acquire_control(Slab::size(size_class)));
-    if (slab == nullptr) return nullptr;
+    if (slab == nullptr) {
+      give_back(bytes);
+      return nullptr;
+    }
   }
   slab->base = runs_.acquire(size_class.slab_units, slab);
   if (slab->base == nullptr) {
     slab->next = c.spare_slabs;
     c.spare_slabs = slab;
+    give_back(bytes);
     return nullptr;
   }
-  poison(slab->base, size_class.slab_units * kUnitSize);
+  poison(slab->base, bytes);
   c.units += size_class.slab_units;
   slab->next = slab->previous = nullptr;
+  slab->word = nullptr;
   slab->first_word = 0;
   slab->free_count = size_class.items;
   const size_t words = Slab::words(size_class);
@@ -219,6 +237,7 @@ void SlabAllocator::give_back(Class& c, size_t number, Slab* slab) {
   if (c.empty == slab) c.empty = nullptr;
   c.units -= kSizeClasses[number].slab_units;
   runs_.release(slab->base, kSizeClasses[number].slab_units);
+  give_back(kSizeClasses[number].slab_units * kUnitSize);
   slab->next = c.spare_slabs;
   c.spare_slabs = slab;
 }
@@ -235,16 +254,24 @@ void SlabAllocator::flush_magazines() {
   }
 }
 
-size_t SlabAllocator::purge() {
-  const size_t held_before = pages_.held_bytes();
+void** SlabAllocator::word_of_slab(void* piece, size_t size) {
+  if (size > kSlabSizeMax - kRedZoneBytes) return nullptr;
+  return &static_cast<Slab*>(runs_.owner_of(piece))->word;
+}
+
+void SlabAllocator::trim() {
   flush_magazines();
   for (size_t number = 0; number < kSizeClassCount; ++number) {
     Class& c = classes_[number];
     MutexLock lock(c.mutex);
     if (c.empty != nullptr) give_back(c, number, c.empty);
   }
+}
+
+size_t SlabAllocator::purge() {
+  const size_t held_before = pages_.held_bytes();
+  trim();
   runs_.purge();
-  pages_.purge();
   const size_t held = pages_.held_bytes();
   return held < held_before ? held_before - held : 0;
 }

@@ -13,10 +13,9 @@
 // Invariants:
 // 1. A piece is in exactly one place: with the caller, in one magazine, or set in one bitmap.
 // 2. Slabs in a class's list have a free piece; slabs outside it have none.
-// Errors: null when the system refuses; nothing is changed then. Giving back a piece twice, or one
-// that is none, is asserted where the slab is reached, O(1).
-// Source: J. Bonwick, J. Adams, Magazines and Vmem, USENIX 2001, sections 3 and 4 (without a
-// depot).
+// Errors: null when the system, or the budget, refuses; nothing is changed then. Giving back a
+// piece twice, or one that is none, is asserted where the slab is reached, O(1). Source: J.
+// Bonwick, J. Adams, Magazines and Vmem, USENIX 2001, sections 3 and 4 (without a depot).
 
 #pragma once
 
@@ -26,6 +25,7 @@
 #include "base/atomic.h"
 #include "base/mutex.h"
 #include "base/thread_slot.h"
+#include "memory/budget.h"
 #include "memory/page_source.h"
 #include "memory/poison.h"
 #include "memory/run_heap.h"
@@ -36,19 +36,20 @@ namespace varve {
 
 class SlabAllocator {
  public:
-  explicit SlabAllocator(const PageSource::Limits& limits);
+  // `budget`: slabs and spans are reserved there; null: without a limit.
+  explicit SlabAllocator(const PageSource::Limits& limits, Budget* budget = nullptr);
   // Unmaps everything except spans, which must have been given back.
   ~SlabAllocator();
   SlabAllocator(const SlabAllocator&) = delete;
   SlabAllocator& operator=(const SlabAllocator&) = delete;
 
   // Uninitialised, aligned to 64 when `size` >= 64, else to 16. size > 0.
-  void* allocate(size_t size);
+  void* allocate(size_t size, Urgency urgency = Urgency::normal);
   void release(void* piece, size_t size);
 
   // The fast paths of both, inline: through the magazine of the calling thread's `slot`. `size` is
   // at most kMagazineSizeMax. Null or false: nothing was done, the calls above do it.
-  static constexpr size_t kMagazineSizeMax = 64 * 1024 - kRedZoneBytes;
+  static constexpr size_t kMagazineSizeMax = 4 * 1024 - kRedZoneBytes;
   void* allocate_from_magazine(size_t slot, size_t size) {
     Magazine& magazine = caches_[slot].magazines[size_class_of(size + kRedZoneBytes)];
     if (__builtin_expect(magazine.count == 0, 0)) return nullptr;
@@ -73,6 +74,19 @@ class SlabAllocator {
                                 : PageSource::span_size(size);
   }
 
+  // What allocate(size) may have to reserve: a slab of its class, or its span.
+  static constexpr size_t reservation_size(size_t size) {
+    return size <= kSlabSizeMax - kRedZoneBytes
+               ? kSizeClasses[size_class_of(size + kRedZoneBytes)].slab_units * kUnitSize
+               : PageSource::span_size(size + kRedZoneBytes);
+  }
+
+  // A word of the slab that holds `piece`, shared by the owners of all pieces in it; null at first.
+  // Null pointer: `piece` is a span.
+  void** word_of_slab(void* piece, size_t size);
+
+  // Gives back what no caller owns: the calling thread's magazines, empty slabs.
+  void trim();
   // Gives back to the system: the calling thread's magazines, empty slabs, free parts of chunks,
   // idle chunks. Returns the bytes by which held_bytes() fell, at least.
   size_t purge();
@@ -112,20 +126,28 @@ class SlabAllocator {
     counter.store(counter.load(kRelaxed) + 1, kRelaxed);  // pairs with nothing: a statistic
   }
 
-  void* refill_and_allocate(Magazine& magazine, size_t number, size_t size);
-  void* allocate_shared(size_t number, size_t size);
-  void* allocate_span(size_t size);
+  bool reserve(size_t bytes, Urgency urgency) {
+    return budget_ == nullptr || budget_->reserve(bytes, urgency);
+  }
+  void give_back(size_t bytes) {
+    if (budget_ != nullptr) budget_->give_back(bytes);
+  }
+  void* refill_and_allocate(Magazine& magazine, size_t number, size_t size, Urgency urgency);
+  void* allocate_shared(size_t number, size_t size, Urgency urgency);
+  void* allocate_span(size_t size, Urgency urgency);
   void flush_and_release(Magazine& magazine, size_t number, void* piece);
   void release_shared(size_t number, void* piece);
   void release_span(void* piece, size_t size);
 
-  size_t take(Class& c, size_t number, void** pieces, size_t count) VARVE_REQUIRES(c.mutex);
+  size_t take(Class& c, size_t number, void** pieces, size_t count, Urgency urgency)
+      VARVE_REQUIRES(c.mutex);
   void put(Class& c, size_t number, void* piece) VARVE_REQUIRES(c.mutex);
-  Slab* new_slab(Class& c, size_t number) VARVE_REQUIRES(c.mutex);
+  Slab* new_slab(Class& c, size_t number, Urgency urgency) VARVE_REQUIRES(c.mutex);
   void give_back(Class& c, size_t number, Slab* slab) VARVE_REQUIRES(c.mutex);
   void flush_magazines();
   PoolStatistics class_statistics(size_t number);
 
+  Budget* const budget_;
   PageSource pages_;
   RunHeap runs_;
   // kThreadSlots of them in one mapping; only those of slots in use are ever touched.

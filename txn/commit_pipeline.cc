@@ -129,6 +129,7 @@ Status CommitPipeline::reserve() {
   VARVE_RETURN_IF_ERROR(store_->commit_make_room());
   for (const Touched& touched : touched_) {
     if (!touched.tree->active->reserve(touched.bytes, touched.entries)) {
+      store_->commit_shed_memory();
       return Status::out_of_memory("no memory for the memtable");
     }
   }

@@ -140,10 +140,14 @@ class Database::Impl {
   Status commit(std::string_view batch, uint32_t entries, const WriteOptions& options,
                 Timestamp* committed) {
     const uint64_t bytes = batch.size() + uint64_t{entries} * kEntryOverhead;
-    VARVE_RETURN_IF_ERROR(store_->admit(bytes, options.timeout));
-    Status status = pipeline_.commit(batch, entries, options.durability, committed);
-    store_->leave(bytes);
-    return status;
+    for (;;) {
+      VARVE_RETURN_IF_ERROR(store_->admit(bytes, options.timeout));
+      const uint64_t drains = store_->drains();
+      const Status status = pipeline_.commit(batch, entries, options.durability, committed);
+      store_->leave(bytes);
+      if (status.code() != StatusCode::out_of_memory) return status;
+      VARVE_RETURN_IF_ERROR(store_->await_memory(status, drains, options.timeout));
+    }
   }
 
   // Begins new memtables, in commit order.
@@ -521,6 +525,8 @@ Statistics Database::statistics() {
   if (impl_->closed().ok()) impl_->store_->statistics(&statistics);
   return statistics;
 }
+
+Health Database::health() { return impl_->store_->health(); }
 
 MemoryReport Database::memory_report() {
   MemoryReport report = impl_->store_->memory().report();

@@ -154,6 +154,8 @@ class Database {
   Result<VerifyReport> verify();
 
   Statistics statistics();
+  // Whether writes go on, and what keeps them. Cheap: a monitor may call it every second.
+  Health health();
   MemoryReport memory_report();
   const std::string& directory() const;
 

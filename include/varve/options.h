@@ -37,8 +37,12 @@ struct Options {
   // Bytes of one memtable before it is flushed. Larger: fewer rewrites, longer recovery.
   // 0: an eighth of the budget, between 64 KiB and 64 MiB.
   uint64_t write_buffer_size = 0;
-  // Bytes of blocks, indexes and filters kept in memory. 0: what the memtables leave of the budget.
+  // At most so many bytes of blocks, indexes and filters are kept in memory. 0: what else leaves of
+  // the budget, which moves between them and memtables by demand.
   uint64_t cache_size = 0;
+  // Sstables that are open at a time; others are opened when they are read. 0: half of what the
+  // process may open (RLIMIT_NOFILE).
+  uint32_t open_files_max = 0;
   // Codec of the bottom run, which holds most data; runs above it are not compressed.
   Compression compression = Compression::zstd;
   // Uncompressed bytes of a data block. Larger: denser on disk, more bytes read for a point read.

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "varve/status.h"
 #include "varve/types.h"
 
 namespace varve {
@@ -55,6 +56,36 @@ struct MemoryReport {
   std::string to_string() const;
 };
 
+// Why a write waits before it enters the commit queue.
+enum class WaitReason : uint8_t {
+  memtables,  // two write buffers are full, flushes are behind
+  runs,       // reads have too many runs to look at, compactions are behind
+  memory,     // the budget is full of what cannot be evicted, until a flush gives memory back
+};
+inline constexpr size_t kWaitReasonCount = 3;
+const char* wait_reason_name(WaitReason reason);
+
+// Times in microseconds.
+struct WaitStatistics {
+  uint64_t waits = 0;  // that are over
+  uint64_t micros = 0;
+  uint64_t longest_micros = 0;
+  uint64_t waiting = 0;        // now
+  uint64_t oldest_micros = 0;  // age of the oldest of these
+};
+
+// The state of a database as somebody on duty wants to know it.
+struct Health {
+  Status failure;     // not ok: read-only until reopened, and why
+  Status flush;       // not ok: why the last flush is put off; it is tried again by itself
+  Status compaction;  // the same of the last compaction
+  std::array<WaitStatistics, kWaitReasonCount> waits{};  // indexed by WaitReason
+
+  // Writes are taken, and nothing hinders the work behind them.
+  bool ok() const { return failure.ok() && flush.ok() && compaction.ok(); }
+  std::string to_string() const;
+};
+
 struct RunStatistics {
   uint32_t level = 0;  // 0 is the newest
   uint64_t files = 0;
@@ -94,8 +125,9 @@ struct Statistics {
   uint64_t block_hits = 0;
   uint64_t block_misses = 0;
   uint64_t blocks_evicted = 0;
-  uint64_t write_stalls = 0;
+  uint64_t write_stalls = 0;  // of all reasons
   uint64_t write_stall_micros = 0;
+  std::array<WaitStatistics, kWaitReasonCount> waits{};  // indexed by WaitReason
   uint64_t snapshots_open = 0;
   uint64_t cursors_open = 0;
   uint64_t disk_bytes = 0;  // files of the database, now

@@ -13,14 +13,14 @@ namespace {
 constexpr MemoryRole kRole = MemoryRole::memtable;
 
 TEST(Arena, AnUnusedOneHoldsNothing) {
-  MemoryManager manager(1 << 20);
+  MemoryManager manager(64 << 20);
   const Arena arena(&manager, kRole);
   EXPECT_EQ(arena.held_bytes(), 0u);
   EXPECT_EQ(manager.live_bytes(), 0u);
 }
 
 TEST(Arena, TheFirstBlockIsSmallAndBlocksDouble) {
-  MemoryManager manager(1 << 20);
+  MemoryManager manager(64 << 20);
   Arena arena(&manager, kRole);
   ASSERT_NE(arena.allocate(1), nullptr);
   EXPECT_EQ(arena.held_bytes(), 16u * 1024);
@@ -38,7 +38,7 @@ TEST(Arena, TheFirstBlockIsSmallAndBlocksDouble) {
 }
 
 TEST(Arena, LargePiecesGetABlockOfTheirOwn) {
-  MemoryManager manager(1 << 20);
+  MemoryManager manager(64 << 20);
   Arena arena(&manager, kRole);
   char* small = arena.allocate(64);
   char* large = arena.allocate(300'000);
@@ -50,7 +50,7 @@ TEST(Arena, LargePiecesGetABlockOfTheirOwn) {
 }
 
 TEST(Arena, EmptyPiecesHaveAddressesOfTheirOwn) {
-  MemoryManager manager(1 << 20);
+  MemoryManager manager(64 << 20);
   Arena arena(&manager, kRole);
   char* a = arena.allocate(0);
   char* b = arena.allocate(0);
@@ -59,7 +59,7 @@ TEST(Arena, EmptyPiecesHaveAddressesOfTheirOwn) {
 }
 
 TEST(Arena, AbsurdSizesAreRefused) {
-  MemoryManager manager(1 << 20);
+  MemoryManager manager(64 << 20);
   Arena arena(&manager, kRole);
   EXPECT_EQ(arena.allocate(SIZE_MAX - 100), nullptr);
   EXPECT_EQ(arena.allocate(size_t{1} << 60), nullptr);
@@ -73,7 +73,7 @@ TEST(Arena, RandomPiecesAreAlignedAndKeepTheirBytes) {
   const uint64_t seed = random_seed();
   SCOPED_TRACE(seed);
   Random random(seed);
-  MemoryManager manager(1 << 20);
+  MemoryManager manager(64 << 20);
   Arena arena(&manager, kRole);
   struct Piece {
     char* data;
@@ -95,7 +95,7 @@ TEST(Arena, RandomPiecesAreAlignedAndKeepTheirBytes) {
 }
 
 TEST(Arena, ReserveWithinTheBlockTakesNothing) {
-  MemoryManager manager(1 << 20);
+  MemoryManager manager(64 << 20);
   Arena arena(&manager, kRole);
   arena.allocate(100);
   EXPECT_TRUE(arena.reserve(4000, 10));
@@ -103,7 +103,7 @@ TEST(Arena, ReserveWithinTheBlockTakesNothing) {
 }
 
 TEST(Arena, ReservingAgainIsNotCumulative) {
-  MemoryManager manager(1 << 20);
+  MemoryManager manager(64 << 20);
   Arena arena(&manager, kRole);
   for (int i = 0; i < 100; ++i) ASSERT_TRUE(arena.reserve(100'000, 10));
   EXPECT_LT(arena.held_bytes(), 300'000u);
@@ -115,7 +115,7 @@ TEST(Arena, ReservingAgainIsNotCumulative) {
 #if defined(VARVE_DEBUG)
 
 TEST(Arena, RefusedMemoryChangesNothing) {
-  MemoryManager manager(1 << 20);
+  MemoryManager manager(64 << 20);
   Arena arena(&manager, kRole);
   manager.fail_allocation_after(1);
   EXPECT_EQ(arena.allocate(10), nullptr);
@@ -132,7 +132,7 @@ TEST(Arena, ReservedPiecesNeverFail) {
   SCOPED_TRACE(seed);
   Random random(seed);
   for (int round = 0; round < 100; ++round) {
-    MemoryManager manager(1 << 20);
+    MemoryManager manager(64 << 20);
     Arena arena(&manager, kRole);
     for (int group = 0; group < 20; ++group) {
       std::vector<size_t> sizes(1 + random.below(50));
@@ -161,7 +161,7 @@ TEST(Arena, ReservedPiecesNeverFail) {
 
 TEST(ArenaDeathTest, WritingPastAPieceIsSeen) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
-  MemoryManager manager(1 << 20);
+  MemoryManager manager(64 << 20);
   Arena arena(&manager, kRole);
   for (const size_t size : {1u, 8u, 13u, 300u, 100'000u}) {
     char* piece = arena.allocate(size);
@@ -174,7 +174,7 @@ TEST(ArenaDeathTest, UseAfterDestructionIsSeen) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_DEATH(
       {
-        MemoryManager manager(1 << 20);
+        MemoryManager manager(64 << 20);
         Arena other(&manager, kRole);
         other.allocate(100);
         char* piece = nullptr;

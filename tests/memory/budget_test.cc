@@ -74,5 +74,33 @@ TEST(Budget, ManyThreadsSumUp) {
   EXPECT_LE(high_water, kThreads * (1'000'000 + 32 * 1024));
 }
 
+TEST(Budget, EachUrgencyReachesDeeper) {
+  constexpr uint64_t kBytes = 24 << 20;
+  constexpr uint64_t kQuota = Budget::quota_of(kBytes);
+  const auto budget = std::make_unique<Budget>(kBytes);
+  const auto most = [&](Urgency urgency) {
+    while (budget->reserve(1024, urgency)) {
+    }
+    return budget->reserved_bytes();
+  };
+  EXPECT_EQ(most(Urgency::normal), kBytes - kQuota);
+  EXPECT_EQ(most(Urgency::commit), kBytes - kQuota * 3 / 4);
+  EXPECT_EQ(most(Urgency::compaction), kBytes - kQuota * 3 / 8);
+  EXPECT_EQ(most(Urgency::flush), kBytes);
+  budget->give_back(kQuota);
+  EXPECT_FALSE(budget->reserve(1, Urgency::normal));
+  budget->give_back(1024);
+  EXPECT_TRUE(budget->reserve(1024, Urgency::normal));
+  EXPECT_FALSE(budget->reserve(SIZE_MAX, Urgency::flush));
+}
+
+TEST(Budget, WhatIsAddedCountsEvenBeyondTheLimit) {
+  const auto budget = std::make_unique<Budget>(1000);
+  budget->add(5000);
+  EXPECT_FALSE(budget->reserve(1, Urgency::flush));
+  budget->give_back(4500);
+  EXPECT_TRUE(budget->reserve(1, Urgency::normal));
+}
+
 }  // namespace
 }  // namespace varve

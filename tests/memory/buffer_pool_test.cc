@@ -15,7 +15,7 @@ namespace {
 constexpr BufferPool::Settings kSettings = {.name = "row buffers", .role = MemoryRole::cursor};
 
 TEST(BufferPool, CapacitiesArePowersOfTwo) {
-  MemoryManager manager(1 << 20);
+  MemoryManager manager(64 << 20);
   BufferPool pool(&manager, kSettings);
   for (size_t size = 1; size <= (1 << 20); size += 1 + size / 5) {
     const BufferPool::Item item = pool.acquire(size);
@@ -31,7 +31,7 @@ TEST(BufferPool, CapacitiesArePowersOfTwo) {
 }
 
 TEST(BufferPool, AReleasedBufferIsReused) {
-  MemoryManager manager(1 << 20);
+  MemoryManager manager(64 << 20);
   BufferPool pool(&manager, kSettings);
   const BufferPool::Item first = pool.acquire(1000);
   pool.release(first);
@@ -49,7 +49,7 @@ TEST(BufferPool, AReleasedBufferIsReused) {
 }
 
 TEST(BufferPool, SteadyUseAllocatesNothing) {
-  MemoryManager manager(1 << 20);
+  MemoryManager manager(64 << 20);
   BufferPool pool(&manager, kSettings);
   for (int i = 0; i < 1000; ++i) {
     const PooledBuffer key(pool, 100);
@@ -60,7 +60,7 @@ TEST(BufferPool, SteadyUseAllocatesNothing) {
 }
 
 TEST(BufferPool, IdleBuffersAreBounded) {
-  MemoryManager manager(1 << 20);
+  MemoryManager manager(64 << 20);
   BufferPool pool(&manager,
                   {.name = "small", .role = MemoryRole::cursor, .idle_bytes_max = 10'000});
   std::vector<BufferPool::Item> items;
@@ -72,7 +72,7 @@ TEST(BufferPool, IdleBuffersAreBounded) {
 }
 
 TEST(BufferPool, LargerThanTheLastTierIsNotKept) {
-  MemoryManager manager(1 << 20);
+  MemoryManager manager(64 << 20);
   BufferPool pool(&manager, kSettings);
   const BufferPool::Item item = pool.acquire((1 << 20) + 1);
   ASSERT_NE(item.data, nullptr);
@@ -83,7 +83,7 @@ TEST(BufferPool, LargerThanTheLastTierIsNotKept) {
 }
 
 TEST(BufferPool, TrimGivesIdleBuffersBack) {
-  MemoryManager manager(1 << 20);
+  MemoryManager manager(64 << 20);
   BufferPool pool(&manager, kSettings);
   for (const size_t size : {64u, 5000u, 200'000u}) pool.release(pool.acquire(size));
   EXPECT_EQ(manager.live_bytes(MemoryRole::cursor), 64u + 8192 + 262'144);
@@ -93,7 +93,7 @@ TEST(BufferPool, TrimGivesIdleBuffersBack) {
 }
 
 TEST(BufferPool, RefusalIsNullData) {
-  MemoryManager manager(1 << 20);
+  MemoryManager manager(64 << 20);
   BufferPool pool(&manager, kSettings);
   EXPECT_EQ(pool.acquire(size_t{1} << 60).data, nullptr);
   EXPECT_EQ(pool.statistics().in_use, 0u);
@@ -102,7 +102,7 @@ TEST(BufferPool, RefusalIsNullData) {
 TEST(BufferPool, ManyThreadsExchangeBuffers) {
   const uint64_t seed = random_seed();
   SCOPED_TRACE(seed);
-  MemoryManager manager(1 << 20);
+  MemoryManager manager(64 << 20);
   {
     BufferPool pool(&manager, kSettings);
     Mutex mutex;
@@ -143,7 +143,7 @@ TEST(BufferPoolDeathTest, UseOfAnIdleBufferIsSeen) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_DEATH(
       {
-        MemoryManager manager(1 << 20);
+        MemoryManager manager(64 << 20);
         BufferPool pool(&manager, kSettings);
         const BufferPool::Item item = pool.acquire(100);
         pool.release(item);

@@ -10,7 +10,7 @@ namespace {
 constexpr MemoryRole kRole = MemoryRole::batch;
 
 TEST(Buffer, GrowsAndKeepsItsBytes) {
-  MemoryManager manager(1 << 20);
+  MemoryManager manager(64 << 20);
   {
     Buffer buffer(&manager, kRole);
     EXPECT_EQ(buffer.capacity(), 0u);
@@ -36,7 +36,7 @@ TEST(Buffer, GrowsAndKeepsItsBytes) {
 }
 
 TEST(Buffer, MovedFromIsEmpty) {
-  MemoryManager manager(1 << 20);
+  MemoryManager manager(64 << 20);
   Buffer first(&manager, kRole);
   ASSERT_TRUE(first.append("bytes"));
   const Buffer second(std::move(first));
@@ -46,7 +46,7 @@ TEST(Buffer, MovedFromIsEmpty) {
 }
 
 TEST(Buffer, RefusalLeavesItUnchanged) {
-  MemoryManager manager(1 << 20);
+  MemoryManager manager(64 << 20);
   Buffer buffer(&manager, kRole);
   ASSERT_TRUE(buffer.append("bytes"));
   EXPECT_FALSE(buffer.reserve(size_t{1} << 60));

@@ -16,7 +16,7 @@ namespace {
 constexpr MemoryRole kRole = MemoryRole::control;
 
 TEST(Heap, BlocksAreAlignedAndOnTheAccount) {
-  MemoryManager manager(1 << 20);
+  MemoryManager manager(64 << 20);
   for (const size_t size : {1u, 16u, 100u, 5000u, 3u << 20}) {
     void* block = heap_allocate(&manager, size, kRole);
     ASSERT_NE(block, nullptr);
@@ -34,13 +34,13 @@ TEST(Heap, AbsurdSizesAreRefused) {
 #if defined(VARVE_TSAN)
   GTEST_SKIP() << "its malloc ends the process instead";
 #endif
-  MemoryManager manager(1 << 20);
+  MemoryManager manager(64 << 20);
   EXPECT_EQ(heap_allocate(&manager, SIZE_MAX / 2, kRole), nullptr);
   EXPECT_EQ(manager.live_bytes(), 0u);
 }
 
 TEST(Heap, ContainersAreOnTheAccount) {
-  MemoryManager manager(1 << 20);
+  MemoryManager manager(64 << 20);
   {
     const AccountedAllocator<int> allocator(&manager, kRole);
     std::vector<int, AccountedAllocator<int>> numbers(allocator);
@@ -65,7 +65,7 @@ TEST(Heap, ObjectsFindTheirManager) {
     int number;
     char rest[1000] = {};
   };
-  MemoryManager manager(1 << 20);
+  MemoryManager manager(64 << 20);
   auto* object = new (&manager) Object(7);
   ASSERT_NE(object, nullptr);
   EXPECT_EQ(object->number, 7);
@@ -76,7 +76,7 @@ TEST(Heap, ObjectsFindTheirManager) {
 }
 
 TEST(Heap, AnyThreadMayRelease) {
-  MemoryManager manager(1 << 20);
+  MemoryManager manager(64 << 20);
   void* block = heap_allocate(&manager, 100, kRole);
   Thread("varve-test", 0, [&] { heap_release(&manager, block, 100, kRole); }).join();
   EXPECT_EQ(manager.live_bytes(), 0u);

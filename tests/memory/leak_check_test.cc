@@ -27,7 +27,7 @@ class LeakCheckDeathTest : public testing::Test {
 TEST_F(LeakCheckDeathTest, ALeakIsNamedWithRoleSizeAndAcquirer) {
   EXPECT_DEATH(
       {
-        MemoryManager manager(1 << 20);
+        MemoryManager manager(64 << 20);
         static_cast<void>(manager.allocate(1000, MemoryRole::filter));
         static_cast<void>(manager.allocate(1000, MemoryRole::filter));
       },
@@ -38,7 +38,7 @@ TEST_F(LeakCheckDeathTest, ALeakIsNamedWithRoleSizeAndAcquirer) {
 TEST_F(LeakCheckDeathTest, ALeakOfALoopIsOneLine) {
   EXPECT_DEATH(
       {
-        MemoryManager manager(1 << 20);
+        MemoryManager manager(64 << 20);
         for (int i = 0; i < 3; ++i) leak_one(manager);
       },
       "role index: 1500 bytes in 3 allocations");
@@ -47,7 +47,7 @@ TEST_F(LeakCheckDeathTest, ALeakOfALoopIsOneLine) {
 TEST_F(LeakCheckDeathTest, ReleaseWithAnotherSizeIsAsserted) {
   EXPECT_DEATH(
       {
-        MemoryManager manager(1 << 20);
+        MemoryManager manager(64 << 20);
         manager.release(manager.allocate(100, MemoryRole::filter), 101, MemoryRole::filter);
       },
       "allocation.size == size");
@@ -56,7 +56,7 @@ TEST_F(LeakCheckDeathTest, ReleaseWithAnotherSizeIsAsserted) {
 TEST_F(LeakCheckDeathTest, ReleaseWithAnotherRoleIsAsserted) {
   EXPECT_DEATH(
       {
-        MemoryManager manager(1 << 20);
+        MemoryManager manager(64 << 20);
         manager.release(manager.allocate(100, MemoryRole::filter), 100, MemoryRole::index);
       },
       "allocation.role == role");
@@ -65,7 +65,7 @@ TEST_F(LeakCheckDeathTest, ReleaseWithAnotherRoleIsAsserted) {
 TEST_F(LeakCheckDeathTest, ReleasingTwiceIsAsserted) {
   EXPECT_DEATH(
       {
-        MemoryManager manager(1 << 20);
+        MemoryManager manager(64 << 20);
         void* block = manager.allocate(100, MemoryRole::filter);
         manager.release(block, 100, MemoryRole::filter);
         manager.release(block, 100, MemoryRole::filter);
@@ -127,7 +127,7 @@ TEST(LeakCheck, CostsNothingInReleaseBuilds) {
   };
   EXPECT_EQ(sizeof(Holder), 1u);
   // A leak is the host's to find: nothing aborts.
-  MemoryManager manager(1 << 20);
+  MemoryManager manager(64 << 20);
   static_cast<void>(manager.allocate(100, MemoryRole::filter));
 }
 

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "base/atomic.h"
 #include "base/random.h"
 #include "base/thread.h"
+#include "memory/budget.h"
 #include "memory/heap.h"
 
 namespace varve {
@@ -42,7 +44,7 @@ TEST(MemoryManager, ReportSumsExactly) {
   const uint64_t seed = random_seed();
   SCOPED_TRACE(seed);
   Random random(seed);
-  MemoryManager manager(16 << 20);
+  MemoryManager manager(256 << 20);
   struct Block {
     void* data;
     size_t size;
@@ -76,7 +78,7 @@ TEST(MemoryManager, ReportSumsExactly) {
 }
 
 TEST(MemoryManager, ReportIsConsistentWhileOthersWork) {
-  MemoryManager manager(16 << 20);
+  MemoryManager manager(256 << 20);
   Atomic<bool> ended{false};
   {
     std::vector<Thread> threads;
@@ -111,7 +113,7 @@ TEST(MemoryManager, PurgeReturnsIdleMemory) {
 }
 
 TEST(MemoryManager, ReportHasOnePoolForEachClassInUse) {
-  MemoryManager manager(1 << 20);
+  MemoryManager manager(64 << 20);
   void* block = manager.allocate(4096, MemoryRole::control);
   size_t slabs_in_use = 0;
   for (const PoolStatistics& pool : manager.report().pools) {
@@ -122,7 +124,7 @@ TEST(MemoryManager, ReportHasOnePoolForEachClassInUse) {
 }
 
 TEST(MemoryManager, ChargesOfOthersCountAsLiveAndHeld) {
-  MemoryManager manager(1 << 20);
+  MemoryManager manager(64 << 20);
   const uint64_t held = manager.report().held_bytes;
   manager.charge(12'345, MemoryRole::log_buffer);
   EXPECT_EQ(manager.live_bytes(MemoryRole::log_buffer), 12'345u);
@@ -133,7 +135,7 @@ TEST(MemoryManager, ChargesOfOthersCountAsLiveAndHeld) {
 }
 
 TEST(MemoryManager, RefusalIsNullAndChangesNothing) {
-  MemoryManager manager(1 << 20);
+  MemoryManager manager(64 << 20);
   EXPECT_EQ(manager.allocate(size_t{1} << 60, MemoryRole::batch), nullptr);
   EXPECT_EQ(manager.live_bytes(), 0u);
 }
@@ -141,7 +143,7 @@ TEST(MemoryManager, RefusalIsNullAndChangesNothing) {
 #if defined(VARVE_DEBUG)
 
 TEST(MemoryManager, ATestMayLetACallFail) {
-  MemoryManager manager(1 << 20);
+  MemoryManager manager(64 << 20);
   manager.fail_allocation_after(3);
   void* blocks[4];
   for (void*& block : blocks) block = manager.allocate(100, MemoryRole::batch);
@@ -155,6 +157,112 @@ TEST(MemoryManager, ATestMayLetACallFail) {
 }
 
 #endif
+
+// Holds blocks that it can free when it is asked.
+class Hoard final : public MemoryReclaimer {
+ public:
+  explicit Hoard(MemoryManager* manager) : manager_(manager) { manager_->set_reclaimer(this); }
+  ~Hoard() {
+    manager_->set_reclaimer(nullptr);
+    while (!blocks_.empty()) free_one();
+  }
+  // Until it is refused.
+  void fill() {
+    for (;;) {
+      filling_ = true;
+      void* block = manager_->allocate(kSize, MemoryRole::block_frames);
+      filling_ = false;
+      if (block == nullptr) return;
+      blocks_.push_back(block);
+    }
+  }
+  bool reclaim(size_t) override {
+    ++asked_;
+    if (filling_ || blocks_.empty()) return false;
+    free_one();
+    return true;
+  }
+  size_t count() const { return blocks_.size(); }
+  int asked() const { return asked_; }
+
+ private:
+  static constexpr size_t kSize = 17'000;
+  void free_one() {
+    manager_->release(blocks_.back(), kSize, MemoryRole::block_frames);
+    blocks_.pop_back();
+  }
+  MemoryManager* const manager_;
+  std::vector<void*> blocks_;
+  bool filling_ = false;
+  int asked_ = 0;
+};
+
+TEST(MemoryManager, NeverHoldsMoreThanTheBudget) {
+  constexpr uint64_t kBudget = 24 << 20;
+  MemoryManager manager(kBudget);
+  Hoard hoard(&manager);
+  hoard.fill();
+  EXPECT_GT(hoard.count() * 17'000, kBudget / 2);
+  EXPECT_LE(manager.reserved_bytes(), kBudget - Budget::quota_of(kBudget));
+  EXPECT_LE(manager.report().held_bytes, kBudget + kBudget / 20);
+}
+
+TEST(MemoryManager, WhatCanBeHadAgainGivesWay) {
+  constexpr uint64_t kBudget = 24 << 20;
+  constexpr size_t kLarge = 3 << 20;
+  MemoryManager manager(kBudget);
+  Hoard hoard(&manager);
+  hoard.fill();
+  const size_t before = hoard.count();
+  // A batch is no better than a frame, but a frame can be had again.
+  void* large = manager.allocate(kLarge, MemoryRole::batch);
+  ASSERT_NE(large, nullptr);
+  EXPECT_LT(hoard.count(), before);
+  EXPECT_LE(manager.report().held_bytes, kBudget + kBudget / 20);
+  manager.release(large, kLarge, MemoryRole::batch);
+  // More than there is: everything gives way in vain.
+  EXPECT_EQ(manager.allocate(kBudget, MemoryRole::batch), nullptr);
+  EXPECT_EQ(hoard.count(), 0u);
+}
+
+TEST(MemoryManager, FlushesFindMemoryWhereOthersAreRefused) {
+  constexpr uint64_t kBudget = 24 << 20;
+  MemoryManager manager(kBudget);
+  std::vector<void*> held;
+  constexpr size_t kPiece = 256 * 1024;
+  while (void* piece = manager.allocate(kPiece, MemoryRole::cursor)) held.push_back(piece);
+  void* flush = manager.allocate(kPiece, MemoryRole::sstable_builder);
+  EXPECT_NE(flush, nullptr);
+  void* commit = manager.allocate(kPiece, MemoryRole::memtable);
+  EXPECT_NE(commit, nullptr);
+  manager.release(flush, kPiece, MemoryRole::sstable_builder);
+  manager.release(commit, kPiece, MemoryRole::memtable);
+  for (void* piece : held) manager.release(piece, kPiece, MemoryRole::cursor);
+}
+
+TEST(MemoryManager, NeighboursShareAWord) {
+  MemoryManager manager(64 << 20);
+  constexpr size_t kSize = 9000;
+  std::vector<void*> blocks;
+  for (int i = 0; i < 20; ++i) blocks.push_back(manager.allocate(kSize, MemoryRole::index));
+  size_t words = 0;
+  for (void* block : blocks) {
+    void** word = manager.shared_word(block, kSize);
+    ASSERT_NE(word, nullptr);
+    if (*word == nullptr) {
+      *word = block;
+      ++words;
+    }
+    // Within a slab of a few units.
+    EXPECT_LT(std::abs(static_cast<char*>(block) - static_cast<char*>(*word)), 1 << 20);
+  }
+  EXPECT_GE(words, 1u);
+  EXPECT_LT(words, blocks.size());
+  for (void* block : blocks) manager.release(block, kSize, MemoryRole::index);
+  void* span = manager.allocate(5 << 20, MemoryRole::index);
+  EXPECT_EQ(manager.shared_word(span, 5 << 20), nullptr);
+  manager.release(span, 5 << 20, MemoryRole::index);
+}
 
 }  // namespace
 }  // namespace varve

@@ -18,7 +18,7 @@ struct Thing : PoolLink {
 };
 
 TEST(ObjectPool, ObjectsComeBackAsTheyWereReleased) {
-  MemoryManager manager(1 << 20);
+  MemoryManager manager(64 << 20);
   int living = 0;
   {
     ObjectPool<Thing> pool("things", &manager, MemoryRole::cursor, 2);
@@ -37,7 +37,7 @@ TEST(ObjectPool, ObjectsComeBackAsTheyWereReleased) {
 }
 
 TEST(ObjectPool, FewWaitTheRestIsDestroyed) {
-  MemoryManager manager(1 << 20);
+  MemoryManager manager(64 << 20);
   int living = 0;
   ObjectPool<Thing> pool("things", &manager, MemoryRole::cursor, 2);
   std::vector<Thing*> things;
@@ -55,7 +55,7 @@ TEST(ObjectPool, FewWaitTheRestIsDestroyed) {
 }
 
 TEST(ObjectPool, ThreadsShareIt) {
-  MemoryManager manager(1 << 20);
+  MemoryManager manager(64 << 20);
   struct Plain : PoolLink {
     int owner = 0;
   };

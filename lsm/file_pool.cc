@@ -1,0 +1,171 @@
+#include "lsm/file_pool.h"
+
+#include <utility>
+
+#include "base/assert.h"
+
+namespace varve {
+
+namespace {
+
+// Nothing was written: an error of closing says nothing.
+void close_file(std::unique_ptr<File> file) {
+  if (file != nullptr) static_cast<void>(file->close());
+}
+
+}  // namespace
+
+class FilePool::PooledFile final : public File {
+ public:
+  PooledFile(FilePool* pool, std::string path) : pool(pool), path(std::move(path)) {}
+  ~PooledFile() override { pool->forget(this); }
+
+  void submit(IoRequest* request) override {
+    request->transferred = 0;
+    if (request->kind != IoRequest::Kind::read) {
+      request->status = read_only();
+      return;
+    }
+    Result<File*> opened = pool->acquire(this);
+    if (!opened.ok()) {
+      request->status = opened.status();
+      return;
+    }
+    (*opened)->submit(request);
+    (*opened)->wait(request);
+    pool->release(this);
+  }
+  void wait(IoRequest*) override {}
+  Result<uint64_t> size() override {
+    VARVE_ASSIGN_OR_RETURN(File * opened, pool->acquire(this));
+    Result<uint64_t> size = opened->size();
+    pool->release(this);
+    return size;
+  }
+  Status truncate(uint64_t) override { return read_only(); }
+  Status allocate(uint64_t, bool) override { return read_only(); }
+  Status close() override {
+    pool->forget(this);
+    return Status();
+  }
+
+  FilePool* const pool;
+  const std::string path;
+  // Under the pool's mutex.
+  std::unique_ptr<File> below;  // in the ring when it is there
+  uint32_t users = 0;
+  bool recent = false;  // CLOCK: passed over once
+  PooledFile* next = nullptr;
+  PooledFile* previous = nullptr;
+
+ private:
+  Status read_only() const {
+    return Status::not_supported(path + ": opened through a pool for reading only");
+  }
+};
+
+FilePool::~FilePool() {
+  MutexLock lock(mutex_);
+  VARVE_ASSERT(hand_ == nullptr);
+}
+
+Result<std::unique_ptr<File>> FilePool::open(const std::string& path, OpenMode mode) {
+  if (mode != OpenMode::read) return below_->open(path, mode);
+  auto file = std::make_unique<PooledFile>(this, path);
+  // Whether it is there is known now.
+  VARVE_RETURN_IF_ERROR(acquire(file.get()).status());
+  release(file.get());
+  return std::unique_ptr<File>(std::move(file));
+}
+
+Result<File*> FilePool::acquire(PooledFile* file) {
+  std::unique_ptr<File> evicted;  // closed without the lock
+  {
+    MutexLock lock(mutex_);
+    if (file->below != nullptr) {
+      ++file->users;
+      file->recent = true;
+      return file->below.get();
+    }
+    if (counts_.open >= open_max_) evicted = evict_one();
+  }
+  for (;;) {
+    close_file(std::move(evicted));
+    Result<std::unique_ptr<File>> opened = below_->open(file->path, OpenMode::read);
+    MutexLock lock(mutex_);
+    if (opened.ok()) {
+      if (file->below == nullptr) {  // else another thread was faster
+        file->below = std::move(*opened);
+        ++counts_.opened;
+        link(file);
+      }
+      ++file->users;
+      file->recent = true;
+      return file->below.get();
+    }
+    if (opened.status().code() != StatusCode::busy) return opened.status();
+    evicted = evict_one();
+    if (evicted == nullptr) return opened.status();
+  }
+}
+
+void FilePool::release(PooledFile* file) {
+  MutexLock lock(mutex_);
+  --file->users;
+}
+
+void FilePool::forget(PooledFile* file) {
+  std::unique_ptr<File> closed;  // without the lock
+  {
+    MutexLock lock(mutex_);
+    VARVE_ASSERT(file->users == 0);
+    if (file->below == nullptr) return;
+    unlink(file);
+    closed = std::move(file->below);
+  }
+  close_file(std::move(closed));
+}
+
+std::unique_ptr<File> FilePool::evict_one() {
+  // Once around to take away the grace, once more to find one.
+  for (uint64_t left = 2 * counts_.open; left > 0; --left) {
+    PooledFile* file = hand_;
+    hand_ = file->next;
+    if (file->users != 0) continue;
+    if (std::exchange(file->recent, false)) continue;
+    unlink(file);
+    ++counts_.evicted;
+    return std::move(file->below);
+  }
+  return nullptr;
+}
+
+void FilePool::link(PooledFile* file) {
+  if (hand_ == nullptr) {
+    file->next = file->previous = hand_ = file;
+  } else {  // just behind the hand: the last that it will meet
+    file->next = hand_;
+    file->previous = hand_->previous;
+    file->previous->next = file;
+    hand_->previous = file;
+  }
+  ++counts_.open;
+}
+
+void FilePool::unlink(PooledFile* file) {
+  if (file->next == file) {
+    hand_ = nullptr;
+  } else {
+    if (hand_ == file) hand_ = file->next;
+    file->previous->next = file->next;
+    file->next->previous = file->previous;
+  }
+  --counts_.open;
+}
+
+FilePool::Statistics FilePool::statistics() {
+  MutexLock lock(mutex_);
+  return counts_;
+}
+
+}  // namespace varve

@@ -1,0 +1,139 @@
+#include "lsm/file_pool.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/random.h"
+#include "tests/support/seeded_test.h"
+#include "tests/support/status_check.h"
+#include "tests/support/test_files.h"
+
+namespace varve::test {
+namespace {
+
+std::string name(size_t i) { return "file" + std::to_string(i); }
+
+class FilePoolTest : public testing::Test {
+ protected:
+  void make(size_t count) {
+    for (size_t i = 0; i < count; ++i) write_file(disk_.get(), name(i), content(i));
+  }
+  static std::string content(size_t i) { return "content of " + std::to_string(i); }
+  static std::string read(File* file) {
+    std::string bytes(100, '\0');
+    const Result<size_t> got = file->read(0, bytes.data(), bytes.size());
+    EXPECT_OK(got);
+    bytes.resize(got.ok() ? *got : 0);
+    return bytes;
+  }
+  std::vector<std::unique_ptr<File>> open_all(FilePool* pool, size_t count) {
+    std::vector<std::unique_ptr<File>> files;
+    for (size_t i = 0; i < count; ++i) {
+      Result<std::unique_ptr<File>> file = pool->open(name(i), OpenMode::read);
+      EXPECT_OK(file);
+      files.push_back(std::move(*file));
+    }
+    return files;
+  }
+
+  const std::unique_ptr<FileSystem> disk_ = FileSystem::create_memory();
+};
+
+TEST_F(FilePoolTest, many_files_few_descriptors) {
+  VARVE_SEEDED_TEST(random);
+  make(50);
+  FilePool pool(disk_.get(), 8);
+  std::vector<std::unique_ptr<File>> files = open_all(&pool, 50);
+  for (int step = 0; step < 1000; ++step) {
+    const size_t i = random.below(50);
+    EXPECT_EQ(read(files[i].get()), content(i));
+    EXPECT_EQ(*files[i]->size(), content(i).size());
+    EXPECT_LE(pool.statistics().open, 8u);
+  }
+  EXPECT_GT(pool.statistics().evicted, 100u);
+  files.clear();
+  EXPECT_EQ(pool.statistics().open, 0u);
+}
+
+TEST_F(FilePoolTest, what_is_read_often_stays_open) {
+  make(20);
+  FilePool pool(disk_.get(), 4);
+  std::vector<std::unique_ptr<File>> files = open_all(&pool, 20);
+  read(files[0].get());
+  const uint64_t before = pool.statistics().opened;
+  for (size_t i = 1; i < 20; ++i) {
+    read(files[i].get());
+    read(files[0].get());
+  }
+  EXPECT_LE(pool.statistics().opened - before, 19u + 2u) << "file 0 hardly ever lost its place";
+}
+
+TEST_F(FilePoolTest, absent_files_are_told_when_opened) {
+  FilePool pool(disk_.get(), 4);
+  EXPECT_FAILS(pool.open("nothing", OpenMode::read), not_found, "nothing");
+  EXPECT_EQ(pool.statistics().open, 0u);
+}
+
+TEST_F(FilePoolTest, closed_and_destroyed_files_give_their_place_back) {
+  make(2);
+  FilePool pool(disk_.get(), 4);
+  std::vector<std::unique_ptr<File>> files = open_all(&pool, 2);
+  EXPECT_EQ(pool.statistics().open, 2u);
+  EXPECT_OK(files[0]->close());
+  EXPECT_EQ(pool.statistics().open, 1u);
+  files[1].reset();
+  EXPECT_EQ(pool.statistics().open, 0u);
+}
+
+TEST_F(FilePoolTest, what_is_opened_to_read_cannot_be_written) {
+  make(1);
+  FilePool pool(disk_.get(), 4);
+  std::vector<std::unique_ptr<File>> files = open_all(&pool, 1);
+  EXPECT_FAILS(files[0]->write(0, "x"), not_supported, name(0));
+  EXPECT_FAILS(files[0]->sync(), not_supported, name(0));
+  EXPECT_FAILS(files[0]->truncate(0), not_supported, name(0));
+  EXPECT_EQ(read(files[0].get()), content(0));
+}
+
+TEST_F(FilePoolTest, when_descriptors_run_out_it_makes_do_with_fewer) {
+  make(20);
+  size_t open = 0;
+  HookedFiles scarce(disk_.get(), [&](const FileCall& call) {
+    if (call.kind == FileCall::Kind::close) --open;
+    if (call.kind != FileCall::Kind::open_read) return Status();
+    if (open >= 3) return Status::busy(call.path + ": too many open files");
+    ++open;
+    return Status();
+  });
+  FilePool pool(&scarce, 100);
+  std::vector<std::unique_ptr<File>> files = open_all(&pool, 20);
+  for (size_t i = 0; i < 20; ++i) EXPECT_EQ(read(files[i].get()), content(i));
+  EXPECT_LE(pool.statistics().open, 3u);
+}
+
+TEST_F(FilePoolTest, many_threads_read_each_its_own) {
+  make(16);
+  FilePool pool(disk_.get(), 3);
+  std::vector<std::unique_ptr<File>> files = open_all(&pool, 16);
+  std::atomic<bool> all_right{true};
+  std::vector<std::thread> threads;
+  for (size_t t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      for (size_t step = 0; step < 500; ++step) {
+        const size_t i = (step * 7 + t * 3) % 16;
+        if (read(files[i].get()) != content(i)) all_right = false;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_TRUE(all_right);
+  EXPECT_LE(pool.statistics().open, 3u + 4u);
+}
+
+}  // namespace
+}  // namespace varve::test

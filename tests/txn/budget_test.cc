@@ -1,0 +1,232 @@
+// The memory budget is a hard limit: what is held stays within it whatever is asked for, what can
+// be evicted gives way, and a budget that is full of what cannot be evicted drains or says so.
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/txn/database_fixture.h"
+
+namespace varve::test {
+namespace {
+
+class BudgetTest : public DatabaseTest {
+ protected:
+  static constexpr uint64_t kBudget = 8 << 20;
+
+  BudgetTest() {
+    options_.memory_budget = kBudget;
+    options_.write_buffer_size = 512 * 1024;
+    options_.cache_size = 0;
+    options_.block_size = 4096;
+    options_.executor = nullptr;  // threads
+    options_.clock = nullptr;
+  }
+  static std::string key(int i) { return "key" + std::to_string(1'000'000 + i); }
+  static std::string value(int i) { return std::string(1000, static_cast<char>('a' + i % 26)); }
+  // About 4 budgets of rows.
+  void fill(int rows = 32'000) {
+    for (int i = 0; i < rows; ++i) ASSERT_OK(db_->put(key(i), value(i)));
+  }
+  void expect_within() {
+    const MemoryReport report = db_->memory_report();
+    most_held_ = std::max(most_held_, report.held_bytes);
+    // Beside the budget: tables of the allocator, which grow with what it manages.
+    EXPECT_LE(report.held_bytes, kBudget + kBudget / 20) << report.to_string();
+  }
+  uint64_t most_held_ = 0;
+};
+
+TEST_F(BudgetTest, data_of_many_budgets_is_written_and_read_within_it) {
+  open();
+  fill();
+  expect_within();
+  ASSERT_OK(db_->wait_for_background());
+  for (int i = 0; i < 32'000; i += 7) {
+    ASSERT_EQ(get(key(i)), value(i));
+    if (i % 1001 == 0) expect_within();
+  }
+  EXPECT_EQ(rows().size(), 32'000u);
+  expect_within();
+  EXPECT_GT(db_->statistics().blocks_evicted, 1000u);
+  EXPECT_GT(most_held_, kBudget / 2) << "the budget is made use of";
+}
+
+TEST_F(BudgetTest, the_cache_gives_way_to_memtables_and_takes_it_back) {
+  open();
+  fill();
+  ASSERT_OK(db_->wait_for_background());
+  EXPECT_EQ(rows().size(), 32'000u);
+  const uint64_t cached = live(MemoryRole::block_frames);
+  EXPECT_GT(cached, kBudget / 4) << "it has all that memtables and the quota leave";
+  Timestamp before = now();
+  for (int i = 0; i < 2000; ++i) ASSERT_OK(db_->put(key(i), value(i + 1)));
+  EXPECT_GT(now(), before);
+  expect_within();
+  ASSERT_OK(db_->wait_for_background());
+  EXPECT_EQ(rows().size(), 32'000u);
+  EXPECT_GT(live(MemoryRole::block_frames), kBudget / 4);
+}
+
+TEST_F(BudgetTest, sixteen_readers_with_open_cursors_beside_writers) {
+  open();
+  fill();
+  std::vector<std::thread> readers;
+  std::atomic<bool> stop{false};
+  std::atomic<uint64_t> wrong{0};
+  std::atomic<uint64_t> steps{0};
+  for (int r = 0; r < 16; ++r) {
+    readers.emplace_back([&, r] {
+      while (!stop.load()) {
+        Result<Cursor> cursor = db_->scan();
+        if (!cursor.ok()) {
+          if (cursor.status().code() != StatusCode::out_of_memory) ++wrong;
+          continue;
+        }
+        int i = r * 2000;
+        for (cursor->seek(key(i)); cursor->valid() && i < r * 2000 + 500; cursor->next(), ++i) {
+          if (cursor->key() != key(i) || cursor->value().size() != 1000) ++wrong;
+          ++steps;
+        }
+        if (!cursor->status().ok() && cursor->status().code() != StatusCode::out_of_memory) {
+          ++wrong;
+        }
+      }
+    });
+  }
+  for (int i = 0; i < 16'000; ++i) {
+    ASSERT_OK(db_->put(key(i), value(i + 3)));
+    if (i % 500 == 0) expect_within();
+  }
+  while (steps.load() < 20'000) std::this_thread::yield();
+  stop = true;
+  for (std::thread& reader : readers) reader.join();
+  EXPECT_EQ(wrong.load(), 0u);
+  expect_within();
+}
+
+// Values that a program holds cannot be evicted. What is refused then is refused with a status, and
+// writes go on while flushes can drain memtables.
+TEST_F(BudgetTest, what_users_hold_never_wedges_writers) {
+  open();
+  fill(16'000);
+  ASSERT_OK(db_->wait_for_background());
+  std::vector<PinnedValue> held;
+  Status refused;
+  for (int i = 0; i < 16'000 && refused.ok(); ++i) {
+    Result<std::optional<PinnedValue>> got = db_->get(key(i));
+    if (!got.ok()) {
+      refused = got.status();
+    } else {
+      ASSERT_TRUE(got->has_value());
+      held.push_back(std::move(**got));
+    }
+  }
+  EXPECT_EQ(refused.code(), StatusCode::out_of_memory) << refused.to_string();
+  expect_within();
+  // Twenty write buffers go through what is kept for commits and flushes.
+  for (int i = 0; i < 10'000; ++i) ASSERT_OK(db_->put(key(i), value(i + 5)));
+  EXPECT_GT(db_->statistics().flushes, 10u);
+  expect_within();
+  for (size_t i = 0; i < held.size(); ++i) {
+    ASSERT_EQ(held[i].view(), value(static_cast<int>(i))) << "what is held does not change";
+  }
+  held.clear();
+  for (int i = 0; i < 16'000; i += 11) ASSERT_EQ(get(key(i)), value(i < 10'000 ? i + 5 : i));
+  EXPECT_OK(db_->wait_for_background());
+  EXPECT_TRUE(db_->health().ok()) << db_->health().to_string();
+}
+
+TEST_F(BudgetTest, each_wait_has_a_reason_and_an_age) {
+  options_.executor = &executor_;  // nothing is flushed
+  options_.clock = &clock_;
+  open();
+  EXPECT_TRUE(db_->health().ok());
+  EXPECT_EQ(db_->health().to_string(), "healthy\n");
+  WriteOptions impatient;
+  impatient.timeout = std::chrono::milliseconds(0);
+  Status status;
+  for (int i = 0; i < 2000 && status.ok(); ++i) status = db_->put(key(i), value(i), impatient);
+  ASSERT_EQ(status.code(), StatusCode::timed_out) << status.to_string();
+  const Statistics statistics = db_->statistics();
+  const auto& waits = statistics.waits[static_cast<size_t>(WaitReason::memtables)];
+  EXPECT_EQ(waits.waits, 1u);
+  EXPECT_EQ(waits.waiting, 0u);
+  EXPECT_EQ(statistics.write_stalls, 1u);
+  std::thread writer([&] { EXPECT_OK(db_->put("waits", "v")); });
+  Health health;
+  do {
+    std::this_thread::yield();
+    health = db_->health();
+  } while (health.waits[static_cast<size_t>(WaitReason::memtables)].waiting == 0);
+  clock_.advance(5'000'000'000);
+  health = db_->health();
+  EXPECT_GE(health.waits[static_cast<size_t>(WaitReason::memtables)].oldest_micros, 5'000'000u);
+  EXPECT_NE(health.to_string().find("memtables"), std::string::npos) << health.to_string();
+  while (executor_.run_one()) {
+  }
+  writer.join();
+}
+
+// A process may open 64 files, the database names 400.
+TEST_F(BudgetTest, more_sstables_than_descriptors) {
+  options_.open_files_max = 16;
+  std::atomic<int> open_files{0};
+  open();
+  std::vector<Keyspace> keyspaces;
+  for (int k = 0; k < 200; ++k) keyspaces.push_back(create("keyspace" + std::to_string(k)));
+  for (int round = 0; round < 2; ++round) {
+    for (const Keyspace keyspace : keyspaces) {
+      ASSERT_OK(
+          db_->put("k", std::to_string(keyspace.id + static_cast<uint32_t>(round)), in(keyspace)));
+    }
+    ASSERT_OK(db_->flush());
+  }
+  hook_ = [&](const FileCall& call) {
+    const bool opens = call.kind == FileCall::Kind::open_read ||
+                       call.kind == FileCall::Kind::open_write ||
+                       call.kind == FileCall::Kind::create;
+    if (call.kind == FileCall::Kind::close) --open_files;
+    if (opens && ++open_files > 64) {
+      --open_files;
+      return Status::busy(call.path + ": too many open files");
+    }
+    return Status();
+  };
+  reopen();
+  for (const Keyspace keyspace : keyspaces) {
+    EXPECT_EQ(get("k", from(keyspace)), std::to_string(keyspace.id + 1));
+  }
+  ASSERT_OK(db_->compact());
+  EXPECT_OK(db_->verify());
+  for (const Keyspace keyspace : keyspaces) {
+    EXPECT_EQ(get("k", from(keyspace)), std::to_string(keyspace.id + 1));
+  }
+}
+
+TEST_F(BudgetTest, a_thousand_keyspaces_in_little_memory) {
+  options_.write_buffer_size = 0;
+  options_.memory_budget = 64 << 20;
+  open();
+  std::vector<Keyspace> keyspaces;
+  for (int k = 0; k < 1000; ++k) keyspaces.push_back(create("keyspace" + std::to_string(k)));
+  for (int round = 0; round < 3; ++round) {
+    for (const Keyspace keyspace : keyspaces) {
+      for (int i = 0; i < 5; ++i) {
+        ASSERT_OK(db_->put(key(i), value(i + round), in(keyspace)));
+      }
+    }
+  }
+  EXPECT_LE(db_->memory_report().held_bytes, options_.memory_budget);
+  reopen();
+  for (const Keyspace keyspace : keyspaces) EXPECT_EQ(get(key(1), from(keyspace)), value(3));
+  EXPECT_LE(db_->memory_report().held_bytes, options_.memory_budget);
+}
+
+}  // namespace
+}  // namespace varve::test
