@@ -165,6 +165,6 @@ int main(int argc, char** argv) {
       static_cast<unsigned long long>(statistics.blocks_evicted),
       static_cast<unsigned long long>(
           statistics.waits[static_cast<size_t>(varve::WaitReason::memory)].waits));
-  std::printf("%s", memory.substr(0, memory.find("pool ")).c_str());
+  std::printf("%s", memory.c_str());
   return peak <= bound ? 0 : 1;
 }

@@ -15,6 +15,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "base/manual_clock.h"
@@ -36,7 +37,8 @@ constexpr const char* kDirectory = "/model";
 const std::string kMarkerKey = "\x01marker";
 
 struct Preset {
-  const char* name;
+  std::string name;
+  uint64_t memory_budget = 64 << 20;
   uint64_t write_buffer_size = 64 * 1024;
   uint64_t cache_size = 1 << 20;
   uint32_t block_size = 16 * 1024;
@@ -47,6 +49,7 @@ struct Preset {
   uint64_t retention_nanos = 0;
   bool unlogged_keyspace = false;
   size_t value_size_max = 200;
+  uint32_t open_files_max = 0;
 };
 
 void PrintTo(const Preset& preset, std::ostream* out) { *out << preset.name; }
@@ -82,7 +85,87 @@ const Preset kPresets[] = {
      .durability = Durability::buffered,
      .unlogged_keyspace = true},
     {.name = "large_values", .block_size = 1024, .threads = 2, .value_size_max = 20'000},
+    // The budget alone, as users set it; the smallest ones are full most of the time.
+    {.name = "budget_only", .memory_budget = 16 << 20, .write_buffer_size = 0, .cache_size = 0},
+    {.name = "budget_only_threads",
+     .memory_budget = 16 << 20,
+     .write_buffer_size = 0,
+     .cache_size = 0,
+     .threads = 2},
+    {.name = "least_budget", .memory_budget = 4 << 20, .write_buffer_size = 0, .cache_size = 0},
+    {.name = "least_budget_threads",
+     .memory_budget = 4 << 20,
+     .write_buffer_size = 64 * 1024,
+     .cache_size = 0,
+     .block_size = 4096,
+     .threads = 2},
+    {.name = "least_budget_large_values",
+     .memory_budget = 6 << 20,
+     .write_buffer_size = 256 * 1024,
+     .cache_size = 0,
+     .block_size = 4096,
+     .value_size_max = 50'000},
+    {.name = "few_files", .write_buffer_size = 16 * 1024, .block_size = 512, .open_files_max = 1},
+    {.name = "few_files_threads",
+     .write_buffer_size = 16 * 1024,
+     .block_size = 512,
+     .threads = 3,
+     .open_files_max = 2},
+    {.name = "large_blocks", .write_buffer_size = 256 * 1024, .block_size = 256 * 1024},
+    {.name = "many_filter_bits", .block_size = 1024, .filter_bits_per_key = 40},
+    {.name = "one_filter_bit", .block_size = 1024, .filter_bits_per_key = 1, .threads = 1},
+    {.name = "sync_threads",
+     .write_buffer_size = 32 * 1024,
+     .block_size = 1024,
+     .threads = 2,
+     .durability = Durability::sync},
+    {.name = "buffered_tiny",
+     .write_buffer_size = 16 * 1024,
+     .cache_size = 4096,
+     .block_size = 512,
+     .durability = Durability::buffered},
+    {.name = "short_retention",
+     .write_buffer_size = 16 * 1024,
+     .block_size = 1024,
+     .threads = 1,
+     .retention_nanos = 50'000'000},
+    {.name = "retention_buffered_unlogged",
+     .write_buffer_size = 32 * 1024,
+     .block_size = 2048,
+     .durability = Durability::buffered,
+     .retention_nanos = 500'000'000,
+     .unlogged_keyspace = true},
+    {.name = "one_memtable", .write_buffer_size = 8 << 20, .block_size = 1024},
+    {.name = "no_filters_no_compression_threads",
+     .write_buffer_size = 16 * 1024,
+     .cache_size = 16 * 1024,
+     .block_size = 512,
+     .filter_bits_per_key = 0,
+     .compression = Compression::none,
+     .threads = 2},
 };
+static_assert(std::size(kPresets) >= 30);
+
+Preset random_preset(Random* random) {
+  Preset preset{.name = "random"};
+  const auto pick = [random](auto... choices) {
+    const std::common_type_t<decltype(choices)...> all[] = {choices...};
+    return all[random->below(sizeof...(choices))];
+  };
+  preset.memory_budget = uint64_t{1} << 20 << pick(2, 3, 4, 6);
+  preset.write_buffer_size = uint64_t{1024} * pick(16, 32, 64, 256);
+  preset.cache_size = uint64_t{1024} * pick(0, 4, 64, 1024);
+  preset.block_size = 512u << random->below(8);
+  preset.filter_bits_per_key = pick(0u, 1u, 10u, 20u);
+  preset.compression = pick(Compression::none, Compression::zstd);
+  preset.threads = pick(0, 0, 1, 2, 3);
+  preset.durability = pick(Durability::sync, Durability::os, Durability::buffered);
+  preset.retention_nanos = pick(uint64_t{0}, uint64_t{0}, uint64_t{100'000'000}, uint64_t{1} << 40);
+  preset.unlogged_keyspace = random->one_in(3);
+  preset.value_size_max = pick(size_t{50}, size_t{200}, size_t{5000});
+  preset.open_files_max = pick(0u, 1u, 3u);
+  return preset;
+}
 
 struct ModelledKeyspace {
   Keyspace id;
@@ -152,7 +235,8 @@ class History {
 
   Options options() const {
     Options options;
-    options.memory_budget = 64 << 20;
+    options.memory_budget = preset_.memory_budget;
+    options.open_files_max = preset_.open_files_max;
     options.write_buffer_size = preset_.write_buffer_size;
     options.cache_size = preset_.cache_size;
     options.block_size = preset_.block_size;
@@ -177,6 +261,7 @@ class History {
       options.filter_bits_per_key = static_cast<uint32_t>(random_.below(20));
       options.compression = random_.one_in(2) ? Compression::none : Compression::zstd;
       options.cache_size = 4096u << random_.below(8);
+      options.open_files_max = static_cast<uint32_t>(random_.below(4));
     }
     Result<std::unique_ptr<Database>> opened = Database::open(options, kDirectory);
     ASSERT_OK(opened);
@@ -907,9 +992,24 @@ TEST_P(DatabaseModelTest, answers_as_the_model_does_whatever_happens_below) {
   EXPECT_EQ(live_batch_bytes(), 0u);
 }
 
+TEST(RandomPresetsModelTest, answers_as_the_model_does_whatever_the_options) {
+  VARVE_SEEDED_TEST(random);
+  for (int i = 0; i < 6 && !testing::Test::HasFailure(); ++i) {
+    const Preset preset = random_preset(&random);
+    SCOPED_TRACE(testing::PrintToString(i) + "th preset of this seed");
+    const ProcessBaseline baseline;
+    {
+      History history(preset, random.next());
+      history.run(test_iterations(400));
+    }
+    baseline.expect_restored();
+    EXPECT_EQ(live_batch_bytes(), 0u);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Presets, DatabaseModelTest, testing::ValuesIn(kPresets),
                          [](const testing::TestParamInfo<Preset>& info) {
-                           return std::string(info.param.name);
+                           return info.param.name;
                          });
 
 }  // namespace
