@@ -312,7 +312,8 @@ Frame* BlockCache::allocate_frame(const BlockSource& source, size_t payload_room
   const size_t children = source.kind == FrameKind::index ? source.rows : 0;
   const size_t size = slots + children * sizeof(FrameSlot);
   const MemoryRole role = source.private_role.value_or(role_of(source.kind));
-  void* memory = manager_->allocate(size, role);
+  void* memory =
+      manager_->allocate_urgently(size, role, std::max(urgency_of(role), source.urgency));
   if (memory == nullptr) return nullptr;
   Frame* frame = new (memory) Frame;
   frame->cache = this;

@@ -104,6 +104,7 @@ struct BlockSource {
   FrameKind kind = FrameKind::data;
   // On whose account the frame is, instead of the cache's. Only for frames that stay private.
   std::optional<MemoryRole> private_role = std::nullopt;
+  Urgency urgency = Urgency::normal;  // at least; of what flushes and compactions leave behind
 };
 
 struct BlockCacheStatistics {
@@ -141,13 +142,19 @@ class BlockCache final : public MemoryReclaimer {
   // epoch guard.
   void pin_for_user(Frame* frame) {
     frame->references.fetch_add(1, kRelaxed);
-    pins_.add();
+    pins_.add(frame->memory_size);
   }
   static void unpin_for_user(Frame* frame) {
     // The count last: close() frees everything when it is zero.
     BlockCache* cache = frame->cache;
+    const size_t size = frame->memory_size;
     cache->unpin(frame);
-    cache->pins_.subtract();
+    cache->pins_.subtract(size);
+  }
+  // Users hold so many blocks that values are better copied: a quarter of the budget.
+  bool user_pins_are_many() {
+    const uint64_t budget = manager_->budget_bytes();
+    return budget != 0 && pins_.exceeds_share(budget / 4);
   }
 
   // Evicts frames for others that need the memory.

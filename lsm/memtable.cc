@@ -74,10 +74,10 @@ size_t align8(size_t size) { return (size + 7) & ~size_t{7}; }
 }  // namespace
 
 Memtable* Memtable::create(MemoryManager* manager, EpochDomain* epochs, size_t keys_expected,
-                           size_t size_max, PinCounter* pins) {
+                           size_t size_max) {
   // Powers of two, since blocks double.
   const size_t block = std::clamp(std::bit_floor(size_max / 16), Arena::kBlockSizeMin, kBlockMax);
-  Memtable* memtable = new (manager) Memtable(manager, epochs, block, pins);
+  Memtable* memtable = new (manager) Memtable(manager, epochs, block);
   if (memtable == nullptr) return nullptr;
   if (memtable->head_ == nullptr ||
       !memtable->grow_table(std::bit_ceil(std::max(kSlotsMin, keys_expected * 2)))) {
@@ -87,11 +87,9 @@ Memtable* Memtable::create(MemoryManager* manager, EpochDomain* epochs, size_t k
   return memtable;
 }
 
-Memtable::Memtable(MemoryManager* manager, EpochDomain* epochs, size_t arena_block_size_max,
-                   PinCounter* pins)
+Memtable::Memtable(MemoryManager* manager, EpochDomain* epochs, size_t arena_block_size_max)
     : manager_(manager),
       epochs_(epochs),
-      pins_(pins),
       arena_(manager, MemoryRole::memtable, arena_block_size_max),
       random_(random_seed()) {
   head_ = new_node({}, 0, kHeightMax);

@@ -32,7 +32,6 @@
 #include "base/random.h"
 #include "lsm/batch_format.h"
 #include "lsm/lsn.h"
-#include "lsm/pin_counter.h"
 #include "lsm/version_cursor.h"
 #include "memory/arena.h"
 #include "memory/epoch.h"
@@ -47,25 +46,13 @@ class Memtable : public ControlObject {
 
   // With one reference. `keys_expected`: how many keys the hash table is sized for at first.
   // `size_max`: about how many bytes it will hold; memory is taken in steps of a sixteenth of it.
-  // `pins`: counts values that users hold. Null when memory is refused.
+  // Null when memory is refused.
   static Memtable* create(MemoryManager* manager, EpochDomain* epochs, size_t keys_expected,
-                          size_t size_max = size_t{16} << 20, PinCounter* pins = nullptr);
+                          size_t size_max = size_t{16} << 20);
 
   void ref() { references_.fetch_add(1, kRelaxed); }  // the caller holds one already
   void unref() {
     if (references_.fetch_sub(1, kAcqRel) == 1) delete this;
-  }
-
-  // For a value of it that a user holds. Requires a counter.
-  void pin_for_user() {
-    ref();
-    pins_->add();
-  }
-  void unpin_for_user() {
-    // The count last: close() frees everything when it is zero.
-    PinCounter* pins = pins_;
-    unref();
-    pins->subtract();
   }
 
   // Bytes that one entry takes at most.
@@ -107,8 +94,7 @@ class Memtable : public ControlObject {
   struct Table;
   static constexpr int kHeightMax = 12;  // 4^12 nodes: beyond any write buffer
 
-  Memtable(MemoryManager* manager, EpochDomain* epochs, size_t arena_block_size_max,
-           PinCounter* pins);
+  Memtable(MemoryManager* manager, EpochDomain* epochs, size_t arena_block_size_max);
   ~Memtable();
   Node* find_in_table(std::string_view key, uint64_t hash) const;
   void insert_in_table(Node* node, uint64_t hash);
@@ -126,7 +112,6 @@ class Memtable : public ControlObject {
 
   MemoryManager* const manager_;
   EpochDomain* const epochs_;
-  PinCounter* const pins_;
   Atomic<uint32_t> references_{1};
   Arena arena_;
   Random random_;

@@ -1,4 +1,5 @@
-// How many pinned values users hold. Spread over cache lines, since every pinned get counts.
+// How many values users hold, and how many bytes of blocks they keep by it. Spread over cache
+// lines, since every pinned get counts.
 
 #pragma once
 
@@ -13,20 +14,35 @@ namespace varve {
 // Thread rule: all functions from any thread.
 class PinCounter {
  public:
-  void add() { cell().fetch_add(1, kRelaxed); }       // the pin itself orders it
-  void subtract() { cell().fetch_sub(1, kRelease); }  // pairs with count(): the pin is gone
+  // `bytes`: that cannot be evicted because of it.
+  void add(size_t bytes) {
+    Cell& cell = this->cell();
+    cell.values.fetch_add(1, kRelaxed);  // the pin itself orders it
+    if (bytes != 0) cell.bytes.fetch_add(static_cast<int64_t>(bytes), kRelaxed);  // a statistic
+  }
+  void subtract(size_t bytes) {
+    Cell& cell = this->cell();
+    if (bytes != 0) cell.bytes.fetch_sub(static_cast<int64_t>(bytes), kRelaxed);  // a statistic
+    cell.values.fetch_sub(1, kRelease);  // pairs with count(): the pin is gone
+  }
   int64_t count() const {
     int64_t sum = 0;
-    for (const Cell& cell : cells_) sum += cell.value.load(kAcquire);  // pairs with subtract()
+    for (const Cell& cell : cells_) sum += cell.values.load(kAcquire);  // pairs with subtract()
     return sum;
+  }
+  // Whether the calling thread's share of `most` bytes is used up: an estimate that looks at one
+  // cache line only.
+  bool exceeds_share(uint64_t most) {
+    return cell().bytes.load(kRelaxed) > static_cast<int64_t>(most / kCells);  // a statistic
   }
 
  private:
   static constexpr size_t kCells = 16;
   struct alignas(64) Cell {
-    Atomic<int64_t> value{0};
+    Atomic<int64_t> values{0};
+    Atomic<int64_t> bytes{0};
   };
-  Atomic<int64_t>& cell() { return cells_[this_thread_slot() % kCells].value; }
+  Cell& cell() { return cells_[this_thread_slot() % kCells]; }
   Cell cells_[kCells];
 };
 

@@ -39,6 +39,21 @@ Status failure(const char* call, const std::string& path, int error) {
   }
 }
 
+// Never 0, 1 or 2: in a program whose standard streams are closed, what it prints would go into the
+// database.
+int open_descriptor(const char* path, int flags) {
+  int descriptor;
+  do {
+    descriptor = ::open(path, flags, 0600);
+  } while (descriptor < 0 && errno == EINTR);
+  if (descriptor < 0 || descriptor > STDERR_FILENO) return descriptor;
+  const int moved = ::fcntl(descriptor, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  const int error = errno;
+  ::close(descriptor);
+  errno = error;
+  return moved;
+}
+
 class PosixFile final : public File {
  public:
   PosixFile(std::string path, int descriptor) : path_(std::move(path)), descriptor_(descriptor) {}
@@ -155,10 +170,7 @@ class PosixFileSystem final : public FileSystem {
         flags |= O_RDWR | O_CREAT | O_EXCL;
         break;
     }
-    int descriptor;
-    do {
-      descriptor = ::open(path.c_str(), flags, 0600);
-    } while (descriptor < 0 && errno == EINTR);
+    const int descriptor = open_descriptor(path.c_str(), flags);
     if (descriptor < 0) return failure("open", path, errno);
     return std::unique_ptr<File>(std::make_unique<PosixFile>(path, descriptor));
   }
@@ -212,7 +224,7 @@ class PosixFileSystem final : public FileSystem {
   }
 
   Status sync_directory(const std::string& directory) override {
-    const int descriptor = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const int descriptor = open_descriptor(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (descriptor < 0) return failure("open", directory, errno);
     const int result = ::fsync(descriptor);
     const int error = errno;
@@ -221,7 +233,7 @@ class PosixFileSystem final : public FileSystem {
   }
 
   Result<std::unique_ptr<FileLock>> lock(const std::string& path) override {
-    const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    const int descriptor = open_descriptor(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC);
     if (descriptor < 0) return failure("open", path, errno);
     // flock() belongs to the open file, so a second open in this process is refused too.
     if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0) {

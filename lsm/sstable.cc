@@ -79,9 +79,10 @@ Status Sstable::load() {
                                              .stored_size = footer.top_index_stored_size,
                                              .raw_size = footer.top_index_raw_size,
                                              .rows = footer.top_index_rows,
-                                             .kind = FrameKind::index}));
-  filters_ = static_cast<FrameSlot*>(
-      cache_->manager()->allocate(partition_count() * sizeof(FrameSlot), MemoryRole::index));
+                                             .kind = FrameKind::index,
+                                             .urgency = Urgency::flush}));
+  filters_ = static_cast<FrameSlot*>(cache_->manager()->allocate_urgently(
+      partition_count() * sizeof(FrameSlot), MemoryRole::index, Urgency::flush));
   if (filters_ == nullptr) return Status::out_of_memory("no memory to open an sstable");
   for (uint32_t i = 0; i < partition_count(); ++i) new (&filters_[i]) FrameSlot(nullptr);
   for (uint32_t i = 0; i < partition_count(); ++i) {

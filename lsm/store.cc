@@ -193,8 +193,7 @@ ReadView* Store::publish_view(Tree* tree, ReadView* view) {
 }
 
 Memtable* Store::new_memtable(size_t keys_expected) {
-  return Memtable::create(&memory_, &epochs_, keys_expected, options_.write_buffer_size,
-                          &cache_.pins());
+  return Memtable::create(&memory_, &epochs_, keys_expected, options_.write_buffer_size);
 }
 
 void Store::keep_spare_memtable() {

@@ -53,27 +53,27 @@ class MemoryManager::Impl {
 #endif
   }
 
-  __attribute__((noinline)) void* allocate_slow(size_t size, MemoryRole role,
+  __attribute__((noinline)) void* allocate_slow(size_t size, MemoryRole role, Urgency urgency,
                                                 const void* acquirer) {
-    void* block = slabs.allocate(size, urgency_of(role));
-    if (__builtin_expect(block == nullptr, 0)) block = allocate_when_full(size, role);
+    void* block = slabs.allocate(size, urgency);
+    if (__builtin_expect(block == nullptr, 0)) block = allocate_when_full(size, urgency);
     if (block == nullptr) return nullptr;
     budget.charge(SlabAllocator::usable_size(size), role);
     leaks.acquired(block, {.size = size, .role = role, .acquirer = acquirer});
     return block;
   }
 
-  void* allocate_when_full(size_t size, MemoryRole role) {
+  void* allocate_when_full(size_t size, Urgency urgency) {
     MemoryReclaimer* const asked = reclaimer.load();
     void* block = nullptr;
     for (int i = 0; block == nullptr && asked != nullptr && i < kReclaimsMax; ++i) {
       if (!asked->reclaim(SlabAllocator::reservation_size(size))) break;
       slabs.trim();
-      block = slabs.allocate(size, urgency_of(role));
+      block = slabs.allocate(size, urgency);
     }
     if (block != nullptr) return block;
     slabs.trim();
-    return slabs.allocate(size, urgency_of(role));
+    return slabs.allocate(size, urgency);
   }
 
   __attribute__((noinline)) void release_slow(void* block, size_t size, MemoryRole role) {
@@ -124,7 +124,14 @@ void* MemoryManager::allocate(size_t size, MemoryRole role) {
       return block;
     }
   }
-  return impl.allocate_slow(size, role, __builtin_return_address(0));
+  return impl.allocate_slow(size, role, urgency_of(role), __builtin_return_address(0));
+}
+
+void* MemoryManager::allocate_urgently(size_t size, MemoryRole role, Urgency urgency) {
+  VARVE_DCHECK(size > 0);
+  Impl& impl = *impl_;
+  return impl.refuse() ? nullptr
+                       : impl.allocate_slow(size, role, urgency, __builtin_return_address(0));
 }
 
 void MemoryManager::release(void* block, size_t size, MemoryRole role) {

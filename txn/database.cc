@@ -10,6 +10,7 @@
 #include "memory/object_pool.h"
 #include "txn/commit_pipeline.h"
 #include "txn/cursor_impl.h"
+#include "txn/held_value.h"
 #include "txn/snapshot_handle.h"
 #include "txn/write_batch_internal.h"
 
@@ -258,12 +259,15 @@ Result<bool> Database::get(std::string_view key, std::string* value, const ReadO
 }
 
 Result<std::optional<PinnedValue>> Database::get(std::string_view key, const ReadOptions& options) {
-  PinnedValue pinned;
+  HeldValue held(&impl_->store_->cache());
   VARVE_ASSIGN_OR_RETURN(const bool got,
                          impl_->look_up(key, options, [&](FoundVersion& found, Memtable* memtable) {
-                           fill_pinned(&pinned, &found, memtable);
+                           held.hold(found, memtable);
                          }));
   if (!got) return std::optional<PinnedValue>();
+  VARVE_RETURN_IF_ERROR(held.settle());
+  PinnedValue pinned;
+  give(&held, &pinned);
   return std::optional<PinnedValue>(std::move(pinned));
 }
 
@@ -292,30 +296,25 @@ Status Database::multi_get(std::span<const std::string_view> keys,
   for (size_t i = 0; i < keys.size(); ++i) {
     values[i].reset();
     store.read_counters().gets.add();
-    VARVE_RETURN_IF_ERROR(impl_
-                              ->look_up_in(view, keys[i], key_hash(keys[i]), timestamp,
-                                           options.fill_cache,
-                                           [&](FoundVersion& found, Memtable* memtable) {
-                                             fill_pinned(&values[i].emplace(), &found, memtable);
-                                           })
-                              .status());
+    HeldValue held(&store.cache());
+    VARVE_ASSIGN_OR_RETURN(
+        const bool got,
+        impl_->look_up_in(
+            view, keys[i], key_hash(keys[i]), timestamp, options.fill_cache,
+            [&](FoundVersion& found, Memtable* memtable) { held.hold(found, memtable); }));
+    if (!got) continue;
+    VARVE_RETURN_IF_ERROR(held.settle());
+    give(&held, &values[i].emplace());
   }
   return Status();
 }
 
-void Database::fill_pinned(PinnedValue* pinned, void* found_version, void* in_memtable) {
-  const auto* found = static_cast<const FoundVersion*>(found_version);
-  pinned->data_ = found->value;
-  pinned->timestamp_ = found->timestamp;
-  if (auto* memtable = static_cast<Memtable*>(in_memtable)) {
-    memtable->pin_for_user();
-    pinned->owner_ = memtable;
-    pinned->release_ = [](void* owner) { static_cast<Memtable*>(owner)->unpin_for_user(); };
-  } else {
-    found->frame->cache->pin_for_user(found->frame);
-    pinned->owner_ = found->frame;
-    pinned->release_ = [](void* owner) { BlockCache::unpin_for_user(static_cast<Frame*>(owner)); };
-  }
+void Database::give(HeldValue* held, PinnedValue* pinned) {
+  pinned->data_ = held->view();
+  pinned->timestamp_ = held->timestamp();
+  const HeldValue::Owned owned = held->take();
+  pinned->owner_ = owned.owner;
+  pinned->release_ = owned.release;
 }
 
 Result<Cursor> Database::scan(const ScanOptions& options) {

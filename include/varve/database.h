@@ -29,8 +29,11 @@
 
 namespace varve {
 
-// A value where the engine holds it: no copy is made. It pins a block of the cache or a memtable;
-// release it soon. Thread rule: one thread at a time.
+class HeldValue;
+
+// A value in the engine's memory. It pins a block of the cache, or is a copy: when it was found in
+// a memtable, or when many are held. Release it soon: it counts against the memory budget. Thread
+// rule: one thread at a time.
 class PinnedValue {
  public:
   PinnedValue() = default;
@@ -162,7 +165,7 @@ class Database {
  private:
   class Impl;
   explicit Database(std::unique_ptr<Impl> impl);
-  static void fill_pinned(PinnedValue* pinned, void* found_version, void* memtable);
+  static void give(HeldValue* held, PinnedValue* pinned);
   std::unique_ptr<Impl> impl_;
 };
 

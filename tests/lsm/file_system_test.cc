@@ -2,10 +2,13 @@
 
 #include "varve/file_system.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
@@ -322,6 +325,25 @@ TEST(PosixFileSystem, files_and_directories_are_private_to_their_user) {
   ASSERT_EQ(::stat(path.c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0600u);
   std::filesystem::remove_all(name);
+}
+
+// With its standard input closed, a program's database once lay behind that number.
+TEST(PosixFileSystem, never_uses_the_numbers_of_standard_streams) {
+  const TempDirectory directory;
+  const int kept = ::dup(STDIN_FILENO);
+  ASSERT_GT(kept, STDERR_FILENO);
+  ::close(STDIN_FILENO);
+  Result<std::unique_ptr<File>> file =
+      FileSystem::posix()->open(directory.path() + "/f", OpenMode::create_exclusive);
+  Result<std::unique_ptr<FileLock>> lock = FileSystem::posix()->lock(directory.path() + "/l");
+  errno = 0;
+  const bool free = ::fcntl(STDIN_FILENO, F_GETFD) < 0 && errno == EBADF;
+  ::dup2(kept, STDIN_FILENO);
+  ::close(kept);
+  ASSERT_OK(file);
+  ASSERT_OK(lock);
+  EXPECT_TRUE(free);
+  EXPECT_OK((*file)->write(0, "x"));
 }
 
 TEST(PosixFileSystem, a_full_disk_is_no_space) {

@@ -1,0 +1,200 @@
+"""Faults that run.py plants into the engine, each to be caught by a test.
+
+name: (file, original, mutated, killers)
+  original  text that occurs once in the file; how it is broken into lines does not matter. With
+            [[ and ]] in it, only what stands between them is replaced; the rest says where.
+  mutated   what stands in its place when the mutant is on: statements for statements; expressions
+            where the original does not end with ';'. With '+' in front it is added behind the
+            original.
+  killers   tests that are to fail, as BINARY:GTEST_FILTER; the first one that fails is enough
+"""
+
+MUTANTS = {
+    # -- durability: what must be synced, and in which order --
+    "sstable_is_not_synced": (
+        "lsm/sstable_writer.cc",
+        "VARVE_RETURN_IF_ERROR(file_->sync());",
+        ";",
+        ["sim:*CrashEnumeration*", "model:*"],
+    ),
+    "directory_is_not_synced_after_sstables": (
+        "lsm/run_writer.cc",
+        "options_.file_system->sync_directory(options_.directory)",
+        "Status()",
+        ["sim:*CrashEnumeration*", "model:*"],
+    ),
+    "directory_is_not_synced_after_current": (
+        "lsm/current_file.cc",
+        "return file_system->sync_directory(directory);",
+        "return Status();",
+        ["sim:*CrashEnumeration*", "model:*"],
+    ),
+    "manifest_is_not_synced": (
+        "lsm/manifest.cc",
+        "status = file_->sync();",
+        "status = Status();",
+        ["sim:*CrashEnumeration*", "model:*"],
+    ),
+    "flush_does_not_sync_the_log": (
+        "lsm/background.cc",
+        "[[VARVE_RETURN_IF_ERROR(wal_->sync());]] VARVE_SYNC_POINT(\"flush_log_synced\");",
+        ";",
+        ["sim:*CrashEnumeration*", "model:*"],
+    ),
+    "commit_is_acknowledged_unsynced": (
+        "txn/commit_pipeline.cc",
+        "strongest == Durability::sync",
+        "strongest == Durability::none",
+        ["txn:DurabilityTest.*", "sim:*CrashEnumeration*", "model:*"],
+    ),
+    "recovered_log_is_not_made_durable": (
+        "lsm/recovery.cc",
+        "VARVE_RETURN_IF_ERROR(sync_log(found));",
+        ";",
+        ["sim:*CrashEnumeration*", "model:*"],
+    ),
+    "new_log_segment_has_no_durable_name": (
+        "lsm/wal_writer.cc",
+        "if (status.ok()) status = files->sync_directory(options_.directory);",
+        ";",
+        ["sim:*CrashEnumeration*", "model:*"],
+    ),
+    "keyspace_is_created_before_the_log_is_synced": (
+        "lsm/store.cc",
+        "[[VARVE_RETURN_IF_ERROR(wal_->sync());]] MutexLock lock(manifest_mutex_); "
+        "const Keyspace keyspace",
+        ";",
+        ["sim:*CrashEnumeration*", "model:*", "txn:KeyspaceTest.*"],
+    ),
+    # -- errors --
+    "manifest_goes_on_after_a_failed_sync": (
+        "lsm/manifest.cc",
+        "failed_ = !status.ok();",
+        "failed_ = false;",
+        ["lsm:ManifestTest.*"],
+    ),
+    "failed_log_sync_is_forgotten": (
+        "lsm/wal_writer.cc",
+        "if (failure_.ok()) failure_ = status;",
+        ";",
+        ["lsm:WalWriterTest.*", "txn:DurabilityTest.*"],
+    ),
+    "read_error_looks_like_the_end": (
+        "lsm/run_cursor.cc",
+        "[[status_ = std::move(status);]] valid_ = false; return false;",
+        ";",
+        ["lsm:RunCursor*", "txn:*"],
+    ),
+    "log_damage_looks_like_a_torn_tail": (
+        "lsm/wal_reader.cc",
+        "if (!lost) return false;",
+        "return false;",
+        ["lsm:WalReaderTest.*"],
+    ),
+    "block_checksum_is_not_looked_at": (
+        "lsm/block_format.cc",
+        "found != expected",
+        "false",
+        ["lsm:BlockFormat*", "lsm:Sstable*", "sim:*BitSweep*"],
+    ),
+    # -- versions --
+    "snapshots_do_not_hold_versions": (
+        "lsm/background.cc",
+        "std::vector<std::unique_ptr<RunCursor>> cursors;",
+        "+snapshots.clear();",
+        ["txn:SnapshotTest.*", "model:*"],
+    ),
+    "tombstone_is_dropped_above_older_runs": (
+        "lsm/background.cc",
+        "const LevelsRef levels(current);",
+        "+choice->bottom = true;",
+        ["txn:DatabaseTest.*", "model:*"],
+    ),
+    "oldest_version_is_collapsed_too_early": (
+        "mvcc/version_gc.h",
+        "if (timestamp > watermark_) return {.keep = true};",
+        "if (timestamp > watermark_ && !bottom_) return {.keep = true};",
+        ["mvcc:*", "txn:SnapshotTest.*", "model:*"],
+    ),
+    "held_tombstone_is_lost": (
+        "lsm/run_writer.cc",
+        "if (held_) VARVE_RETURN_IF_ERROR(add(*held_, VersionKind::tombstone, {}));",
+        ";",
+        ["lsm:RunWriter*", "model:*"],
+    ),
+    "versions_of_a_key_lie_in_two_files": (
+        "lsm/run_writer.cc",
+        "writer_ != nullptr && [[!key_written_]] && writer_->size_estimate()",
+        "true",
+        ["lsm:RunWriter*"],
+    ),
+    "merged_run_takes_the_place_of_its_oldest_input": (
+        "lsm/background.cc",
+        "inputs.front().id",
+        "inputs.back().id",
+        ["model:*", "txn:*"],
+    ),
+    "erased_keys_come_back_after_seeks": (
+        "lsm/visible_cursor.cc",
+        "if (source_->kind() == VersionKind::tombstone) { [[skip_current_key = true;]]",
+        ";",
+        ["lsm:VisibleCursor*", "txn:CursorTest.*"],
+    ),
+    "filter_forgets_a_key": (
+        "lsm/filter.cc",
+        "1 << (bit % 8)",
+        "hash % 64 == 0 ? 0 : 1 << (bit % 8)",
+        ["lsm:Filter*"],
+    ),
+    # -- log and recovery --
+    "timestamps_start_below_the_lease": (
+        "lsm/recovery.cc",
+        "std::max({found.newest, found.state.last_timestamp, found.state.lease})",
+        "std::max({found.newest, found.state.last_timestamp})",
+        ["txn:RecoveryTest.*", "model:*"],
+    ),
+    "replay_skips_one_group_too_many": (
+        "lsm/recovery.cc",
+        "group.start < flushed",
+        "group.start <= flushed",
+        ["txn:RecoveryTest.*", "sim:*CrashEnumeration*", "model:*"],
+    ),
+    "log_goes_while_another_keyspace_needs_it": (
+        "lsm/store.cc",
+        "if (!leaves) start = std::min(start, memtable->first_lsn());",
+        "if (!leaves && other.get() == tree) start = std::min(start, memtable->first_lsn());",
+        ["txn:RecoveryTest.*", "sim:*CrashEnumeration*", "model:*"],
+    ),
+    "watermark_is_forgotten_by_compactions": (
+        "lsm/background.cc",
+        "[[change.edit.watermarks.push_back({.keyspace = tree->keyspace, .watermark = watermark});]] "
+        "if (Status status = install",
+        ";",
+        ["model:*", "txn:*"],
+    ),
+    "recycled_segment_keeps_its_file_id": (
+        "lsm/wal_writer.cc",
+        "random_file_id()",
+        "FileId{7, 7}",
+        ["lsm:Wal*", "model:*", "sim:*CrashEnumeration*"],
+    ),
+    "entries_of_unlogged_keyspaces_take_others_along": (
+        "txn/commit_pipeline.cc",
+        "store_->tree(entry.keyspace)->logged",
+        "store_->tree(entry.keyspace)->logged && logged_part_.size() == 0",
+        ["txn:DurabilityTest.*", "txn:KeyspaceTest.*", "model:*unlogged*"],
+    ),
+    # -- memory --
+    "budget_is_not_looked_at": (
+        "memory/budget.h",
+        "if (bytes > limit || reserved > limit - bytes) return false;",
+        ";",
+        ["memory:Budget.*", "txn:BudgetTest.*"],
+    ),
+    "flushes_have_no_memory_of_their_own": (
+        "memory/slab_allocator.h",
+        "budget_->reserve(bytes, urgency)",
+        "budget_->reserve(bytes, Urgency::normal)",
+        ["memory:*", "txn:BudgetTest.*"],
+    ),
+}

@@ -1,0 +1,197 @@
+#!/usr/bin/env python3
+"""Plants the faults of mutants.py into a copy of the engine, all in one build, and switches them on
+one after another: each must make a test fail that passes without it.
+
+usage: tests/mutants/run.py [--sample N] [--seed N] [NAME...]
+  NAME       these mutants only
+  --sample   so many, drawn by --seed (by default: the date)
+  --survey   runs every test for each mutant, not only those that mutants.py names
+
+The copy lies in build-mutants/source, its build in build-mutants/build. Exit status 0: every mutant
+was caught, and without one every test passed.
+"""
+
+import argparse
+import datetime
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from mutants import MUTANTS  # noqa: E402
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+WORK = os.path.join(ROOT, "build-mutants")
+SOURCE = os.path.join(WORK, "source")
+BUILD = os.path.join(WORK, "build")
+# A mutant may hang a test, or write without end: it is caught then too.
+SECONDS_MAX = 300
+
+
+def die(text):
+    sys.exit(f"run.py: {text}")
+
+
+def copy_tree():
+    """The tracked files and new ones; unchanged files keep their times, so that builds go on."""
+    files = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
+    contents = {}
+    for name in files:
+        path = os.path.join(ROOT, name)
+        if os.path.isfile(path) and not name.startswith("fuzz/corpus/"):
+            with open(path, "rb") as file:
+                contents[name] = file.read()
+    return contents
+
+
+def pattern_of(text):
+    words = text.split()
+    return r"\s+".join(re.escape(word) for word in words)
+
+
+def plant(text, name, original, mutated):
+    before, part, after = "", original, ""
+    if "[[" in original:
+        before, rest = original.split("[[")
+        part, after = rest.split("]]")
+    pieces = [f"({pattern_of(piece)})" if piece.strip() else "()" for piece in (before, part, after)]
+    pattern = r"(\s*)".join(pieces)
+    found = list(re.finditer(pattern, text))
+    if len(found) != 1:
+        die(f"{name}: its original occurs {len(found)} times")
+    match = found[0]
+    start, end = match.span(3)
+    kept = match.group(3)
+    switch = f'::varve::mutant("{name}")'
+    if mutated.startswith("+"):
+        new = f"{kept} if ({switch}) {{ {mutated[1:]} }}"
+    elif kept.endswith(";"):
+        new = f"if ({switch}) {{ {mutated} }} else {{ {kept} }}"
+    else:
+        new = f"({switch} ? ({mutated}) : ({kept}))"
+    return text[:start] + new + text[end:]
+
+
+def include_switch(text):
+    line = '#include "base/mutant.h"\n'
+    if "#pragma once\n" in text:
+        return text.replace("#pragma once\n", "#pragma once\n\n" + line, 1)
+    at = text.index("#include ")
+    return text[:at] + line + text[at:]
+
+
+def make_source():
+    contents = copy_tree()
+    planted = {}
+    for name, (file, original, mutated, _) in MUTANTS.items():
+        text = planted.get(file) or contents[file].decode()
+        planted[file] = plant(text, name, original, mutated)
+    for file, text in planted.items():
+        contents[file] = include_switch(text).encode()
+    contents["base/mutant.h"] = contents["tests/mutants/mutant.h"]
+    for name in os.listdir(SOURCE) if os.path.isdir(SOURCE) else []:
+        if name not in {path.split("/")[0] for path in contents}:
+            shutil.rmtree(os.path.join(SOURCE, name), ignore_errors=True)
+    for name, content in contents.items():
+        path = os.path.join(SOURCE, name)
+        if os.path.isfile(path):
+            with open(path, "rb") as file:
+                if file.read() == content:
+                    continue
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(content)
+
+
+def binaries():
+    """Those whose tests the list names; a folder that does not exist yet is left out."""
+    names = {killer.split(":")[0] for *_, killers in MUTANTS.values() for killer in killers}
+    return sorted(name for name in names if os.path.isdir(os.path.join(ROOT, "tests", name)))
+
+
+def build():
+    make_source()
+    configure = ["cmake", "-S", SOURCE, "-B", BUILD, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release",
+                 "-DVARVE_BUILD_BENCHMARKS=OFF", "-DVARVE_BUILD_TOOLS=OFF", "-DVARVE_WITH_PEERS=OFF",
+                 "-DVARVE_INSTALL=OFF"]
+    targets = [f"{name}_test" for name in binaries()]
+    for command in (configure, ["cmake", "--build", BUILD, "--target", *targets]):
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode != 0:
+            print(done.stdout[-4000:], done.stderr[-4000:])
+            die("the mutants do not build")
+
+
+def run_test(binary, test_filter, mutant):
+    """The name of the first test that failed; None if all passed."""
+    environment = dict(os.environ, VARVE_TEST_SEED="1")
+    environment.pop("VARVE_MUTANT", None)
+    if mutant:
+        environment["VARVE_MUTANT"] = mutant
+    command = [os.path.join(BUILD, "tests", f"{binary}_test"), f"--gtest_filter={test_filter}",
+               "--gtest_fail_fast", "--gtest_brief=1"]
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True,
+                              errors="replace", timeout=SECONDS_MAX)
+    except subprocess.TimeoutExpired:
+        return "(no end)"
+    if done.returncode == 0:
+        return None
+    failed = re.search(r"\[  FAILED  \] ([\w./]+)", done.stdout)
+    return failed.group(1) if failed else f"(ended with {done.returncode})"
+
+
+def killers_of(mutant, survey):
+    if survey:
+        return [(name, "*") for name in binaries()]
+    pairs = [killer.split(":", 1) for killer in MUTANTS[mutant][3]]
+    return [(binary, test_filter) for binary, test_filter in pairs if binary in binaries()]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--sample", type=int)
+    parser.add_argument("--seed", default=str(datetime.date.today()))
+    parser.add_argument("--survey", action="store_true")
+    options = parser.parse_args()
+    names = options.names or list(MUTANTS)
+    for name in names:
+        if name not in MUTANTS:
+            die(f"{name}: no such mutant")
+    if options.sample:
+        names = random.Random(options.seed).sample(names, min(options.sample, len(names)))
+    start = time.monotonic()
+    build()
+    print(f"{len(MUTANTS)} mutants in one build: {time.monotonic() - start:.0f} s", flush=True)
+
+    wanted = sorted({pair for name in names for pair in killers_of(name, options.survey)})
+    for binary, test_filter in wanted:
+        failed = run_test(binary, test_filter, None)
+        if failed:
+            die(f"without a mutant {failed} of {binary}_test fails")
+    print(f"without a mutant: all of {len(wanted)} sets of tests pass", flush=True)
+
+    missed = []
+    for name in names:
+        caught = None
+        for binary, test_filter in killers_of(name, options.survey):
+            caught = run_test(binary, test_filter, name)
+            if caught:
+                print(f"caught  {name:52} {binary}: {caught}", flush=True)
+                break
+        if not caught:
+            missed.append(name)
+            print(f"MISSED  {name}", flush=True)
+    print(f"{len(names) - len(missed)} of {len(names)} caught in {time.monotonic() - start:.0f} s")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+// A value that a user holds beyond the call that found it (protocol 23): in its block, as long as
+// few bytes are held so; else, and always when it is in a memtable, as a copy of its own. So a
+// handful of values never keeps whole memtables, or most of the cache.
+//
+// Two steps, because the first happens under an epoch guard and the second takes memory:
+//   hold()    takes a reference on where the value lies
+//   settle()  after the guard: replaces it by a copy where it has to
+//
+// Thread rule: one thread. Ownership: release(owner) once, on any thread, before the store goes.
+
+#pragma once
+
+#include <string_view>
+
+#include "lsm/block_cache.h"
+#include "lsm/memtable.h"
+#include "lsm/sstable.h"
+
+namespace varve {
+
+class HeldValue {
+ public:
+  explicit HeldValue(BlockCache* cache) : cache_(cache) {}
+  ~HeldValue();
+  HeldValue(const HeldValue&) = delete;
+  HeldValue& operator=(const HeldValue&) = delete;
+
+  // `memtable`: where it lies; null: in found.frame. Inside an epoch guard, or with a reference.
+  void hold(const FoundVersion& found, Memtable* memtable);
+  // Errors: out_of_memory; nothing is held then.
+  Status settle();
+
+  std::string_view view() const { return view_; }
+  Timestamp timestamp() const { return timestamp_; }
+  // Gives the value away: `owner`, and what is to be called with it in the end.
+  struct Owned {
+    void* owner;
+    void (*release)(void* owner);
+  };
+  Owned take();
+
+ private:
+  struct Copy;
+  void let_go();
+
+  BlockCache* const cache_;
+  std::string_view view_;
+  Timestamp timestamp_;
+  // One of these.
+  Memtable* memtable_ = nullptr;
+  Frame* frame_ = nullptr;
+  Copy* copy_ = nullptr;
+};
+
+}  // namespace varve
