@@ -3,6 +3,7 @@
 #include "varve/statistics.h"
 
 #include "base/format.h"
+#include "base/time_text.h"
 #include "lsm/store.h"
 
 namespace varve {
@@ -12,6 +13,10 @@ namespace {
 unsigned long long ull(uint64_t value) { return value; }
 
 double mib(uint64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
+
+std::string time_or_none(Timestamp time) {
+  return time == kTimestampMin ? "none" : format_time(time);
+}
 
 void add_string(std::string* json, std::string_view text) {
   *json += '"';
@@ -111,13 +116,12 @@ std::string Statistics::to_string() const {
   }
   text += format("%-26s %.2f\n", "write_amplification", write_amplification());
   text += waits_text(waits);
-  text += format("%-26s %llu\n", "published", ull(published.nanos));
+  text += format("%-26s %s\n", "last commit", time_or_none(published).c_str());
   for (const KeyspaceStatistics& keyspace : keyspaces) {
-    text +=
-        format("keyspace %u %s: memtables %.1f MiB, %llu entries, %u immutable; watermark %llu\n",
-               keyspace.keyspace.id, readable(keyspace.name).c_str(), mib(keyspace.memtable_bytes),
-               ull(keyspace.memtable_entries), keyspace.immutable_memtables,
-               ull(keyspace.watermark.nanos));
+    text += format("keyspace %u %s: memtables %.1f MiB, %llu entries, %u immutable; watermark %s\n",
+                   keyspace.keyspace.id, readable(keyspace.name).c_str(),
+                   mib(keyspace.memtable_bytes), ull(keyspace.memtable_entries),
+                   keyspace.immutable_memtables, time_or_none(keyspace.watermark).c_str());
     for (const RunStatistics& run : keyspace.runs) {
       text += format("  run %u: %llu files, %.1f MiB, %llu entries, %llu tombstones\n", run.level,
                      ull(run.files), mib(run.bytes), ull(run.entries), ull(run.tombstones));

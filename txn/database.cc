@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/format.h"
 #include "base/log.h"
+#include "base/time_text.h"
 #include "lsm/store.h"
 #include "memory/object_pool.h"
 #include "txn/commit_pipeline.h"
@@ -353,9 +354,8 @@ Result<Snapshot> Database::snapshot_at(Timestamp time) {
   Store& store = *impl_->store_;
   const uint64_t now = std::max(store.oracle().now(), store.oracle().published().nanos);
   if (time.nanos > now) {
-    return Status::invalid_argument(format("%llu lies in the future: it is %llu",
-                                           static_cast<unsigned long long>(time.nanos),
-                                           static_cast<unsigned long long>(now)));
+    return Status::invalid_argument(format_time_and_nanos(time) + " lies in the future: it is " +
+                                    format_time_and_nanos({now}));
   }
   if (time > store.oracle().published()) {
     // No commit may come at or below it any more, so that the answer is repeatable (protocol 8).
@@ -389,9 +389,9 @@ Result<Snapshot> Database::snapshot_at(Timestamp time) {
     if (time.nanos < watermark) handle->forgotten.push_back(tree->keyspace);
   }
   if (handle->forgotten.size() == trees.size()) {
-    return Status::invalid_argument(format("history at %llu is gone: the watermark is %llu",
-                                           static_cast<unsigned long long>(time.nanos),
-                                           static_cast<unsigned long long>(lowest)));
+    return Status::invalid_argument("history at " + format_time_and_nanos(time) +
+                                    " is gone: the watermark is " +
+                                    format_time_and_nanos({lowest}));
   }
   return snapshot;
 }

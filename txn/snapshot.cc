@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/format.h"
+#include "base/time_text.h"
 #include "txn/snapshot_handle.h"
 
 namespace varve {
@@ -34,10 +35,10 @@ Status readable_through(const Snapshot& snapshot, const Tree* tree) {
                                              tree->keyspace) == handle->forgotten.end()) {
     return Status();
   }
-  return Status::invalid_argument(format(
-      "keyspace %s keeps no history at %llu: its watermark is %llu", readable(tree->name).c_str(),
-      static_cast<unsigned long long>(snapshot.timestamp().nanos),
-      static_cast<unsigned long long>(tree->watermark.load())));
+  return Status::invalid_argument("keyspace " + readable(tree->name) + " keeps no history at " +
+                                  format_time_and_nanos(snapshot.timestamp()) +
+                                  ": its watermark is " +
+                                  format_time_and_nanos({tree->watermark.load()}));
 }
 
 }  // namespace varve

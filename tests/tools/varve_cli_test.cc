@@ -20,6 +20,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/time_text.h"
 #include "lsm/wal_format.h"
 #include "tools/common/output.h"
 #include "tools/common/progress_bar.h"

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/time_text.h"
 #include "tests/txn/database_fixture.h"
 
 namespace varve::test {
@@ -230,6 +231,21 @@ TEST_F(DatabaseTest, statistics_count_what_was_done) {
   EXPECT_GT(statistics.disk_bytes, 0u);
   EXPECT_EQ(statistics.keyspaces[0].runs.at(0).entries, 3u);
   EXPECT_NE(statistics.to_string().find("commits"), std::string::npos);
+}
+
+TEST_F(DatabaseTest, statistics_as_text_have_times_that_people_read) {
+  open();
+  EXPECT_NE(db_->statistics().to_string().find("\nlast commit                none\n"),
+            std::string::npos);
+  ASSERT_OK(db_->put("k", "v"));
+  ASSERT_OK(db_->flush());
+  const Statistics statistics = db_->statistics();
+  const std::string text = statistics.to_string();
+  for (const std::string& line :
+       {"\nlast commit                " + format_time(statistics.published) + "\n",
+        "; watermark " + format_time(statistics.keyspaces[0].watermark) + "\n"}) {
+    EXPECT_NE(text.find(line), std::string::npos) << text;
+  }
 }
 
 // The filter counters were declared and never counted.

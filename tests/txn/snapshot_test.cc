@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/time_text.h"
 #include "tests/txn/database_fixture.h"
 
 namespace varve::test {
@@ -145,7 +146,9 @@ TEST_F(SnapshotTest, at_a_time_within_retention) {
 TEST_F(SnapshotTest, at_a_time_in_the_future_is_refused) {
   open();
   ASSERT_OK(db_->put("k", "v"));
-  EXPECT_FAILS(db_->snapshot_at({clock_.realtime_nanos() + 1'000'000}), invalid_argument, "future");
+  const Timestamp future{clock_.realtime_nanos() + 1'000'000};
+  EXPECT_FAILS(db_->snapshot_at(future), invalid_argument,
+               format_time_and_nanos(future) + " lies in the future: it is ");
   EXPECT_FAILS(db_->snapshot_at(kTimestampMax), invalid_argument, "future");
 }
 
@@ -178,7 +181,9 @@ TEST_F(SnapshotTest, below_the_watermark_is_refused_and_names_it) {
   ASSERT_OK(db_->flush());
   const Timestamp watermark = db_->statistics().keyspaces[0].watermark;
   EXPECT_GT(watermark, first);
-  EXPECT_FAILS(db_->snapshot_at(first), invalid_argument, std::to_string(watermark.nanos));
+  EXPECT_FAILS(db_->snapshot_at(first), invalid_argument,
+               "history at " + format_time_and_nanos(first) + " is gone: the watermark is " +
+                   format_time_and_nanos(watermark));
   EXPECT_FAILS(db_->snapshot_at({0}), invalid_argument, "gone");
   ASSERT_OK(db_->snapshot_at(watermark));
   // Widening retention does not bring history back, reopening neither.
@@ -202,7 +207,9 @@ TEST_F(SnapshotTest, of_the_past_is_refused_only_where_history_is_gone) {
   ASSERT_OK(past);
   EXPECT_EQ(get("k", {.keyspace = keeps, .snapshot = &*past}), "1");
   std::string value;
-  EXPECT_FAILS(db_->get("k", &value, at(*past)), invalid_argument, "default");
+  EXPECT_FAILS(db_->get("k", &value, at(*past)), invalid_argument,
+               "keyspace default keeps no history at " + format_time_and_nanos(past->timestamp()) +
+                   ": its watermark is ");
   EXPECT_FAILS(db_->scan({.snapshot = &*past}), invalid_argument, "default");
   const std::string_view keys[] = {"k"};
   std::optional<PinnedValue> values[1];

@@ -205,21 +205,6 @@ Result<Timestamp> parse_time(std::string_view text, Timestamp now) {
   return parse_rfc3339(text);
 }
 
-std::string format_time(Timestamp time) {
-  const std::chrono::sys_seconds seconds{
-      std::chrono::seconds(static_cast<int64_t>(time.nanos / kSecond))};
-  const auto days = std::chrono::floor<std::chrono::days>(seconds);
-  const std::chrono::year_month_day date(days);
-  const std::chrono::hh_mm_ss clock(seconds - days);
-  char text[64];
-  std::snprintf(
-      text, sizeof text, "%04d-%02u-%02uT%02d:%02d:%02d.%09uZ", static_cast<int>(date.year()),
-      static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
-      static_cast<int>(clock.hours().count()), static_cast<int>(clock.minutes().count()),
-      static_cast<int>(clock.seconds().count()), static_cast<unsigned>(time.nanos % kSecond));
-  return text;
-}
-
 std::string format_duration(std::chrono::nanoseconds duration) {
   const double seconds = std::chrono::duration<double>(duration).count();
   const auto whole = static_cast<long long>(seconds);

@@ -1,4 +1,5 @@
-// Points in time and durations as people write them.
+// Points in time and durations as people write them. What format_time() (base/time_text.h) prints,
+// parse_time() takes back.
 //
 // Thread rule: pure functions, save current_time(). Errors: invalid_argument, quoting the text and
 // saying which forms are taken.
@@ -27,9 +28,6 @@ Result<Timestamp> parse_time(std::string_view text, Timestamp now);
 // One or more numbers, each with a unit: ns us ms s m h d w; or "0"; or "forever", which is
 // nanoseconds::max().
 Result<std::chrono::nanoseconds> parse_duration(std::string_view text);
-
-// RFC 3339 in UTC, always with nine digits of a second: parse_time() gives the same time back.
-std::string format_time(Timestamp time);
 
 // Two units at most: "3 h 12 min", "4.2 s", "310 ms".
 std::string format_duration(std::chrono::nanoseconds duration);

@@ -5,8 +5,6 @@
 #include <nlohmann/json.hpp>
 
 #include "base/format.h"
-#include "tools/common/quantity_text.h"
-#include "tools/common/time_text.h"
 #include "tools/db_bench/clock.h"
 
 namespace varve::bench {
@@ -108,18 +106,6 @@ std::string report_json(const Report& report) {
   }
   if (!report.text.empty()) object["text"] = report.text;
   return object.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
-}
-
-std::string readable_statistics(const std::string& text) {
-  constexpr std::string_view kName = "published ";
-  const size_t line = text.starts_with(kName) ? 0 : text.find("\n" + std::string(kName)) + 1;
-  const size_t digits = text.find_first_not_of(' ', line + kName.size());
-  const size_t end = std::min(text.find('\n', line), text.size());
-  if (!text.substr(line).starts_with(kName) || digits >= end) return text;
-  const Result<uint64_t> nanos = tools::parse_count(text.substr(digits, end - digits));
-  if (!nanos.ok()) return text;
-  const std::string time = *nanos == 0 ? "none" : tools::format_time(Timestamp{*nanos});
-  return text.substr(0, line) + format("%-26s %s", "last commit", time.c_str()) + text.substr(end);
 }
 
 std::string histogram_text(const Report& report) {

@@ -26,8 +26,6 @@ struct Report {
 std::string report_line(const Report& report);
 // One object, without a newline. What is not known is null.
 std::string report_json(const Report& report);
-// What an engine tells of itself, with varve's nanoseconds of the newest commit as a time.
-std::string readable_statistics(const std::string& text);
 // Count, average, percentiles and buckets, in microseconds.
 std::string histogram_text(const Report& report);
 

@@ -90,7 +90,7 @@ void Runner::run_all() {
   }
   if (settings_.statistics) {
     std::fprintf(settings_.json ? stderr : stdout, "STATISTICS:\n%s\n",
-                 readable_statistics(engine_->stats_text()).c_str());
+                 engine_->stats_text().c_str());
   }
   engine_->close();
 }
@@ -126,7 +126,7 @@ void Runner::run_one(const Benchmark& benchmark, uint64_t position) {
     written_operations_ = wrote ? static_cast<double>(report.figures.total.operations) : 0;
     written_seconds_ = report.figures.seconds;
   } else if (benchmark.tell != nullptr) {
-    report.text = readable_statistics((engine_.get()->*benchmark.tell)());
+    report.text = (engine_.get()->*benchmark.tell)();
   } else {
     report.figures = run_upkeep(benchmark);
     print_notes();

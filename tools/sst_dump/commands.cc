@@ -4,8 +4,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/format.h"
+#include "base/time_text.h"
 #include "tools/common/text_escape.h"
-#include "tools/common/time_text.h"
 
 namespace varve::sst_dump {
 
@@ -74,7 +74,7 @@ void set_time(nlohmann::ordered_json* object, const std::string& name, const std
   if (timestamp == kTimestampMin) {
     (*object)[time_name] = nullptr;
   } else {
-    (*object)[time_name] = tools::format_time(timestamp);
+    (*object)[time_name] = format_time(timestamp);
   }
 }
 

@@ -4,9 +4,9 @@
 #include <utility>
 #include <vector>
 
+#include "base/time_text.h"
 #include "tools/common/quantity_text.h"
 #include "tools/common/text_escape.h"
-#include "tools/common/time_text.h"
 #include "tools/sst_dump/commands.h"
 
 namespace varve::sst_dump {
@@ -15,7 +15,7 @@ namespace {
 
 std::string time_text(Timestamp time) {
   if (time == kTimestampMin) return "0";
-  return std::to_string(time.nanos) + " (" + tools::format_time(time) + ")";
+  return std::to_string(time.nanos) + " (" + format_time(time) + ")";
 }
 
 std::string percent(uint64_t part, uint64_t whole) {

@@ -4,10 +4,10 @@
 #include <string>
 #include <vector>
 
+#include "base/time_text.h"
 #include "tools/common/output.h"
 #include "tools/common/quantity_text.h"
 #include "tools/common/text_escape.h"
-#include "tools/common/time_text.h"
 #include "tools/varve/find_key.h"
 #include "tools/varve/json_text.h"
 #include "tools/varve/session.h"
@@ -55,9 +55,8 @@ ordered_json place_json(const VersionPlace& place) {
 }
 
 std::string place_text(const VersionPlace& place) {
-  std::string line = place.timestamp == kTimestampMin
-                         ? "<=" + tools::format_time(place.collapse_horizon)
-                         : tools::format_time(place.timestamp);
+  std::string line = place.timestamp == kTimestampMin ? "<=" + format_time(place.collapse_horizon)
+                                                      : format_time(place.timestamp);
   line += std::string("  ") + kind_name(place.kind);
   if (place.kind != VersionKind::tombstone) {
     line += " " + tools::counted(place.value_bytes, "byte");

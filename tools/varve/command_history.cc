@@ -6,9 +6,9 @@
 #include <utility>
 #include <vector>
 
+#include "base/time_text.h"
 #include "tools/common/output.h"
 #include "tools/common/text_escape.h"
-#include "tools/common/time_text.h"
 #include "tools/varve/json_text.h"
 #include "tools/varve/session.h"
 
@@ -28,8 +28,8 @@ struct HistoryOptions {
 
 // Where the exact time is no longer kept, what is known instead.
 std::string time_text(const HistoryEntry& entry) {
-  if (entry.timestamp != kTimestampMin) return tools::format_time(entry.timestamp);
-  return "<=" + tools::format_time(entry.at_or_before);
+  if (entry.timestamp != kTimestampMin) return format_time(entry.timestamp);
+  return "<=" + format_time(entry.at_or_before);
 }
 
 ordered_json entry_json(const HistoryEntry& entry, const HistoryOptions& options) {

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "base/time_text.h"
 #include "lsm/current_file.h"
 #include "lsm/manifest.h"
 #include "tools/common/output.h"
@@ -20,9 +21,7 @@ namespace {
 using nlohmann::ordered_json;
 using tools::Output;
 
-std::string time_text(Timestamp time) {
-  return time == kTimestampMin ? "none" : tools::format_time(time);
-}
+std::string time_text(Timestamp time) { return time == kTimestampMin ? "none" : format_time(time); }
 
 const char* durability_name(Durability durability) {
   switch (durability) {

@@ -5,11 +5,11 @@
 #include <string>
 #include <vector>
 
+#include "base/time_text.h"
 #include "lsm/batch_format.h"
 #include "tools/common/output.h"
 #include "tools/common/quantity_text.h"
 #include "tools/common/text_escape.h"
-#include "tools/common/time_text.h"
 #include "tools/varve/json_text.h"
 #include "tools/varve/log_walk.h"
 #include "tools/varve/session.h"
@@ -141,7 +141,7 @@ class WalPrinter final : public LogVisitor {
                    {"time", json_time(commit.timestamp)},
                    {"batch_bytes", commit.batch.size()}});
       } else {
-        out_.line("    commit " + tools::format_time(commit.timestamp) + "  " +
+        out_.line("    commit " + format_time(commit.timestamp) + "  " +
                   std::to_string(commit.batch.size()) + " bytes");
       }
       if (options_.depth >= Depth::entries) print_entries(commit.batch, group.offset);
