@@ -1,147 +1,26 @@
-// The program `sst-dump`, run as a user would.
+// The program `sst-dump` on files that are sound, and its command line.
 
-#include <fcntl.h>
 #include <gtest/gtest.h>
-#include <spawn.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <cstdint>
-#include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <sstream>
 #include <string>
 #include <vector>
 
 #include "lsm/manifest.h"
-#include "lsm/sstable_writer.h"
 #include "lsm/wal_format.h"
 #include "tests/lsm/golden_file.h"
-#include "tests/support/temp_directory.h"
-
-extern char** environ;
+#include "tests/tools/sst_dump_fixture.h"
 
 namespace varve {
 namespace {
 
-using nlohmann::json;
-
-struct Version {
-  std::string key;
-  uint64_t timestamp;
-  VersionKind kind;
-  std::string value;
-};
-
-constexpr VersionKind kValue = VersionKind::value;
-constexpr VersionKind kTombstone = VersionKind::tombstone;
-constexpr FileId kFile{0x0123456789abcdef, 0xfedcba9876543210};
-
-struct Output {
-  int status = -1;  // exit status; 128 + signal when killed by one
-  std::string out;
-  std::string err;
-
-  std::vector<std::string> lines() const {
-    std::vector<std::string> all;
-    std::istringstream stream(out);
-    for (std::string line; std::getline(stream, line);) all.push_back(line);
-    return all;
-  }
-  std::vector<json> objects(const std::string& type = {}) const {
-    std::vector<json> all;
-    for (const std::string& line : lines()) {
-      json object = json::parse(line);
-      if (type.empty() || object.value("type", "") == type) all.push_back(std::move(object));
-    }
-    return all;
-  }
-};
-
-std::string slurp(const std::string& path) {
-  std::ostringstream bytes;
-  bytes << std::ifstream(path, std::ios::binary).rdbuf();
-  return bytes.str();
-}
-
-void spew(const std::string& path, std::string_view bytes) {
-  std::ofstream(path, std::ios::binary) << bytes;
-}
-
-class SstDump : public ::testing::Test {
- protected:
-  Output run(std::vector<std::string> arguments) {
-    const std::string out = directory_ / "stdout";
-    const std::string err = directory_ / "stderr";
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    constexpr int kWrite = O_WRONLY | O_CREAT | O_TRUNC;
-    posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, out.c_str(), kWrite, 0600);
-    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, err.c_str(), kWrite, 0600);
-    arguments.insert(arguments.begin(), VARVE_TOOLS_DIR "/sst-dump");
-    std::vector<char*> argv;
-    for (std::string& argument : arguments) argv.push_back(argument.data());
-    argv.push_back(nullptr);
-    pid_t child = 0;
-    Output output;
-    EXPECT_EQ(posix_spawn(&child, argv[0], &actions, nullptr, argv.data(), environ), 0);
-    posix_spawn_file_actions_destroy(&actions);
-    int status = 0;
-    EXPECT_EQ(waitpid(child, &status, 0), child);
-    output.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-    output.out = slurp(out);
-    output.err = slurp(err);
-    return output;
-  }
-  Output run(const std::string& command, const std::string& path,
-             std::vector<std::string> options = {}) {
-    options.insert(options.begin(), {"--command=" + command, path});
-    return run(std::move(options));
-  }
-
-  std::string write(const std::string& name, const std::vector<Version>& versions,
-                    const SstableWriterOptions& options = {}, const FileId& id = kFile) {
-    const std::string path = data_ + "/" + name;
-    MemoryManager manager(0);
-    Result<std::unique_ptr<File>> file =
-        FileSystem::posix()->open(path, OpenMode::create_exclusive);
-    EXPECT_TRUE(file.ok()) << file.status().to_string();
-    SstableWriter writer(&manager, std::move(*file), id, options);
-    for (const Version& v : versions) {
-      EXPECT_TRUE(writer.add(v.key, key_hash(v.key), {v.timestamp}, v.kind, v.value).ok());
-    }
-    EXPECT_TRUE(writer.finish().ok());
-    return path;
-  }
-  // Three data blocks in one partition.
-  std::string write_fruit(const std::string& name = "000012.sst") {
-    return write(name,
-                 {{"apple", 105, kValue, "red or green"},
-                  {"apricot", 101, kValue, "orange"},
-                  {"banana", 104, kTombstone, ""},
-                  {"cherry", 103, kValue, "newer"},
-                  {"cherry", 100, kValue, std::string("\0\xff old", 6)},
-                  {std::string("date\n\xfe", 6), 102, kValue, ""}},
-                 {.keyspace = {7}, .block_size = 42, .created_nanos = 1'700'000'000'000'000'000});
-  }
-
-  const test::TempDirectory directory_;
-  const std::string data_ = [this] {
-    std::string path = directory_ / "data";
-    std::filesystem::create_directory(path);
-    return path;
-  }();
-};
-
 TEST_F(SstDump, sound_file_is_ok) {
   const std::string path = write_fruit();
   for (const char* command : {"check", "verify"}) {
-    const Output output = run(command, path);
+    const SstOutput output = run(command, path);
     EXPECT_EQ(output.status, 0) << output.err;
     EXPECT_EQ(output.err, "");
     EXPECT_EQ(output.out.find(path + ": ok, 6 versions in 3 blocks of 1 partition, "), 0u)
@@ -158,7 +37,7 @@ TEST_F(SstDump, sound_file_is_ok) {
 TEST_F(SstDump, directory_stands_for_its_sstables_in_order) {
   write_fruit("1000000.sst");
   write_fruit("000002.sst");
-  spew(data_ + "/000001.wal", "not looked at");
+  test::write_file(data_ + "/000001.wal", "not looked at");
   const std::vector<json> objects = run("check", data_, {"--json"}).objects();
   ASSERT_EQ(objects.size(), 2u);
   EXPECT_EQ(objects[0]["file"], data_ + "/000002.sst");
@@ -166,7 +45,7 @@ TEST_F(SstDump, directory_stands_for_its_sstables_in_order) {
 }
 
 TEST_F(SstDump, scan_prints_versions) {
-  const Output output = run("scan", write_fruit());
+  const SstOutput output = run("scan", write_fruit());
   EXPECT_EQ(output.status, 0) << output.err;
   EXPECT_EQ(output.out,
             "apple @ 105 : value => red or green\n"
@@ -197,7 +76,7 @@ TEST_F(SstDump, scan_prints_json_and_hex) {
 TEST_F(SstDump, scan_keeps_to_its_range) {
   const std::string path = write_fruit();
   const auto keys = [&](std::vector<std::string> options) {
-    const Output output = run("scan", path, std::move(options));
+    const SstOutput output = run("scan", path, std::move(options));
     EXPECT_EQ(output.status, 0) << output.err;
     std::string found;
     for (const std::string& line : output.lines()) found += line.substr(0, 2) + " ";
@@ -226,10 +105,10 @@ TEST_F(SstDump, scan_of_many_partitions_reads_only_what_the_range_needs) {
   EXPECT_EQ(run("verify", path).status, 0);
   EXPECT_EQ(run("scan", path).lines().size(), 2000u);
   // Damage far from the range is not met.
-  std::string bytes = slurp(path);
+  std::string bytes = test::read_file(path);
   bytes[kSstableHeaderSize + 20] ^= 1;
-  spew(path, bytes);
-  const Output near = run("scan", path, {"--from=k11990"});
+  test::write_file(path, bytes);
+  const SstOutput near = run("scan", path, {"--from=k11990"});
   EXPECT_EQ(near.status, 0) << near.err;
   EXPECT_EQ(near.lines().size(), 10u);
   EXPECT_EQ(run("scan", path).status, 1);
@@ -237,8 +116,8 @@ TEST_F(SstDump, scan_of_many_partitions_reads_only_what_the_range_needs) {
 
 TEST_F(SstDump, raw_offsets_lead_to_the_bytes) {
   const std::string path = write_fruit();
-  const std::string bytes = slurp(path);
-  const Output output = run("raw", path, {"--json"});
+  const std::string bytes = test::read_file(path);
+  const SstOutput output = run("raw", path, {"--json"});
   EXPECT_EQ(output.status, 0) << output.err;
   uint64_t block = 0;
   std::string prefix;
@@ -303,7 +182,7 @@ TEST_F(SstDump, properties_are_printed) {
 
 TEST_F(SstDump, layout_covers_the_file_without_gaps) {
   const std::string path = write_fruit();
-  const Output output = run("layout", path, {"--json"});
+  const SstOutput output = run("layout", path, {"--json"});
   EXPECT_EQ(output.status, 0);
   uint64_t next = 0;
   for (const json& part : output.objects("part")) {
@@ -324,7 +203,7 @@ TEST_F(SstDump, recompress_compares_block_sizes_and_levels) {
                         "some value that is much like others, " + std::to_string(i * 7919)});
   }
   const std::string path = write("000001.sst", versions);
-  const Output output = run("recompress", path, {"--json", "--read_num=2500"});
+  const SstOutput output = run("recompress", path, {"--json", "--read_num=2500"});
   EXPECT_EQ(output.status, 0) << output.err;
   const std::vector<json> objects = output.objects("recompress");
   ASSERT_EQ(objects.size(), 5 * 15u);
@@ -347,13 +226,13 @@ TEST_F(SstDump, files_are_identified_by_content) {
   encode_wal_segment_header(
       segment.data(),
       {.file = kFile, .number = {13}, .start = {4096}, .predecessor = {}, .durable = {}});
-  spew(data_ + "/000013.wal", segment + "groups");
+  test::write_file(data_ + "/000013.wal", segment + "groups");
   ASSERT_TRUE(
       ManifestWriter::create(FileSystem::posix(), data_, FileNumber{1}, ManifestState{}).ok());
-  spew(data_ + "/LOCK", "");
-  spew(data_ + "/LOG", "some text\n");
-  spew(data_ + "/zeros", std::string(5000, '\0'));
-  const Output output = run("identify", data_, {"--json"});
+  test::write_file(data_ + "/LOCK", "");
+  test::write_file(data_ + "/LOG", "some text\n");
+  test::write_file(data_ + "/zeros", std::string(5000, '\0'));
+  const SstOutput output = run("identify", data_, {"--json"});
   EXPECT_EQ(output.status, 0) << output.err;
   std::map<std::string, std::string> types;
   for (const json& object : output.objects()) {
@@ -373,19 +252,6 @@ TEST_F(SstDump, files_are_identified_by_content) {
   EXPECT_NE(text.find("names 000001.manifest"), std::string::npos);
 }
 
-TEST_F(SstDump, identify_says_what_is_damaged_or_misnamed) {
-  const std::string path = write_fruit();
-  std::filesystem::copy_file(path, data_ + "/000014.wal");
-  std::string bytes = slurp(path);
-  spew(path, bytes.substr(0, 300));
-  const Output output = run("identify", data_);
-  EXPECT_EQ(output.status, 1);
-  EXPECT_NE(output.out.find("000012.sst: sstable, damaged, 300 bytes"), std::string::npos);
-  EXPECT_NE(output.err.find("000012.sst at offset 220: footer: magic"), std::string::npos)
-      << output.err;
-  EXPECT_NE(output.err.find("000014.wal at offset 0: named as a log segment"), std::string::npos);
-}
-
 TEST_F(SstDump, wrong_usage_is_told) {
   const std::string path = write_fruit();
   struct Case {
@@ -400,53 +266,14 @@ TEST_F(SstDump, wrong_usage_is_told) {
         Case{{"--command=scan", path, "--from=abc", "--input_key_hex"}, "hex"},
         Case{{"--command=scan", path, "--read_num=-1"}, "--read_num: number '-1'"},
         Case{{"--command=scan", path, "--read_num=many"}, "read_num"}}) {
-    const Output output = run(c.arguments);
+    const SstOutput output = run(c.arguments);
     EXPECT_EQ(output.status, 2) << c.message;
     EXPECT_NE(output.err.find(c.message), std::string::npos) << output.err;
     EXPECT_EQ(output.out, "");
   }
-  const Output help = run({"--help"});
+  const SstOutput help = run({"--help"});
   EXPECT_EQ(help.status, 0);
   EXPECT_NE(help.out.find("recompress"), std::string::npos);
-}
-
-TEST_F(SstDump, missing_files_are_told_and_the_others_shown) {
-  const std::string path = write_fruit();
-  const Output output = run({"--command=check", data_ + "/absent.sst", path});
-  EXPECT_EQ(output.status, 1);
-  EXPECT_NE(output.err.find("absent.sst"), std::string::npos);
-  EXPECT_NE(output.out.find(path + ": ok"), std::string::npos);
-}
-
-TEST_F(SstDump, a_directory_without_sstables_is_told) {
-  const std::string expected = "sst-dump: not_found: " + data_ + ": no ";
-  EXPECT_EQ(run("identify", data_).err, expected + "files in it\n");
-  spew(data_ + "/000001.wal", "not looked at");
-  for (const char* command : {"check", "scan"}) {
-    const Output output = run(command, data_);
-    EXPECT_EQ(output.status, 1);
-    EXPECT_EQ(output.err, expected + "sstables in it\n");
-    EXPECT_EQ(output.out, "");
-  }
-}
-
-TEST_F(SstDump, messages_keep_their_backslashes) {
-  const Output output = run("check", data_ + "/a\\b\n.sst");
-  EXPECT_NE(output.err.find("/a\\b\\n.sst"), std::string::npos) << output.err;
-}
-
-TEST_F(SstDump, named_pipes_are_refused_unopened) {
-  const std::string path = write_fruit();
-  const std::string pipe = data_ + "/000013.sst";
-  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
-  for (const char* command : {"check", "identify"}) {
-    for (const std::string& named : {pipe, data_}) {
-      const Output output = run(command, named);
-      EXPECT_EQ(output.status, 1) << command;
-      EXPECT_EQ(output.err, "sst-dump: invalid_argument: " + pipe + ": not a regular file\n");
-      EXPECT_EQ(output.out.find(path) == 0, named == data_) << output.out;
-    }
-  }
 }
 
 TEST_F(SstDump, locked_and_read_only_databases_can_be_looked_at) {
@@ -456,177 +283,15 @@ TEST_F(SstDump, locked_and_read_only_databases_can_be_looked_at) {
   std::filesystem::permissions(path, std::filesystem::perms::owner_read);
   std::filesystem::permissions(
       data_, std::filesystem::perms::owner_read | std::filesystem::perms::owner_exec);
-  const Output output = run("verify", data_);
+  const SstOutput output = run("verify", data_);
   std::filesystem::permissions(data_, std::filesystem::perms::owner_all);
   EXPECT_EQ(output.status, 0) << output.err;
 }
 
-// -- damage --
-
-TEST_F(SstDump, a_flipped_bit_is_found_and_the_rest_is_shown) {
-  const std::string path = write_fruit();
-  std::string bytes = slurp(path);
-  bytes[kSstableHeaderSize + 30] ^= 4;  // in the first data block
-  spew(path, bytes);
-  const Output check = run("check", path);
-  EXPECT_EQ(check.status, 1);
-  EXPECT_EQ(check.err.find("sst-dump: corruption: " + path + " at offset 40: "), 0u) << check.err;
-  EXPECT_NE(check.out.find("1 problem, 4 versions in 2 blocks"), std::string::npos) << check.out;
-  const Output verify = run("verify", path);
-  EXPECT_EQ(verify.status, 1);
-  EXPECT_EQ(std::count(verify.err.begin(), verify.err.end(), '\n'), 1)
-      << "nothing is concluded from what cannot be read: " << verify.err;
-  const Output scan = run("scan", path);
-  EXPECT_EQ(scan.status, 1);
-  EXPECT_EQ(scan.lines().size(), 4u);
-  EXPECT_EQ(scan.lines()[0], "banana @ 104 : tombstone");
-}
-
-TEST_F(SstDump, cut_off_and_foreign_files_give_an_error_with_file_and_offset) {
-  const std::string whole = slurp(write_fruit());
-  std::vector<std::string> contents{"", "x", std::string(5000, '\0'), std::string(5000, '\xff'),
-                                    "#!/bin/sh\n" + std::string(200, 'x')};
-  for (size_t size = 1; size < whole.size(); size += 53) contents.push_back(whole.substr(0, size));
-  const std::string path = data_ + "/damaged";
-  for (const std::string& content : contents) {
-    spew(path, content);
-    for (const char* command : {"check", "scan", "raw"}) {
-      const Output output = run(command, path);
-      EXPECT_EQ(output.status, 1) << command << ", " << content.size() << " bytes";
-      EXPECT_EQ(output.err.find("sst-dump: corruption: " + path + " at offset "), 0u) << output.err;
-    }
-  }
-}
-
-// -- lies: every checksum holds --
-
-class SstDumpLies : public SstDump {
- protected:
-  SstDumpLies() {
-    path_ = write_fruit();
-    bytes_ = slurp(path_);
-    const std::string_view tail(bytes_.data() + bytes_.size() - kSstableFooterSize,
-                                kSstableFooterSize);
-    footer_ = *decode_sstable_footer(tail, bytes_.size());
-    decode_block_handle(
-        std::string_view(bytes_).substr(
-            footer_.top_index_offset + footer_.top_index_stored_size - kPartitionHandleSize,
-            kPartitionHandleSize),
-        true, &partition_);
-  }
-  // The block with its payload changed, sealed again.
-  std::string changed(uint64_t offset, uint32_t stored_size,
-                      const std::function<void(char* payload)>& change) const {
-    std::string bytes = bytes_;
-    char* block = bytes.data() + offset;
-    change(block);
-    store_le(block + stored_size + 16, checksum({block, stored_size + 16}, kFile, offset));
-    return bytes;
-  }
-  // The handle of the last data block.
-  std::string with_handle(size_t byte, uint64_t value, size_t size) const {
-    return changed(partition_.offset, partition_.stored_size, [&](char* payload) {
-      std::memcpy(payload + partition_.stored_size - kBlockHandleSize + byte, &value, size);
-    });
-  }
-  std::string with_partition(size_t byte, uint64_t value, size_t size) const {
-    return changed(footer_.top_index_offset, footer_.top_index_stored_size, [&](char* payload) {
-      std::memcpy(payload + footer_.top_index_stored_size - kPartitionHandleSize + byte, &value,
-                  size);
-    });
-  }
-  std::string with_properties(const std::function<void(SstableProperties*)>& change) const {
-    const std::string_view old(bytes_.data() + footer_.properties_offset,
-                               footer_.properties_stored_size);
-    SstableProperties properties = *decode_properties(old);
-    change(&properties);
-    std::string fresh;
-    encode_properties(properties, &fresh);
-    EXPECT_EQ(fresh.size(), old.size());
-    return changed(footer_.properties_offset, footer_.properties_stored_size,
-                   [&](char* payload) { std::memcpy(payload, fresh.data(), fresh.size()); });
-  }
-  void expect_found(const std::string& bytes, const std::string& message) {
-    spew(path_, bytes);
-    const Output check = run("check", path_);
-    EXPECT_EQ(check.status, 0) << "nothing is unreadable: " << check.err;
-    const Output verify = run("verify", path_);
-    EXPECT_EQ(verify.status, 1) << message;
-    EXPECT_NE(verify.err.find(message), std::string::npos)
-        << "expected '" << message << "', got: " << verify.err;
-    EXPECT_NE(verify.err.find(path_ + " at offset "), std::string::npos);
-  }
-
-  std::string path_;
-  std::string bytes_;
-  SstableFooter footer_;
-  BlockHandle partition_;
-};
-
-TEST_F(SstDumpLies, summaries_in_the_index_are_held_against_the_rows) {
-  expect_found(with_handle(16, 101, 8), "newest timestamp is 102 in the data, 101 here");
-  expect_found(with_handle(24, 1, 4), "number of tombstones is 0 in the data, 1 here");
-  expect_found(with_handle(32, 1, 4), "flag 'live and single-version' is 0 in the data, 1 here");
-  expect_found(with_partition(16, 500, 8), "newest timestamp is 105 in the data, 500 here");
-  expect_found(with_partition(24, 0, 4), "number of tombstones is 1 in the data, 0 here");
-  expect_found(with_partition(32, 1, 4), "flag 'live and single-version' is 0 in the data, 1");
-}
-
-TEST_F(SstDumpLies, first_keys_in_the_index_are_held_against_the_rows) {
-  // The index block begins with header and columns; "apple" is the first row's suffix.
-  expect_found(changed(partition_.offset, partition_.stored_size,
-                       [&](char* payload) {
-                         const size_t at =
-                             std::string_view(payload, partition_.stored_size).find("apple");
-                         payload[at + 4] = 'd';
-                       }),
-               "begins with 'apple' @ 105, its index entry says 'appld' @ 105");
-}
-
-TEST_F(SstDumpLies, a_filter_that_hides_a_key_is_found) {
-  expect_found(changed(partition_.filter_offset, partition_.filter_stored_size,
-                       [](char* payload) { std::memset(payload + 8, 0, 64); }),
-               "6 versions of the partition's 6 are hidden by its filter");
-  expect_found(with_partition(48, 0, 4), "partition 0 has no filter");
-}
-
-TEST_F(SstDumpLies, properties_are_held_against_the_data) {
-  using P = SstableProperties;
-  expect_found(with_properties([](P* p) { p->versions = 7; }), "number of versions is 6");
-  expect_found(with_properties([](P* p) { p->user_keys = 6; }), "number of user keys is 5");
-  expect_found(with_properties([](P* p) { p->tombstones = 0; }), "number of tombstones is 1");
-  expect_found(with_properties([](P* p) { p->timestamp_min = {99}; }), "oldest timestamp is 100");
-  expect_found(with_properties([](P* p) { p->timestamp_max = {106}; }), "newest timestamp is 105");
-  expect_found(with_properties([](P* p) { ++p->raw_bytes; }), "number of raw bytes is");
-  expect_found(with_properties([](P* p) { p->data_blocks = 2; }), "number of data blocks is 3");
-  expect_found(with_properties([](P* p) { p->partitions = 2; }), "number of partitions is 1");
-  expect_found(with_properties([](P* p) { p->smallest_key = "apply"; }),
-               "smallest key is 'apple' in the data, 'apply' here");
-  expect_found(with_properties([](P* p) { p->largest_key = "date__"; }), "largest key is");
-}
-
-TEST_F(SstDumpLies, rows_out_of_order_are_found_by_check) {
-  const std::string_view index =
-      std::string_view(bytes_).substr(partition_.offset, partition_.stored_size);
-  BlockHandle first;
-  ASSERT_TRUE(
-      decode_block_handle(index.substr(index.find("apple") + 5, kBlockHandleSize), false, &first));
-  spew(path_, changed(first.offset, first.stored_size, [&](char* payload) {
-         // The keys are "ap" + "ple" and "ap" + "ricot".
-         payload[std::string_view(payload, first.stored_size).find("ricot")] = 'a';
-       }));
-  const Output output = run("check", path_);
-  EXPECT_EQ(output.status, 1);
-  EXPECT_NE(output.err.find("at offset 40: row 1 of 2, 'apaicot' @ 101, does not come after "
-                            "'apple' @ 105"),
-            std::string::npos)
-      << output.err;
-}
-
 TEST_F(SstDump, golden_sstable_is_sound) {
   const std::string path = data_ + "/golden.sst";
-  spew(path, test::golden_bytes("sstable"));
-  const Output output = run("verify", path);
+  test::write_file(path, test::golden_bytes("sstable"));
+  const SstOutput output = run("verify", path);
   EXPECT_EQ(output.status, 0) << output.err;
   EXPECT_EQ(run("scan", path, {"--from=date"}).out,
             "date @ 0 : value => brown; its age is forgotten\n");
