@@ -12,7 +12,6 @@ namespace varve {
 namespace {
 
 constexpr uint64_t kMiB = 1 << 20;
-constexpr uint64_t kBudgetMin = 4 * kMiB;
 constexpr uint64_t kOpenFilesMax = 16 * 1024;     // beyond, closing and opening costs nothing
 constexpr uint64_t kBudgetFallback = 256 * kMiB;  // where the machine's memory is not to be learnt
 
@@ -33,12 +32,12 @@ Result<StoreOptions> derive_store_options(const Options& options, const std::str
 
   const uint64_t machine = machine_memory_bytes();
   const uint64_t budget = options.memory_budget != 0 ? options.memory_budget
-                          : machine != 0             ? std::max(machine / 4, kBudgetMin)
+                          : machine != 0             ? std::max(machine / 4, kMemoryBudgetMin)
                                                      : kBudgetFallback;
-  if (budget < kBudgetMin) {
+  if (budget < kMemoryBudgetMin) {
     return Status::invalid_argument(format("memory_budget of %llu bytes, at least %llu are needed",
                                            static_cast<unsigned long long>(budget),
-                                           static_cast<unsigned long long>(kBudgetMin)));
+                                           static_cast<unsigned long long>(kMemoryBudgetMin)));
   }
   derived.memory_budget = budget;
   derived.write_buffer_size = options.write_buffer_size != 0

@@ -18,9 +18,12 @@ class FileSystem;
 class Logger;
 class Snapshot;
 
+// The least that Options::memory_budget may be.
+inline constexpr uint64_t kMemoryBudgetMin = 4ull * 1024 * 1024;
+
 struct Options {
   // Bytes for everything the engine holds: memtables, cache, indexes, filters, cursors, batches.
-  // 0: a quarter of what this machine, or the control group, has.
+  // 0: a quarter of what this machine, or the control group, has; else at least kMemoryBudgetMin.
   uint64_t memory_budget = 0;
   // What an acknowledged commit survives, unless a write says otherwise.
   Durability durability = Durability::sync;

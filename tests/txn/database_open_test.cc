@@ -120,7 +120,7 @@ TEST_F(DatabaseOpenTest, contradicting_options_are_refused) {
     change(&changed);
     EXPECT_FAILS(Database::open(changed, kPath), invalid_argument, part);
   };
-  refused([](Options* o) { o->memory_budget = 1 << 20; }, "memory_budget");
+  refused([](Options* o) { o->memory_budget = kMemoryBudgetMin - 1; }, "memory_budget");
   refused([](Options* o) { o->write_buffer_size = 1024; }, "write_buffer_size");
   refused([](Options* o) { o->cache_size = 1 << 30; }, "exceed the budget");
   refused([](Options* o) { o->block_size = 100; }, "block_size");

@@ -17,6 +17,7 @@
 #include "tools/db_bench/database_directory.h"
 #include "tools/db_bench/records.h"
 #include "tools/db_bench/settings.h"
+#include "varve/options.h"
 #include "varve/types.h"
 
 namespace varve::bench {
@@ -133,7 +134,8 @@ class CommandLine {
     add_size("--write_buffer_size", settings_.write_buffer_size,
              "of one memtable; all of them stay within twice that");
     add_size("--memory_budget", settings_.memory_budget,
-             "varve: replaces both; others: an eighth, at most 64 MiB, a memtable; 0: off");
+             "varve: replaces both, at least " + tools::format_size(kMemoryBudgetMin) +
+                 "; others: an eighth, at most 64 MiB, a memtable; 0: off");
     add("--compression_type", typed_.compression, "none|zstd", "of sstables");
     add("--bloom_bits", settings_.bloom_bits, "BITS", "a key in filters; 0: no filters");
     add("--block_size", settings_.block_size, "BYTES", "of a data block; 0: the engine's default");
@@ -330,6 +332,10 @@ void check_ranges(const Settings& settings, const Typed& typed) {
   check_range("--bloom_bits", settings.bloom_bits, 0, 100);
   check_range("--stats_interval_seconds", settings.stats_interval_seconds, 0, 1e9);
   check_range("--history_retention", static_cast<double>(settings.history_retention), 0, 9e9);
+  if (settings.memory_budget != 0 && settings.memory_budget < kMemoryBudgetMin) {
+    throw UsageError("--memory_budget: at least " + tools::format_size(kMemoryBudgetMin) +
+                     " are needed");
+  }
   if (settings.memory_budget == 0) {
     check_range("--cache_size", static_cast<double>(settings.cache_size), 1, kMost);
     check_range("--write_buffer_size", static_cast<double>(settings.write_buffer_size), 1, kMost);

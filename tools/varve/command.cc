@@ -8,6 +8,7 @@
 #include "tools/common/quantity_text.h"
 #include "tools/common/text_escape.h"
 #include "tools/common/time_text.h"
+#include "varve/options.h"
 
 namespace varve::cli {
 
@@ -17,9 +18,7 @@ constexpr const char* kExitStatuses =
     "Exit status: 0 done; 1 error; 2 wrong usage; 3 a key is not there; 4 another process owns the "
     "database.";
 
-// The least that the engine takes (lsm/store_options.cc); it has no name in its interface.
-constexpr uint64_t kMemoryBudgetMin = 4 << 20;
-constexpr const char* kMemoryBudgetMinText = "4MiB";
+std::string memory_budget_min_text() { return std::to_string(kMemoryBudgetMin >> 20) + "MiB"; }
 
 Durability parse_durability(const std::string& name) {
   if (name == "sync") return Durability::sync;
@@ -133,11 +132,10 @@ void CommandLine::add_opening() {
             if (options_->memory_budget < kMemoryBudgetMin) {
               throw CLI::ValidationError(
                   "--memory-budget",
-                  "'" + text + "' (at least " + kMemoryBudgetMinText + " are needed)");
+                  "'" + text + "' (at least " + memory_budget_min_text() + " are needed)");
             }
           },
-          std::string("Memory that the engine may use, such as 256MiB; at least ") +
-              kMemoryBudgetMinText)
+          "Memory that the engine may use, such as 256MiB; at least " + memory_budget_min_text())
       ->option_text("SIZE [a quarter of the machine's]");
   app_.add_option_function<std::string>(
           "--history-retention",
