@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/tools/program.h"
 #include "tools/db_bench/permutation.h"
 
 namespace varve::bench {
@@ -141,6 +142,21 @@ TEST_F(DbBenchTest, HelpListsEveryBenchmarkAndExitsWithZero) {
   for (const char* word : {"fill100K", "ycsbf", "verifychecksum", "--benchmark_write_rate_limit"}) {
     EXPECT_NE(outcome.output.find(word), std::string::npos) << word;
   }
+}
+
+TEST_F(DbBenchTest, OutputThatCannotBeWrittenIsAnError) {
+  for (const char* json : {"", "--json "}) {
+    const std::string flags = std::string(json) + "--num=10 --benchmarks=fillseq";
+    EXPECT_EQ(run_engine("varve", flags + " > /dev/full").exit_status, 1);
+    EXPECT_EQ(run_engine("varve", flags + " >&-", /*with_errors=*/false).exit_status, 1);
+  }
+}
+
+TEST_F(DbBenchTest, AReaderThatGoesAwayEndsItQuietly) {
+  const std::string status = root_ + "/status";
+  test::run_shell("{ $TOOLS/db-bench --num=10 --benchmarks=fillseq,readseq,readseq --db=" +
+                  directory("varve") + "; echo $? > " + status + "; } | true");
+  EXPECT_EQ(test::read_file(status), "0\n");
 }
 
 TEST_F(DbBenchTest, PrintsTheLineOfRocksdb) {

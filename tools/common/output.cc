@@ -1,10 +1,12 @@
 #include "tools/common/output.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <system_error>
 
@@ -45,7 +47,15 @@ Status Output::flush() {
   return status_;
 }
 
-void ignore_broken_pipes() { std::signal(SIGPIPE, SIG_IGN); }
+void prepare_standard_streams() {
+  // In ascending order, since open() gives the lowest number that is free.
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(fd, F_GETFD) != -1) continue;
+    const int wrong_direction = fd == STDIN_FILENO ? O_WRONLY : O_RDONLY;
+    if (::open("/dev/null", wrong_direction) != fd) std::_Exit(1);
+  }
+  std::signal(SIGPIPE, SIG_IGN);
+}
 
 bool standard_error_is_terminal() { return ::isatty(STDERR_FILENO) == 1; }
 bool standard_output_is_terminal() { return ::isatty(STDOUT_FILENO) == 1; }

@@ -14,7 +14,7 @@
 
 namespace varve::tools {
 
-// Buffered standard output. Call ignore_broken_pipes() once before the first.
+// Buffered standard output. Call prepare_standard_streams() once before the first.
 class Output {
  public:
   explicit Output(int fd = 1) : fd_(fd) {}
@@ -50,9 +50,13 @@ inline Status print(std::string_view text) {
   return out.flush();
 }
 
-// A write to a pipe that nobody reads then fails instead of killing the process, which would leave
-// an open database without its clean close.
-void ignore_broken_pipes();
+// What main() does first of all.
+//  - Standard streams that the process was started without give an error from now on. Otherwise the
+//    next file that is opened would take their number: a database would be written over with what
+//    is printed.
+//  - A write to a pipe that nobody reads fails instead of killing the process, which would leave an
+//    open database without its clean close.
+void prepare_standard_streams();
 
 // True if people, not programs, read standard error / standard output.
 bool standard_error_is_terminal();

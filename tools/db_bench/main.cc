@@ -6,11 +6,13 @@
 #include <cstdio>
 #include <exception>
 
+#include "tools/common/output.h"
 #include "tools/db_bench/clock.h"
 #include "tools/db_bench/runner.h"
 #include "tools/db_bench/settings.h"
 
 int main(int argc, char** argv) {
+  varve::tools::prepare_standard_streams();
   try {
     int exit_status = 0;
     const std::optional<varve::bench::Settings> settings =

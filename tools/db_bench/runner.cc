@@ -85,13 +85,10 @@ void Runner::run() {
 
 void Runner::run_all() {
   if (!settings_.json) print_header();
-  for (uint64_t i = 0; i < settings_.benchmarks.size(); i++) {
+  for (uint64_t i = 0; i < settings_.benchmarks.size() && !out_.stopped(); i++) {
     run_one(*find_benchmark(settings_.benchmarks[i]), i);
   }
-  if (settings_.statistics) {
-    std::fprintf(settings_.json ? stderr : stdout, "STATISTICS:\n%s\n",
-                 engine_->stats_text().c_str());
-  }
+  if (settings_.statistics) say("STATISTICS:\n" + engine_->stats_text() + "\n");
   engine_->close();
 }
 
@@ -180,9 +177,9 @@ void Runner::print_notes() {
   }
 }
 
-void Runner::print_header() const {
+void Runner::print_header() {
   const double row = settings_.key_size + settings_.value_size;
-  std::printf(
+  say(format(
       "Engine:     %s %s in %s\n"
       "Keys:       %u bytes each\n"
       "Values:     %u bytes each (%.0f bytes after compression)\n"
@@ -193,22 +190,33 @@ void Runner::print_header() const {
       settings_.key_size, settings_.value_size, settings_.value_size * settings_.compression_ratio,
       static_cast<unsigned long long>(settings_.num),
       row * static_cast<double>(settings_.num) / kMib,
-      static_cast<double>(settings_.budget_bytes()) / kMib);
-  std::fflush(stdout);
+      static_cast<double>(settings_.budget_bytes()) / kMib));
 }
 
 void Runner::print(const Report& report) {
-  std::FILE* const lines = settings_.json ? stderr : stdout;
-  if (!report.text.empty()) {
-    if (!settings_.json) std::printf("%s\n", report.text.c_str());
-  } else {
-    std::fprintf(lines, "%s\n", report_line(report).c_str());
+  if (report.text.empty()) {
+    say(report_line(report) + "\n");
+  } else if (!settings_.json) {
+    say(report.text + "\n");
   }
   if (settings_.histogram && report.figures.latencies.count() != 0) {
-    std::fprintf(lines, "%s\n", histogram_text(report).c_str());
+    say(histogram_text(report) + "\n");
   }
-  if (settings_.json) std::printf("%s\n", report_json(report).c_str());
-  std::fflush(stdout);
+  if (settings_.json) write(report_json(report) + "\n");
+}
+
+void Runner::say(const std::string& text) {
+  if (settings_.json) {
+    std::fputs(text.c_str(), stderr);
+  } else {
+    write(text);
+  }
+}
+
+void Runner::write(const std::string& text) {
+  out_.write(text);
+  const Status written = out_.flush();
+  if (!written.ok()) throw EngineError(written.to_string());
 }
 
 }  // namespace varve::bench

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "bench/engines/engine.h"
+#include "tools/common/output.h"
 #include "tools/db_bench/monitor.h"
 #include "tools/db_bench/report.h"
 #include "tools/db_bench/settings.h"
@@ -32,11 +33,15 @@ class Runner {
   void open(const Settings& settings);
   void begin_with_empty_database(const Settings& settings);
   void print_notes();
-  void print_header() const;
+  void print_header();
   void print(const Report& report);
+  // Of standard output and standard error, the one that --json leaves to people.
+  void say(const std::string& text);
+  void write(const std::string& text);  // to standard output, at once
 
   const Settings settings_;
   const std::unique_ptr<Engine> engine_;
+  tools::Output out_;
   Monitor monitor_;
   bool database_is_fresh_ = false;  // empty, and nothing ran on it
   uint64_t first_new_id_;           // ids from here on were given to nobody

@@ -112,7 +112,7 @@ int run(int argc, char** argv) {
 }  // namespace varve::sst_dump
 
 int main(int argc, char** argv) {
-  varve::tools::ignore_broken_pipes();
+  varve::tools::prepare_standard_streams();
   try {
     return varve::sst_dump::run(argc, argv);
   } catch (const std::exception& error) {

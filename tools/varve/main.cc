@@ -99,7 +99,7 @@ int run(int argc, char** argv) {
 }  // namespace varve::cli
 
 int main(int argc, char** argv) {
-  varve::tools::ignore_broken_pipes();
+  varve::tools::prepare_standard_streams();
   try {
     return varve::cli::run(argc, argv);
   } catch (const std::exception& error) {
