@@ -128,7 +128,9 @@ TEST_F(DbBenchTest, RefusesWhatIsNotBuiltYet) {
 TEST_F(DbBenchTest, RefusesValuesOutOfRange) {
   for (const char* flag :
        {"--num=0", "--num=x", "--key_size=4", "--durability=maybe", "--seed=-1", "--seek_nexts=-1",
-        "--block_size=-1", "--compression_type=lz4", "--cache_size=1Q", "--sync --durability=os"}) {
+        "--block_size=-1", "--compression_type=lz4", "--cache_size=1Q", "--sync --durability=os",
+        "--seed=18446744073709551616", "--block_size=4294967296", "--memory_budget=4194303",
+        "--batch_size=0", "--benchmarks="}) {
     const Outcome outcome = run(flag, true);
     EXPECT_EQ(outcome.exit_status, 2) << flag;
     const std::string name = std::string(flag).substr(0, std::string(flag).find_first_of("= "));
@@ -142,6 +144,13 @@ TEST_F(DbBenchTest, HelpListsEveryBenchmarkAndExitsWithZero) {
   for (const char* word : {"fill100K", "ycsbf", "verifychecksum", "--benchmark_write_rate_limit"}) {
     EXPECT_NE(outcome.output.find(word), std::string::npos) << word;
   }
+}
+
+// `--name=` once took the next flag for its value.
+TEST_F(DbBenchTest, AFlagCanHaveAnEmptyValue) {
+  const Outcome outcome = run_engine("varve", "--report_file= --num=10 --benchmarks=fillseq");
+  EXPECT_EQ(outcome.exit_status, 0);
+  EXPECT_NE(outcome.output.find(" 10 operations;"), std::string::npos) << outcome.output;
 }
 
 TEST_F(DbBenchTest, OutputThatCannotBeWrittenIsAnError) {

@@ -89,6 +89,7 @@ TEST_F(SstDump, scan_keeps_to_its_range) {
   EXPECT_EQ(keys({"--prefix=cherry"}), "ch ch ") << "its versions lie in two blocks";
   EXPECT_EQ(keys({"--from=cherry", "--read_num=1"}), "ch ");
   EXPECT_EQ(keys({"--prefix=c", "--from=d"}), "");
+  EXPECT_EQ(keys({"--prefix=", "--from=cherry", "--to="}), "ch ch da ");
   EXPECT_EQ(keys({"--from=e"}), "");
   EXPECT_EQ(keys({"--to=a"}), "");
   EXPECT_EQ(keys({"--read_num=0"}), "");
@@ -261,7 +262,12 @@ TEST_F(SstDump, wrong_usage_is_told) {
   for (const Case& c :
        {Case{{}, "--command is required"}, Case{{"--command=check"}, "files is required"},
         Case{{"--command=chek", path}, "did you mean 'check'"},
-        Case{{"--command=scan", path, "--fromm=a"}, "--fromm=a"},
+        Case{{"--command=scan", path, "--fromm=a"}, "unknown option --fromm, did you mean --from?"},
+        Case{{"--command=check", path, "--from=a"}, "--from: not for this command"},
+        Case{{"--command=layout", path, "--prefix="}, "--prefix: not for this command"},
+        Case{{"--command=verify", path, "--read_num=1"}, "--read_num: not for this command"},
+        Case{{"--command=recompress", path, "--to=a"}, "--to: not for this command"},
+        Case{{"--command=", "scan", path}, "unknown command ''"},
         Case{{"--command=scan", path, "--from=\\q"}, "--from: column 1: expected one of \\\\ \\t"},
         Case{{"--command=scan", path, "--from=abc", "--input_key_hex"}, "hex"},
         Case{{"--command=scan", path, "--read_num=-1"}, "--read_num: number '-1'"},

@@ -64,6 +64,8 @@ TEST_F(VarveCli, WrongUsageExits2) {
   fails(2, "did you mean 'scan'", {"scna", db_});
   fails(2, "varve: unknown command 'bar' (see varve --help)", {"bar", db_});
   fails(2, "DB", {"get"});
+  for (const char* command : {"scan", "wal", "stats"})
+    fails(2, "DB: the name is empty", {command, ""});
   fails(2, "KEY", {"get", db_});
   fails(2, "KEY", {"get", db_, ""});
   fails(2, "--nonsense", {"get", db_, "k", "--nonsense"});
@@ -84,6 +86,23 @@ TEST_F(VarveCli, WrongUsageExits2) {
   fails(2, "--limit", {"history", db_, "k", "--limit=-1"});
   fails(2, "--segment", {"wal", db_, "--segment=-1"});
   EXPECT_FALSE(std::filesystem::exists(db_));
+}
+
+TEST_F(VarveCli, ArgumentsThatNobodyTakesAreNamedAndTheNearestOption) {
+  fails(2, "scan: unknown option --limt, did you mean --limit?", {"scan", db_, "--limt", "3"});
+  fails(2, "count: unknown option --limit (", {"count", db_, "--limit=3"});
+  fails(2, "scan: unexpected argument 'x' (", {"scan", db_, "x", "y"});
+}
+
+// `--name=` once took the next argument for its value.
+TEST_F(VarveCli, AnOptionCanHaveAnEmptyValue) {
+  fails(2, "--keyspace: a name has at least one byte", {"put", db_, "--keyspace=", "k", "v"});
+  fails(2, "--limit: number ''", {"scan", "--limit=", db_});
+  EXPECT_FALSE(std::filesystem::exists(db_));
+  ok({"put", db_, "k", "v"});
+  EXPECT_EQ(ok({"scan", "--prefix=", db_, "--to="}), "k\tv\n");
+  ok({"put", db_, "--", "--keyspace=", "v"});
+  EXPECT_EQ(ok({"get", db_, "--", "--keyspace="}), "v\n");
 }
 
 TEST_F(VarveCli, MessagesKeepTheirBackslashes) {
@@ -157,6 +176,10 @@ TEST_F(VarveCli, KeyspacesAreApart) {
   }
   fails(1, "not_found", {"put", db_, "k", "v", "--keyspace=third", "--no-create"});
   EXPECT_NE(ok({"levels", db_}).find("keyspace second"), std::string::npos);
+  // A name is taken as it is printed.
+  ok({"put", db_, "k", "odd", "--keyspace=a\\x01\\\\"});
+  EXPECT_NE(ok({"levels", db_}).find("keyspace a\\x01\\\\ (id"), std::string::npos);
+  EXPECT_EQ(ok({"get", db_, "6b", "--hex", "--keyspace=a\\x01\\\\"}), "6f6464\n");
 }
 
 TEST_F(VarveCli, ScanTakesBoundsPrefixLimitAndDirection) {

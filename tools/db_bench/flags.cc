@@ -2,15 +2,17 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <concepts>
 #include <cstdio>
+#include <limits>
 #include <string>
 #include <string_view>
-#include <type_traits>
 #include <vector>
 
 #include "base/build_info.h"
 #include "base/format.h"
 #include "bench/engines/engine.h"
+#include "tools/common/arguments.h"
 #include "tools/common/output.h"
 #include "tools/common/quantity_text.h"
 #include "tools/db_bench/benchmarks.h"
@@ -77,7 +79,9 @@ class CommandLine {
 
   void parse(int argc, char** argv) {
     std::vector<std::string> arguments;
-    for (int i = argc - 1; i > 0; i--) arguments.push_back(with_two_dashes(argv[i]));
+    for (int i = 1; i < argc; i++) arguments.push_back(with_two_dashes(argv[i]));
+    arguments = tools::with_empty_values(app_, arguments);
+    std::reverse(arguments.begin(), arguments.end());
     try {
       app_.parse(arguments);  // takes them from the back
     } catch (const CLI::ParseError& error) {
@@ -161,17 +165,21 @@ class CommandLine {
   template <typename T>
   void add(const std::string& name, T& variable, const std::string& unit,
            const std::string& description) {
-    CLI::Option* const option = app_.add_option(name, variable, text(description, variable));
-    option->option_text(unit);
-    if constexpr (std::is_unsigned_v<T>) {
-      // CLI11 would take -1 for the largest number.
-      option->check(
-          [](const std::string& value) {
-            return value.starts_with('-') ? "'" + value + "' (expected no negative number)"
-                                          : std::string();
-          },
-          "", "");
-    }
+    app_.add_option(name, variable, text(description, variable))->option_text(unit);
+  }
+  // CLI11 would take -1, and what is too large, for the largest number.
+  template <std::unsigned_integral T>
+  void add(const std::string& name, T& variable, const std::string& unit,
+           const std::string& description) {
+    const auto read = [name, &variable](const std::string& value) {
+      const Result<uint64_t> count = tools::parse_count(value);
+      if (!count.ok()) throw UsageError(name + ": " + std::string(count.status().message()));
+      if (*count > std::numeric_limits<T>::max())
+        throw UsageError(name + "=" + value + ": too large");
+      variable = static_cast<T>(*count);
+    };
+    app_.add_option_function<std::string>(name, read, text(description, variable))
+        ->option_text(unit);
   }
   void add_size(const std::string& name, uint64_t& variable, const std::string& description) {
     const auto read = [name, &variable](const std::string& value) {
@@ -320,7 +328,8 @@ void check_ranges(const Settings& settings, const Typed& typed) {
   check_range("--num", static_cast<double>(typed.num), 1, kMost);
   check_range("--reads", static_cast<double>(typed.reads), -1, kMost);
   check_range("--writes", static_cast<double>(typed.writes), -1, kMost);
-  check_range("--batch_size", static_cast<double>(typed.batch_size), -1, 1e7);
+  check_range("--batch_size", static_cast<double>(typed.batch_size),
+              typed.batch_size == -1 ? -1 : 1, 1e7);
   check_range("--threads", static_cast<double>(typed.threads), 1, 1024);
   check_range("--key_size", settings.key_size, kKeySizeLeast, static_cast<double>(kKeySizeMax));
   check_range("--value_size", settings.value_size, 0, static_cast<double>(kValueSizeMax));

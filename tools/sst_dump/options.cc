@@ -1,10 +1,12 @@
 #include "tools/sst_dump/options.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <utility>
 
+#include "tools/common/arguments.h"
 #include "tools/common/output.h"
 #include "tools/common/quantity_text.h"
 #include "tools/common/text_escape.h"
@@ -53,10 +55,29 @@ Command parse_command(const std::string& name) {
                                  (nearest.empty() ? "" : ", did you mean '" + nearest + "'?"));
 }
 
+// Options that only some commands take: given to another one, they would seem to bound what it
+// looks at.
+void check_bounds(const CLI::App& app, Command command) {
+  const bool takes_keys = command == Command::scan || command == Command::raw;
+  for (const char* option : {"--from", "--to", "--prefix", "--read_num"}) {
+    const bool takes_count = takes_keys || command == Command::recompress;
+    const bool taken = std::string_view(option) == "--read_num" ? takes_count : takes_keys;
+    if (!taken && app.count(option) > 0) {
+      throw CLI::ValidationError(option, "not for this command, which looks at the whole file");
+    }
+  }
+}
+
 std::string parse_key(const std::string& option, const std::string& text, bool hex) {
   Result<std::string> key = tools::parse_bytes(text, hex);
   if (!key.ok()) throw CLI::ValidationError(option, std::string(key.status().message()));
   return std::move(*key);
+}
+
+int usage_error(const std::string& message) {
+  std::fprintf(stderr, "sst-dump: %s (see sst-dump --help)\n",
+               tools::escape_message(message).c_str());
+  return kExitUsage;
 }
 
 }  // namespace
@@ -104,8 +125,11 @@ std::optional<int> parse_options(int argc, char** argv, Options* options) {
       "Keys are text with \\xHH for other bytes, or hex with --input_key_hex and --output_hex.\n"
       "Exit status: 0 done; 1 a file is damaged or cannot be read; 2 wrong usage.");
   try {
-    app.parse(argc, argv);
+    std::vector<std::string> arguments = tools::with_empty_values(app, {argv + 1, argv + argc});
+    std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants them
+    app.parse(std::move(arguments));
     options->command = parse_command(command);
+    check_bounds(app, options->command);
     options->from = parse_key("--from", options->from, input_key_hex);
     options->to = parse_key("--to", options->to, input_key_hex);
     options->prefix = parse_key("--prefix", options->prefix, input_key_hex);
@@ -114,10 +138,10 @@ std::optional<int> parse_options(int argc, char** argv, Options* options) {
     if (written.ok()) return kExitOk;
     std::fprintf(stderr, "sst-dump: %s\n", written.to_string().c_str());
     return kExitProblem;
+  } catch (const CLI::ExtrasError&) {
+    return usage_error(tools::unexpected_argument(app));
   } catch (const CLI::ParseError& error) {
-    std::fprintf(stderr, "sst-dump: %s (see sst-dump --help)\n",
-                 tools::escape_message(error.what()).c_str());
-    return kExitUsage;
+    return usage_error(error.what());
   }
   return std::nullopt;
 }

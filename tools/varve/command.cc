@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "tools/common/arguments.h"
 #include "tools/common/output.h"
 #include "tools/common/quantity_text.h"
 #include "tools/common/text_escape.h"
@@ -37,6 +38,13 @@ bool needs_mark(const std::string& argument) {
 
 void remove_mark(std::string* argument) {
   if (!argument->empty() && (*argument)[0] == kWhole) argument->erase(0, 1);
+}
+
+// A keyspace's name is text with escapes, as `levels` prints it; --hex is for keys and values.
+std::string keyspace_argument(const std::string& text) {
+  std::string name = bytes_argument("--keyspace", text, /*hex=*/false);
+  if (name.empty()) throw CLI::ValidationError("--keyspace", "a name has at least one byte");
+  return name;
 }
 
 void print_usage_error(const std::string& command, const std::string& message) {
@@ -150,7 +158,7 @@ void CommandLine::add_opening() {
 
 std::optional<int> CommandLine::parse(int argc, char** argv, const std::function<void()>& check) {
   try {
-    std::vector<std::string> arguments(argv + 1, argv + argc);
+    std::vector<std::string> arguments = tools::with_empty_values(app_, {argv + 1, argv + argc});
     if (list_ != nullptr) {
       for (std::string& argument : arguments) {
         if (needs_mark(argument)) argument.insert(0, 1, kWhole);
@@ -162,9 +170,14 @@ std::optional<int> CommandLine::parse(int argc, char** argv, const std::function
       for (std::string& value : *list_) remove_mark(&value);
       for (std::string* value : {&options_->directory, &options_->keyspace}) remove_mark(value);
     }
+    if (options_->directory.empty()) throw CLI::ValidationError("DB", "the name is empty");
+    options_->keyspace = keyspace_argument(options_->keyspace);
     if (check) check();
   } catch (const CLI::CallForHelp&) {
     return print_and_exit(app_.help());
+  } catch (const CLI::ExtrasError&) {
+    print_usage_error(name_, tools::unexpected_argument(app_));
+    return kExitUsage;
   } catch (const CLI::ParseError& error) {
     print_usage_error(name_, error.what());
     return kExitUsage;
