@@ -117,13 +117,21 @@ TEST_F(VarveCli, ReadersDoNotCreateADatabase) {
                               "compact", "manifest", "wal"}) {
     fails(1, db_, {command, db_});
   }
-  fails(1, "varve: not_found: " + db_ + ": no such directory\n", {"get", db_, "k"});
   const std::string empty = directory_ / "empty";
   std::filesystem::create_directory(empty);
-  fails(1, "varve: not_found: " + empty + ": no database\n", {"get", empty, "k"});
   fails(1, "not_found", {"erase", db_, "k"});
   fails(1, "not_found", {"history", db_, "k"});
-  fails(1, "not_found", {"find", db_, "k"});
+  for (const char* command : {"get", "find"}) {
+    fails(1, "varve: not_found: " + db_ + ": no such directory\n", {command, db_, "k"});
+    fails(1, "varve: not_found: " + empty + ": no database\n", {command, empty, "k"});
+  }
+  for (const char* command : {"scan", "stats", "manifest", "wal"}) {
+    fails(1, "varve: not_found: " + db_ + ": no such directory\n", {command, db_});
+    fails(1, "varve: not_found: " + empty + ": no database\n", {command, empty});
+  }
+  fails(1, "varve: not_found: " + empty + ": no file STATS, in which an owner publishes",
+        {"stats", empty, "--published"});
+  EXPECT_TRUE(std::filesystem::is_empty(empty));
   fails(1, "not_found", {"put", db_, "k", "v", "--no-create"});
   EXPECT_FALSE(std::filesystem::exists(db_));
 }

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "lsm/wal_format.h"
@@ -73,6 +74,17 @@ TEST_F(VarveCli, ManifestShowsFilesAndKeyspaces) {
     EXPECT_TRUE(json::parse(line, nullptr, false).is_object()) << line;
   }
   EXPECT_GE(count, 2u);
+}
+
+TEST_F(VarveCli, ManifestTellsWhereTheLogBeginsAndEnds) {
+  ok({"put", db_, "k", "v"});
+  const std::string text = ok({"manifest", db_, "--state"});
+  EXPECT_NE(text.find("\n  log start LSN "), std::string::npos) << text;
+  EXPECT_NE(text.find("\n  log end LSN "), std::string::npos) << text;
+  EXPECT_NE(ok({"manifest", db_}).find("\n  log end LSN "), std::string::npos);
+  const std::string lines = ok({"manifest", db_, "--state", "--json"});
+  const json object = json::parse(lines.substr(lines.find('\n') + 1));
+  EXPECT_GT(object["log_end_lsn"].get<uint64_t>(), object["log_start_lsn"].get<uint64_t>());
 }
 
 TEST_F(VarveCli, FindNamesTheFilesOfEachVersion) {
@@ -146,7 +158,21 @@ TEST_F(VarveCli, WalNeedsADatabaseAndALog) {
   const Outcome outcome = run({"wal", db_});
   EXPECT_EQ(outcome.status, 1);
   EXPECT_NE(outcome.out.find("put   0 k"), std::string::npos) << outcome.out;
-  EXPECT_NE(outcome.err.find("CURRENT"), std::string::npos) << outcome.err;
+  EXPECT_TRUE(outcome.err.starts_with("varve: corruption: " + db_ + "/CURRENT: missing, but "))
+      << outcome.err;
+}
+
+TEST_F(VarveCli, WalWithoutAManifestMissesOnlyWhatLiesBetweenSegments) {
+  for (const char* key : {"a", "b", "c"}) ok({"put", db_, key, "value"});
+  const std::vector<std::string> paths = segments(db_);
+  ASSERT_EQ(paths.size(), 3u);
+  for (const auto& [gone, problem] : {std::pair(paths[0], false), std::pair(paths[1], true)}) {
+    const std::string db = without(db_, gone);
+    std::filesystem::remove(db + "/CURRENT");
+    const Outcome outcome = run({"wal", db});
+    EXPECT_EQ(outcome.status, 1);
+    EXPECT_EQ(outcome.out.find("problem in ") != std::string::npos, problem) << outcome.out;
+  }
 }
 
 TEST_F(VarveCli, WalMissesSegmentsThatAreGone) {

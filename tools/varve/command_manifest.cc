@@ -11,6 +11,7 @@
 #include "tools/common/quantity_text.h"
 #include "tools/common/text_escape.h"
 #include "tools/common/time_text.h"
+#include "tools/varve/absent_database.h"
 #include "tools/varve/json_text.h"
 #include "tools/varve/session.h"
 
@@ -102,6 +103,7 @@ ordered_json json_edit(const LevelsEdit& edit, bool hex) {
   if (edit.next_keyspace) object["next_keyspace"] = edit.next_keyspace->id;
   if (edit.lease) object["lease"] = json_time(*edit.lease);
   if (edit.log_start) object["log_start_lsn"] = edit.log_start->value;
+  if (edit.log_end) object["log_end_lsn"] = edit.log_end->value;
   if (edit.last_timestamp) object["last_timestamp"] = json_time(*edit.last_timestamp);
   return object;
 }
@@ -149,6 +151,7 @@ std::string edit_text(const LevelsEdit& edit, bool hex) {
   if (edit.next_keyspace) line("next keyspace", std::to_string(edit.next_keyspace->id));
   if (edit.lease) line("lease", time_text(*edit.lease));
   if (edit.log_start) line("log start", "LSN " + std::to_string(edit.log_start->value));
+  if (edit.log_end) line("log end", "LSN " + std::to_string(edit.log_end->value));
   if (edit.last_timestamp) line("last timestamp", time_text(*edit.last_timestamp));
   return text;
 }
@@ -163,6 +166,9 @@ Result<int> print_manifest(const ManifestOptions& options, Output& out) {
   const bool hex = options.common.hex;
   FileSystem* const files = FileSystem::posix();
   const Result<CurrentManifest> current = read_current(files, options.common.directory);
+  if (current.status().code() == StatusCode::not_found) {
+    return absent_database(options.common.directory);
+  }
   if (!current.ok()) return current.status();
   const std::string name = manifest_name(current->number);
   const auto print = [&](const char* type, std::optional<uint64_t> offset, const LevelsEdit& edit) {

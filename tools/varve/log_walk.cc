@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "lsm/current_file.h"
+#include "tools/varve/absent_database.h"
 
 namespace varve::cli {
 
@@ -126,7 +127,11 @@ class LogWalk {
   // Whether the log is needed from before `start` on. An owner may have gone on and dropped
   // segments since the manifest was read, but only after a newer edit of it said so.
   bool needs_what_is_before(Lsn start) {
-    if (state_ == nullptr) return start > Lsn{};
+    if (state_ == nullptr) {
+      // Only what is missing between two segments is known to be.
+      log_start_ = ends_.empty() ? start : ends_.rbegin()->second;
+      return start > log_start_;
+    }
     log_start_ = std::max(log_start_, state_->log_start);
     if (start <= log_start_) return false;
     if (const Result<ManifestState> now = read_state(directory_); now.ok()) {
@@ -153,6 +158,7 @@ Result<ManifestState> read_state(const std::string& directory) {
   FileSystem* const files = FileSystem::posix();
   for (int attempt = 1;; ++attempt) {
     const Result<CurrentManifest> current = read_current(files, directory);
+    if (current.status().code() == StatusCode::not_found) return absent_database(directory);
     if (!current.ok()) return current.status();
     const std::string path = path_in(directory, manifest_name(current->number));
     Result<ManifestState> state = read_manifest(files, path, &current->file);
@@ -168,8 +174,8 @@ Status walk_log(const std::string& directory, std::optional<FileNumber> number,
                 LogVisitor* visitor) {
   const Result<ManifestState> state = read_state(directory);
   const Result<std::vector<FileNumber>> numbers = list_segments(directory);
+  if (!state.ok() && (!numbers.ok() || numbers->empty())) return state.status();
   if (!numbers.ok()) return numbers.status();
-  if (numbers->empty() && !state.ok()) return state.status();
   if (number.has_value() && !std::binary_search(numbers->begin(), numbers->end(), *number)) {
     return Status::not_found(path_in(directory, wal_name(*number)) + ": no such log segment");
   }

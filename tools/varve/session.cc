@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "tools/varve/absent_database.h"
+
 namespace varve::cli {
 
 namespace {
@@ -15,15 +17,6 @@ Result<Keyspace> open_keyspace(Database& database, const std::string& name, Open
   return database.create_keyspace(name);
 }
 
-// The engine names the option of its interface that forbids to create a database, which users of a
-// command have never heard of.
-Status without_option(const Status& status) {
-  constexpr std::string_view kOption = ", and create_if_missing is false";
-  const std::string_view message = status.message();
-  if (status.code() != StatusCode::not_found || !message.ends_with(kOption)) return status;
-  return Status::not_found(std::string(message.substr(0, message.size() - kOption.size())));
-}
-
 }  // namespace
 
 Result<Session> open_session(const CommonOptions& options, OpenFor purpose) {
@@ -33,7 +26,11 @@ Result<Session> open_session(const CommonOptions& options, OpenFor purpose) {
   opening.history_retention = options.history_retention;
   opening.create_if_missing = purpose == OpenFor::create;
   Result<std::unique_ptr<Database>> database = Database::open(opening, options.directory);
-  if (!database.ok()) return without_option(database.status());
+  if (!database.ok()) {
+    const bool missing = database.status().code() == StatusCode::not_found;
+    return missing && purpose == OpenFor::use ? absent_database(options.directory)
+                                              : database.status();
+  }
 
   Session session;
   session.database = std::move(*database);

@@ -86,6 +86,10 @@ Result<PublishedFigures> parse_figures(const std::string& text, const std::strin
 Result<PublishedFigures> read_published(const std::string& directory) {
   const std::string path = path_in(directory, kStatsName);
   const Result<std::string> text = read_whole_file(FileSystem::posix(), path, kFileBytesMax);
+  if (text.status().code() == StatusCode::not_found) {
+    return Status::not_found(directory +
+                             ": no file STATS, in which an owner publishes its figures");
+  }
   if (!text.ok()) return text.status();
   Timestamp written;
   Result<PublishedFigures> figures = parse_figures(*text, path, &written);
