@@ -3,7 +3,8 @@
 //
 //   memtables  two write buffers are full: until a flush is done
 //   runs       reads have too many runs to look at: until a compaction is done
-//   memory     the budget is full of what cannot be evicted: until a flush gives memory back
+//   memory     the budget is full of what cannot be evicted: until a flush gives memory back, or
+//              users let go of what they hold
 
 #include <algorithm>
 
@@ -18,6 +19,9 @@ constexpr size_t kRunsStall = 24;
 // Who waits looks again at least so often.
 constexpr uint64_t kLookAgainNanos = 100'000'000;
 
+// Cursors and values come and go: so many moments a commit waits for that, two seconds in all.
+constexpr uint64_t kMomentNanos = 1'000'000;
+constexpr uint32_t kPatience = 2000;
 // Background work that is refused memory is tried again twice a second.
 constexpr uint32_t kMemoryHindrancesMax = 10;
 
@@ -69,7 +73,8 @@ class Store::Wait {
   Wait& operator=(const Wait&) = delete;
 
   // Until something changed, for a moment at most. The mutex is held.
-  Status go_on(WaitReason reason, const Hindrance& hindrance) VARVE_REQUIRES(store_->mutex_) {
+  Status go_on(WaitReason reason, const Hindrance& hindrance, uint64_t most_nanos = kLookAgainNanos)
+      VARVE_REQUIRES(store_->mutex_) {
     waiter_.reason = reason;
     // Waiting would last until the store is reopened, or someone makes room.
     if (store_->failed_.load()) return store_->failure_;
@@ -81,7 +86,7 @@ class Store::Wait {
     }
     const uint64_t waited = store_->options_.clock->monotonic_nanos() - waiter_.since;
     if (waited >= limit_) return out_of_time(reason);
-    store_->changed_.wait_for(store_->mutex_, std::min(limit_ - waited, kLookAgainNanos));
+    store_->changed_.wait_for(store_->mutex_, std::min(limit_ - waited, most_nanos));
     return Status();
   }
 
@@ -137,13 +142,18 @@ void Store::commit_shed_memory() {
   if (!tree->active->empty()) static_cast<void>(rotate(tree));
 }
 
-Status Store::await_memory(const Status& refused, uint64_t drains,
+Status Store::await_memory(const Status& refused, uint64_t drains, uint32_t times,
                            const std::optional<std::chrono::nanoseconds>& timeout) {
   if (drains_.load() != drains) return Status();
   Wait wait(this, WaitReason::memory, timeout);
   MutexLock lock(mutex_);
   while (drains_.load() == drains) {
-    if (immutable_bytes_.load() == 0) return refused;  // it is not memtables that fill the budget
+    if (immutable_bytes_.load() == 0) {
+      // It is not memtables that fill the budget, but what users hold.
+      if (times > kPatience) return refused;
+      VARVE_RETURN_IF_ERROR(wait.go_on(WaitReason::memory, flush_hindrance_, kMomentNanos));
+      return Status();
+    }
     VARVE_RETURN_IF_ERROR(wait.go_on(WaitReason::memory, flush_hindrance_));
   }
   return Status();

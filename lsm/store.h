@@ -92,9 +92,10 @@ class Store final : public FileNumberSource, public Sstable::Disposer {
   // timed_out; no_space and others that keep flushes from being done.
   Status admit(uint64_t bytes, const std::optional<std::chrono::nanoseconds>& timeout);
   void leave(uint64_t bytes);
-  // A commit was refused memory (`refused`): waits until a flush that ends after `drains` was read
-  // has given some back. Errors: `refused`, when no flush would; as admit().
-  Status await_memory(const Status& refused, uint64_t drains,
+  // A commit was refused memory (`refused`), for the `times`-th time: waits until a flush that ends
+  // after `drains` was read has given some back, or, when no flush would, a moment. Errors:
+  // `refused`, after many such moments in vain; as admit().
+  Status await_memory(const Status& refused, uint64_t drains, uint32_t times,
                       const std::optional<std::chrono::nanoseconds>& timeout);
   uint64_t drains() const { return drains_.load(); }
   // The commit leader's, before a group: begins a new memtable where one is full.

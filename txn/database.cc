@@ -142,13 +142,13 @@ class Database::Impl {
   Status commit(std::string_view batch, uint32_t entries, const WriteOptions& options,
                 Timestamp* committed) {
     const uint64_t bytes = batch.size() + uint64_t{entries} * kEntryOverhead;
-    for (;;) {
+    for (uint32_t times = 1;; ++times) {
       VARVE_RETURN_IF_ERROR(store_->admit(bytes, options.timeout));
       const uint64_t drains = store_->drains();
       const Status status = pipeline_.commit(batch, entries, options.durability, committed);
       store_->leave(bytes);
       if (status.code() != StatusCode::out_of_memory) return status;
-      VARVE_RETURN_IF_ERROR(store_->await_memory(status, drains, options.timeout));
+      VARVE_RETURN_IF_ERROR(store_->await_memory(status, drains, times, options.timeout));
     }
   }
 

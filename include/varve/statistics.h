@@ -60,7 +60,7 @@ struct MemoryReport {
 enum class WaitReason : uint8_t {
   memtables,  // two write buffers are full, flushes are behind
   runs,       // reads have too many runs to look at, compactions are behind
-  memory,     // the budget is full of what cannot be evicted, until a flush gives memory back
+  memory,     // the budget is full of what cannot be evicted
 };
 inline constexpr size_t kWaitReasonCount = 3;
 const char* wait_reason_name(WaitReason reason);

@@ -16,6 +16,9 @@
 #include <thread>
 #include <vector>
 
+#include "tests/support/status_check.h"
+#include "tests/support/temp_directory.h"
+
 namespace varve {
 namespace {
 
@@ -329,7 +332,7 @@ TEST(PosixFileSystem, files_and_directories_are_private_to_their_user) {
 
 // With its standard input closed, a program's database once lay behind that number.
 TEST(PosixFileSystem, never_uses_the_numbers_of_standard_streams) {
-  const TempDirectory directory;
+  const test::TempDirectory directory;
   const int kept = ::dup(STDIN_FILENO);
   ASSERT_GT(kept, STDERR_FILENO);
   ::close(STDIN_FILENO);

@@ -197,6 +197,10 @@ TEST(TsvReader, LongLinesWithinTheLimitAreRead) {
   const std::string value(3'000'000, 'v');
   EXPECT_EQ(read_records("k\t" + value + "\nl\tw\n", {.format = RecordFormat::tsv}),
             "k=" + value + ";l=w;");
+  EXPECT_EQ(read_records("k\t" + value + "\n",
+                         {.format = RecordFormat::tsv, .record_bytes_max = SIZE_MAX}),
+            "k=" + value + ";")
+      << "no limit at all";
 }
 
 TEST(JsonlReader, ReadsTextAndHexAndIgnoresOtherMembers) {

@@ -81,6 +81,13 @@ TEST_F(VarveCli, WrongUsageExits2) {
   fails(2, "--batch-size", {"load", db_, "-", "--batch-size=0"});
   fails(2, "--batch-size", {"load", db_, "-", "--batch-size=-1"});
   fails(2, "--raw: contradicts --json", {"get", db_, "k", "--raw", "--json"});
+  fails(2, "--raw: contradicts --hex", {"get", db_, "00", "--raw", "--hex"});
+  fails(2, "--raw: contradicts --keys-from", {"get", db_, "--raw", "--keys-from=-"});
+  fails(2, "--published: contradicts --memory-budget",
+        {"memory", db_, "--published", "--memory-budget=8M"});
+  fails(2, "--published: contradicts --history-retention",
+        {"stats", db_, "--history-retention=0", "--published"});
+  fails(2, "--values: contradicts --depth=commits", {"wal", db_, "--values", "--depth=commits"});
   fails(2, "--format: tsv contradicts --json", {"dump", db_, "--format=tsv", "--json"});
   fails(2, "--limit", {"scan", db_, "--limit=-1"});
   fails(2, "--limit", {"history", db_, "k", "--limit=-1"});
@@ -164,6 +171,8 @@ TEST_F(VarveCli, PutTakesAFileAsItIs) {
   fails(1, "not_found", {"put", db_, "k", "--value-file", directory_ / "absent"});
   fails(1, "varve: io_error: " + db_ + ": a directory, expected a file\n",
         {"put", db_, "k", "--value-file", db_});
+  fails(1, "/dev/zero: more than 268435456 bytes, the most that a value can have",
+        {"put", db_, "k", "--value-file=/dev/zero"});
 }
 
 TEST_F(VarveCli, KeysAreNotTakenForCommandsOrLists) {
@@ -364,8 +373,13 @@ TEST_F(VarveCli, HistoryAndThePast) {
   EXPECT_EQ(ok({"scan", db_, "--at=" + first}), "k\tone\n");
   EXPECT_EQ(ok({"count", db_, "--at=" + erased}), "0\n");
   EXPECT_EQ(ok({"dump", db_, "--at=" + second}), "k\ttwo\n");
-  fails(3, "no such key: never", {"history", db_, "never"});
-  fails(1, "invalid_argument", {"get", db_, "k", "--at=2500-01-01T00:00:00Z"});
+  EXPECT_EQ(ok({"history", db_, "k", "--limit=0"}), "") << "it is there";
+  EXPECT_EQ(ok({"history", db_, "k", "--limit=0", "--json"}), "{\"key\":\"k\",\"versions\":[]}\n");
+  for (const char* limit : {"--limit=0", "--limit=1"}) {
+    fails(3, "no such key: never", {"history", db_, "never", limit});
+  }
+  fails(1, "2500-01-01T00:00:00.000000000Z (16725225600000000000) lies in the future: it is 20",
+        {"get", db_, "k", "--at=2500-01-01T00:00:00Z"});
 }
 
 TEST_F(VarveCli, ThePastOutlivesCompactionUnlessItIsLetGo) {

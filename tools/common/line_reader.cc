@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 #include <system_error>
 #include <utility>
@@ -16,6 +17,9 @@ namespace {
 
 // One read() each; a smaller one costs system calls, a larger one only memory.
 constexpr size_t kReadBytes = 256 * 1024;
+
+// Beyond any memory, and twice that is still a number.
+constexpr size_t kLineBytesMost = SIZE_MAX / 4;
 
 std::string error_text(int error) { return std::generic_category().message(error); }
 
@@ -46,7 +50,7 @@ LineReader::LineReader(std::string name, int fd, uint64_t bytes_total, size_t li
     : name_(std::move(name)),
       fd_(fd),
       bytes_total_(bytes_total),
-      line_bytes_max_(line_bytes_max),
+      line_bytes_max_(std::min(line_bytes_max, kLineBytesMost)),
       buffer_(kReadBytes) {}
 
 LineReader::~LineReader() {

@@ -175,12 +175,14 @@ Result<std::string> read_value(const std::string& path) {
   for (;;) {
     std::string_view line;
     const Result<bool> more = (*lines)->next(&line);
-    if (!more.ok()) return more.status();
-    if (!*more) return bytes;
-    if (bytes.size() + line.size() > kValueSizeMax) {
-      return Status::invalid_argument(path + ": more than " + std::to_string(kValueSizeMax) +
+    const bool line_too_long = more.status().code() == StatusCode::invalid_argument;
+    if (line_too_long || bytes.size() + line.size() > kValueSizeMax) {
+      return Status::invalid_argument((*lines)->name() + ": more than " +
+                                      std::to_string(kValueSizeMax) +
                                       " bytes, the most that a value can have");
     }
+    if (!more.ok()) return more.status();
+    if (!*more) return bytes;
     bytes.append(line);
     if ((*lines)->line_complete()) bytes.push_back('\n');
   }
@@ -213,8 +215,10 @@ int run_get(int argc, char** argv) {
     if (has_key != options.keys_from.empty()) {
       throw CLI::ValidationError("KEY", "give either a KEY or --keys-from");
     }
-    if (options.raw && options.common.json) {
-      throw CLI::ValidationError("--raw", "contradicts --json");
+    for (const char* other : {"--json", "--hex", "--keys-from"}) {
+      if (options.raw && line.app().count(other) > 0) {
+        throw CLI::ValidationError("--raw", std::string("contradicts ") + other);
+      }
     }
     if (has_key) options.key = key_argument("KEY", options.key, options.common.hex);
   });

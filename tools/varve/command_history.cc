@@ -1,5 +1,6 @@
 // history.
 
+#include <algorithm>
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -44,9 +45,12 @@ ordered_json entry_json(const HistoryEntry& entry, const HistoryOptions& options
 }
 
 Result<int> print_history(Session& session, Output& out, const HistoryOptions& options) {
-  Result<std::vector<HistoryEntry>> history =
-      session.database->history(options.key, options.limit, session.keyspace);
+  // At least one, so that a key that is there is told from one that is not.
+  Result<std::vector<HistoryEntry>> history = session.database->history(
+      options.key, std::max<uint64_t>(options.limit, 1), session.keyspace);
   if (!history.ok()) return history.status();
+  const bool found = !history->empty();
+  if (options.limit == 0) history->clear();
   const bool hex = options.common.hex;
   if (options.common.json) {
     ordered_json object;
@@ -66,7 +70,7 @@ Result<int> print_history(Session& session, Output& out, const HistoryOptions& o
       out.line(line);
     }
   }
-  if (!history->empty()) return kExitOk;
+  if (found) return kExitOk;
   std::fprintf(stderr, "varve: no such key: %s\n", tools::format_bytes(options.key, hex).c_str());
   return kExitNotFound;
 }

@@ -182,7 +182,14 @@ int run_view(const View& view, int argc, char** argv) {
   line.app().add_flag("--published", published,
                       "Do not open the database: print what its owner, or its last one, published");
   line.add_opening();
-  if (const auto stop = line.parse(argc, argv)) return *stop;
+  const auto stop = line.parse(argc, argv, [&] {
+    for (const char* opening : {"--memory-budget", "--history-retention"}) {
+      if (published && line.app().count(opening) > 0) {
+        throw CLI::ValidationError("--published", std::string("contradicts ") + opening);
+      }
+    }
+  });
+  if (stop) return *stop;
   return with_output([&](Output& out) -> Result<int> {
     const Result<PublishedFigures> figures = read_figures(common, published);
     if (!figures.ok()) return figures.status();

@@ -237,6 +237,9 @@ int run_wal(int argc, char** argv) {
       throw CLI::ValidationError("--depth", "expected segments, groups, commits or entries");
     }
     options.depth = static_cast<Depth>(found - std::begin(kNames));
+    if (options.values && options.depth < Depth::entries) {
+      throw CLI::ValidationError("--values", "contradicts --depth=" + options.depth_name);
+    }
   });
   if (stop) return *stop;
   return with_output([&](Output& out) { return print_wal(options, out); });
