@@ -5,14 +5,11 @@
 
 #include <chrono>
 #include <filesystem>
-#include <set>
 #include <string>
 #include <thread>
 
 #include "base/atomic.h"
-#include "lsm/current_file.h"
-#include "lsm/file_names.h"
-#include "lsm/manifest.h"
+#include "tests/support/directory_complaints.h"
 #include "tests/support/status_check.h"
 #include "txn/write_batch_internal.h"
 
@@ -67,29 +64,8 @@ void close_and_check(std::unique_ptr<Database> database, FileSystem* files) {
 }
 
 void check_directory(FileSystem* files, const std::string& directory) {
-  Result<CurrentManifest> current = read_current(files, directory);
-  ASSERT_OK(current);
-  Result<ManifestState> state =
-      read_manifest(files, path_in(directory, manifest_name(current->number)), &current->file);
-  ASSERT_OK(state);
-  std::set<std::string> expected{kCurrentName, kLockName, manifest_name(current->number)};
-  for (const auto& [id, keyspace] : state->keyspaces) {
-    for (const auto& [number, file] : keyspace.files) {
-      expected.insert(sstable_name(file.info.number));
-    }
-  }
-  Result<std::vector<std::string>> names = files->list(directory);
-  ASSERT_OK(names);
-  for (const std::string& name : *names) {
-    if (expected.erase(name) != 0) continue;
-    const FileName parsed = parse_file_name(name);
-    const bool allowed = parsed.type == FileType::wal || parsed.type == FileType::log ||
-                         parsed.type == FileType::stats;
-    EXPECT_TRUE(allowed) << directory << "/" << name << " is named by nothing";
-    EXPECT_LT(parsed.number, state->next_file) << name;
-  }
-  for (const std::string& name : expected) {
-    ADD_FAILURE() << directory << "/" << name << " is missing";
+  for (const std::string& complaint : directory_complaints(files, directory)) {
+    ADD_FAILURE() << complaint;
   }
 }
 

@@ -1,96 +1,14 @@
-// File systems for tests, each standing before another one, and helpers on whole files.
+// Helpers on whole files, and the file systems of tests/support/hooked_files.h.
 
 #pragma once
 
-#include <atomic>
-#include <functional>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "varve/file_system.h"
+#include "tests/support/hooked_files.h"
 
 namespace varve::test {
-
-// One call, before it is carried out.
-struct FileCall {
-  enum class Kind : uint8_t {
-    open_read,
-    open_write,
-    create,
-    read,
-    write,
-    sync,
-    truncate,
-    allocate,
-    close,
-    remove,
-    rename,
-    create_directory,
-    sync_directory,
-    lock,
-  };
-  Kind kind;
-  const std::string& path;
-  bool changes() const { return kind != Kind::open_read && kind != Kind::read; }
-};
-
-// Asks a test about every call; what it refuses fails with that status and does nothing.
-// Thread rule: the hook is called from any thread; set it while nobody uses the files.
-class HookedFiles : public FileSystem {
- public:
-  using Hook = std::function<Status(const FileCall&)>;
-  explicit HookedFiles(FileSystem* inner, Hook hook = nullptr)
-      : inner_(inner), hook_(std::move(hook)) {}
-  void set_hook(Hook hook) { hook_ = std::move(hook); }
-
-  Result<std::unique_ptr<File>> open(const std::string& path, OpenMode mode) override;
-  Result<FileInfo> info(const std::string& path) override { return inner_->info(path); }
-  Result<std::vector<std::string>> list(const std::string& directory) override {
-    return inner_->list(directory);
-  }
-  Status create_directory(const std::string& path) override;
-  Status remove(const std::string& path) override;
-  Status remove_directory(const std::string& path) override;
-  Status rename(const std::string& from, const std::string& to, bool replace) override;
-  Status sync_directory(const std::string& directory) override;
-  Result<std::unique_ptr<FileLock>> lock(const std::string& path) override;
-  Result<uint64_t> free_bytes(const std::string& path) override { return inner_->free_bytes(path); }
-
-  Status ask(FileCall::Kind kind, const std::string& path) {
-    return hook_ ? hook_({kind, path}) : Status();
-  }
-
- private:
-  FileSystem* const inner_;
-  Hook hook_;
-};
-
-// What a process leaves behind that is killed: after kill() nothing changes any more, and the
-// database above only sees errors. The files before stay as the operating system has them.
-class KillableFiles final : public HookedFiles {
- public:
-  explicit KillableFiles(FileSystem* inner)
-      : HookedFiles(inner, [this](const FileCall& call) {
-          return call.changes() && killed_.load() ? Status::io_error(call.path + ": killed")
-                                                  : Status();
-        }) {}
-  void kill() { killed_.store(true); }
-
- private:
-  std::atomic<bool> killed_{false};
-};
-
-// As a disk that is mounted read-only.
-class ReadOnlyFiles final : public HookedFiles {
- public:
-  explicit ReadOnlyFiles(FileSystem* inner)
-      : HookedFiles(inner, [](const FileCall& call) {
-          return call.changes() ? Status::io_error(call.path + ": read-only file system (errno 30)")
-                                : Status();
-        }) {}
-};
 
 std::string read_file(FileSystem* files, const std::string& path);
 // Creates or replaces.

@@ -1,0 +1,42 @@
+#include "tests/support/directory_complaints.h"
+
+#include <set>
+
+#include "lsm/current_file.h"
+#include "lsm/file_names.h"
+#include "lsm/manifest.h"
+
+namespace varve::test {
+
+std::vector<std::string> directory_complaints(FileSystem* files, const std::string& directory) {
+  Result<CurrentManifest> current = read_current(files, directory);
+  if (!current.ok()) return {current.status().to_string()};
+  Result<ManifestState> state =
+      read_manifest(files, path_in(directory, manifest_name(current->number)), &current->file);
+  if (!state.ok()) return {state.status().to_string()};
+  std::set<std::string> expected{kCurrentName, kLockName, manifest_name(current->number)};
+  for (const auto& [id, keyspace] : state->keyspaces) {
+    for (const auto& [number, file] : keyspace.files) {
+      expected.insert(sstable_name(file.info.number));
+    }
+  }
+  Result<std::vector<std::string>> names = files->list(directory);
+  if (!names.ok()) return {names.status().to_string()};
+  std::vector<std::string> complaints;
+  for (const std::string& name : *names) {
+    if (expected.erase(name) != 0) continue;
+    const FileName parsed = parse_file_name(name);
+    const bool allowed = parsed.type == FileType::wal || parsed.type == FileType::log ||
+                         parsed.type == FileType::stats;
+    if (!allowed) complaints.push_back(path_in(directory, name) + " is named by nothing");
+    if (parsed.number >= state->next_file) {
+      complaints.push_back(path_in(directory, name) + " has a number that was not given yet");
+    }
+  }
+  for (const std::string& name : expected) {
+    complaints.push_back(path_in(directory, name) + " is missing");
+  }
+  return complaints;
+}
+
+}  // namespace varve::test
