@@ -164,43 +164,10 @@ struct FramedSegments {
   }
 };
 
-// Puts right what would be refused at once, mostly, and every checksum.
 void reseal(std::vector<std::string>* segments, Random* random) {
   Lsn position;
   for (size_t s = 0; s < segments->size(); ++s) {
-    std::string& bytes = (*segments)[s];
-    if (bytes.size() < kWalHeaderSize) continue;
-    char* const header = bytes.data();
-    if (!random->one_in(16)) store_le(header, kWalMagic);
-    if (!random->one_in(16)) store_le(header + 8, uint64_t{kWalVersion});
-    if (!random->one_in(16)) store_le(header + 32, uint64_t{s + 1});
-    if (s != 0 && !random->one_in(8)) store_le(header + 40, position.value);
-    if (!random->one_in(8)) store_le(header + 48, uint64_t{s});
-    const uint64_t start = load_le<uint64_t>(header + 40);
-    const FileId id{load_le<uint64_t>(header + 16), load_le<uint64_t>(header + 24)};
-    store_le(header + 72, checksum({header, 72}, id, 0));
-    if (!random->one_in(4)) std::memcpy(header + kWalHeaderCopySize, header, kWalHeaderCopySize);
-    if (random->one_in(8)) header[random->below(kWalHeaderCopySize)] ^= 1;  // the other copy counts
-    size_t offset = kWalHeaderSize;
-    while (offset < bytes.size()) {
-      char* const group = bytes.data() + offset;
-      const size_t remaining = bytes.size() - offset;
-      WalGroupHeader fields;
-      if (!decode_wal_group_header(group, remaining, &fields)) {
-        if (remaining < kWalGroupHeaderSize || random->one_in(4)) break;
-        group[12] = static_cast<char>(WalKind::commits);
-        std::memset(group + 13, 0, 3);
-        store_le(group + 20, uint32_t{0});
-        if (!decode_wal_group_header(group, remaining, &fields)) break;
-      }
-      // Now and then one is left as it is, so that there is an end with something behind it.
-      if (!random->one_in(24)) {
-        store_le(group,
-                 checksum({group + 8, kWalGroupHeaderSize + fields.payload_size - 8}, id, offset));
-      }
-      offset += wal_group_size(fields.payload_size);
-    }
-    position.value = start + offset - kWalHeaderSize;
+    seal_segment(&(*segments)[s], {s + 1}, &position, random);
   }
 }
 

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/random.h"
 #include "fuzz/check.h"
 #include "lsm/batch_format.h"
 #include "lsm/wal_format.h"
@@ -31,6 +32,45 @@ struct Log {
 };
 
 inline FileId segment_id(size_t segment) { return {0xabcdef00 + segment, ~uint64_t{segment}}; }
+
+// Puts right what would be refused at once in a segment whose bytes may be anything, mostly, and
+// every checksum. `end`: where its predecessor ends (0: there is none); then where it ends itself.
+inline void seal_segment(std::string* segment, FileNumber number, Lsn* end, Random* random) {
+  std::string& bytes = *segment;
+  if (bytes.size() < kWalHeaderSize) return;
+  char* const header = bytes.data();
+  const auto mends = [random](uint64_t n) { return !random->one_in(n); };
+  if (mends(16)) store_le(header, kWalMagic);
+  if (mends(16)) store_le(header + 8, uint64_t{kWalVersion});
+  if (mends(16)) store_le(header + 32, number.value);
+  if (*end != Lsn{} && mends(8)) store_le(header + 40, end->value);
+  if (mends(8)) store_le(header + 48, number.value - 1);
+  const uint64_t start = load_le<uint64_t>(header + 40);
+  const FileId id{load_le<uint64_t>(header + 16), load_le<uint64_t>(header + 24)};
+  store_le(header + 72, checksum({header, 72}, id, 0));
+  if (mends(4)) std::memcpy(header + kWalHeaderCopySize, header, kWalHeaderCopySize);
+  if (!mends(8)) header[random->below(kWalHeaderCopySize)] ^= 1;  // the other copy counts
+  size_t offset = kWalHeaderSize;
+  while (offset < bytes.size()) {
+    char* const group = bytes.data() + offset;
+    const size_t remaining = bytes.size() - offset;
+    WalGroupHeader fields;
+    if (!decode_wal_group_header(group, remaining, &fields)) {
+      if (remaining < kWalGroupHeaderSize || !mends(4)) break;
+      group[12] = static_cast<char>(WalKind::commits);
+      std::memset(group + 13, 0, 3);
+      store_le(group + 20, uint32_t{0});
+      if (!decode_wal_group_header(group, remaining, &fields)) break;
+    }
+    // Now and then one is left as it is, so that there is an end with something behind it.
+    if (mends(24)) {
+      store_le(group,
+               checksum({group + 8, kWalGroupHeaderSize + fields.payload_size - 8}, id, offset));
+    }
+    offset += wal_group_size(fields.payload_size);
+  }
+  end->value = start + offset - kWalHeaderSize;
+}
 
 // Commits of a group, encoded as WalWriter does.
 inline std::string make_payload(Input* input, WalGroupHeader* header) {

@@ -168,17 +168,6 @@ void check_edits(Input* input) {
   FUZZ_CHECK(seen == intact && text_of(read->as_edit()) == states[intact - 1]);
 }
 
-// The checksum at the end of the line is made true.
-void seal_current(std::string* line) {
-  constexpr size_t kSumSize = 18;
-  if (line->size() < kSumSize) return;
-  const std::string_view content = std::string_view(*line).substr(0, line->size() - kSumSize);
-  char sum[kSumSize + 1];
-  std::snprintf(sum, sizeof sum, " %016llx\n",
-                static_cast<unsigned long long>(checksum(content, FileId{}, 0)));
-  line->replace(content.size(), kSumSize, sum, kSumSize);
-}
-
 size_t mutate(uint8_t* data, size_t size, size_t max_size, unsigned seed) {
   Random random(seed);
   size = LLVMFuzzerMutate(data, size, max_size);

@@ -138,4 +138,15 @@ inline void seal_manifest(std::string* file, const FileId* id, Random* random) {
   }
 }
 
+// The checksum at the end of the line of CURRENT is made true.
+inline void seal_current(std::string* line) {
+  constexpr size_t kSumSize = 18;
+  if (line->size() < kSumSize) return;
+  const std::string_view content = std::string_view(*line).substr(0, line->size() - kSumSize);
+  char sum[kSumSize + 1];
+  std::snprintf(sum, sizeof sum, " %016llx\n",
+                static_cast<unsigned long long>(checksum(content, FileId{}, 0)));
+  line->replace(content.size(), kSumSize, sum, kSumSize);
+}
+
 }  // namespace varve::fuzz
