@@ -157,20 +157,22 @@ class DatabaseModel {
       }
       keyspace.rows.lose_after(left);
     }
-    const Timestamp newest = last_time();
+    for (KeyspaceModel& keyspace : keyspaces_) keyspace.promised = last_time();
     times_.resize(event);
-    newest_time_ = newest;
-    for (KeyspaceModel& keyspace : keyspaces_) keyspace.promised = newest;
     return true;
   }
 
  private:
+  // One that was not acknowledged has no timestamp that anybody knows, and perhaps none at all.
   Timestamp add_event(std::optional<Timestamp> committed) {
-    newest_time_ = std::max(newest_time_, last_time());
-    const Timestamp time = committed ? *committed : Timestamp{newest_time_.nanos + 1};
-    FUZZ_CHECK_SAYING(time > newest_time_, "timestamps do not rise");
-    if (!committed) guessed_.insert(time);
-    newest_time_ = time;
+    const Timestamp newest = std::max(newest_time_, last_time());
+    const Timestamp time = committed ? *committed : Timestamp{newest.nanos + 1};
+    FUZZ_CHECK_SAYING(time > newest, "timestamps do not rise");
+    if (committed) {
+      newest_time_ = time;
+    } else {
+      guessed_.insert(time);
+    }
     times_.push_back(time);
     return time;
   }
@@ -222,7 +224,7 @@ class DatabaseModel {
 
   std::vector<KeyspaceModel> keyspaces_;
   std::vector<Timestamp> times_;  // of events
-  Timestamp newest_time_;         // of any event, lost ones included
+  Timestamp newest_time_;         // of any acknowledged event, lost ones included
   std::set<Timestamp> guessed_;   // of events that were not acknowledged
 };
 

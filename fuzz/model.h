@@ -29,6 +29,11 @@ struct Row {
 class Model {
  public:
   void add(Row row) { rows_.push_back(std::move(row)); }
+  // At its place.
+  void insert(Row row) {
+    const uint32_t place = lower_bound(row.version_key());
+    rows_.insert(rows_.begin() + place, std::move(row));
+  }
   // Makes rows as the input says: few at a time share a key or its beginning.
   void read(Input* input, size_t rows_max) {
     std::string key;

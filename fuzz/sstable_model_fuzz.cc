@@ -9,24 +9,12 @@
 
 #include "fuzz/build_sstable.h"
 #include "fuzz/check.h"
+#include "fuzz/version_walk.h"
 #include "lsm/run_cursor.h"
 #include "lsm/sstable.h"
 
 namespace varve::fuzz {
 namespace {
-
-void check_row(const VersionCursor& cursor, const Row& row) {
-  FUZZ_CHECK(cursor.user_key() == row.key && cursor.timestamp() == row.timestamp);
-  FUZZ_CHECK(cursor.kind() == row.kind && cursor.value() == row.value);
-  FUZZ_CHECK(cursor.head() == key_head(row.key));
-}
-
-// The cursor stands on row i; or on none if there is none of that number.
-void check_place(const VersionCursor& cursor, const Model& model, uint32_t i) {
-  FUZZ_CHECK_SAYING(cursor.status().ok(), cursor.status().to_string());
-  FUZZ_CHECK(cursor.valid() == (i < model.size()));
-  if (cursor.valid()) check_row(cursor, model.rows()[i]);
-}
 
 struct RunFile {
   Sstable* sstable;
