@@ -91,7 +91,7 @@ inline std::string read_key(Input* input) {
   } else if (shape < 0xf8) {
     key += input->piece(shape >> 3 & 3);
   } else {
-    key.append(size_t{input->u8()} * ((shape & 4) != 0 ? 250 : 8), 'k');
+    key.append(size_t{input->u8()} * (shape == 0xff ? 250 : 4), 'k');
   }
   return key;
 }
@@ -101,8 +101,8 @@ inline std::string read_value(Input* input, uint64_t number) {
   std::string value = std::to_string(number) + ":";
   const uint8_t shape = input->u8();
   const size_t size = shape < 0xd0   ? shape & 63
-                      : shape < 0xf8 ? size_t{16} * input->u8()
-                                     : size_t{256} * input->u8();
+                      : shape < 0xfc ? size_t{4} * input->u8()
+                                     : size_t{160} * input->u8();
   if (value.size() < size) value.resize(size, static_cast<char>('a' + number % 26));
   return value;
 }

@@ -300,6 +300,22 @@ void write_manifest_seeds(const SeedFolder& folder) {
   folder.write("manifest", "current", mode(3) + encode_current({.number = {12}, .file = kId}));
 }
 
+// Decisions from which a target makes a history: any bytes are some.
+void write_history_seeds(const SeedFolder& folder) {
+  const struct {
+    const char* target;
+    size_t size;
+  } seeds[] = {
+      {"allocator", 200}, {"cache", 200},     {"crash", 120},    {"db_ops", 150},
+      {"directory", 16},  {"iterators", 120}, {"memtable", 150},
+  };
+  for (const auto& seed : seeds) {
+    for (uint64_t i = 0; i < 8; ++i) {
+      folder.write(seed.target, "history-" + std::to_string(i), noise(60 + i, seed.size << i % 4));
+    }
+  }
+}
+
 }  // namespace
 }  // namespace varve::fuzz
 
@@ -318,6 +334,7 @@ int main(int argc, char** argv) {
   write_index_seeds(folder);
   write_log_seeds(folder);
   write_manifest_seeds(folder);
+  write_history_seeds(folder);
   check_nothing_held();
   return 0;
 }
