@@ -47,10 +47,7 @@ std::unique_ptr<FileSystem> write_all(const Files& files) {
   std::unique_ptr<FileSystem> file_system = FileSystem::create_memory();
   check_ok(file_system->create_directory(kHome));
   for (const auto& [name, bytes] : files) {
-    Result<std::unique_ptr<File>> file =
-        file_system->open(path_in(kHome, name), OpenMode::create_exclusive);
-    check_ok(file.status());
-    check_ok((*file)->write(0, bytes));
+    write_file(file_system.get(), path_in(kHome, name), bytes);
   }
   return file_system;
 }
