@@ -43,7 +43,7 @@ share=$(awk -v hours="$hours" -v jobs="$jobs" -v targets="${#targets[@]}" \
 rounds=$(((share + round_seconds_max - 1) / round_seconds_max))
 seconds=$((share / rounds))
 
-found_in() { find "build-fuzz/found/$1" -type f 2>/dev/null | wc -l; }
+found_in() { { find "build-fuzz/found/$1" -type f 2>/dev/null || true; } | wc -l; }
 
 # One round of a target. libFuzzer ends at a finding: it begins again with the time that is left.
 fuzz_target() {
