@@ -346,19 +346,22 @@ class TreeHistory final : public FileNumberSource, public Sstable::Disposer {
     const uint8_t choice = input_->u8();
     return cursors_.empty() ? nullptr : &cursors_[choice % cursors_.size()];
   }
-  void walk_cursor() {
-    HeldCursor* held = pick_cursor();
-    if (held == nullptr) return;
+  void walk(HeldCursor* held) {
     const auto key = [this] { return read_key(input_); };
     for (uint32_t steps = 1 + input_->below(8); steps > 0; --steps) {
       held->walk.step(&held->cursor->visible(), input_, key, collapsed_up_to_);
     }
   }
+  void walk_cursor() {
+    if (HeldCursor* held = pick_cursor()) walk(held);
+  }
+  // In the middle of a walk.
   void renew_cursor() {
     HeldCursor* held = pick_cursor();
     if (held == nullptr) return;
     held->cursor->renew(view());
     held->walk.check(held->cursor->visible(), collapsed_up_to_);
+    walk(held);
   }
   void reset_cursor() {
     HeldCursor* held = pick_cursor();
