@@ -8,7 +8,17 @@
 
 namespace varve {
 
+namespace {
+thread_local ReplayedEntropy* replayed = nullptr;
+}  // namespace
+
+ReplayedEntropy::ReplayedEntropy(uint64_t seed) : random_(seed), outer_(replayed) {
+  replayed = this;
+}
+ReplayedEntropy::~ReplayedEntropy() { replayed = outer_; }
+
 uint64_t random_seed() {
+  if (replayed != nullptr) return replayed->random_.next();
   uint64_t seed = 0;
   ssize_t got;
   do {

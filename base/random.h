@@ -46,4 +46,19 @@ class Random {
 uint64_t random_seed();
 FileId random_file_id();
 
+// While it lives, random_seed() and random_file_id() of this thread draw from `seed`, so that a
+// test can replay a run to the byte. Nests; innermost first to be destroyed.
+class ReplayedEntropy {
+ public:
+  explicit ReplayedEntropy(uint64_t seed);
+  ~ReplayedEntropy();
+  ReplayedEntropy(const ReplayedEntropy&) = delete;
+  ReplayedEntropy& operator=(const ReplayedEntropy&) = delete;
+
+ private:
+  friend uint64_t random_seed();
+  Random random_;
+  ReplayedEntropy* const outer_;
+};
+
 }  // namespace varve

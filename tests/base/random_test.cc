@@ -49,5 +49,21 @@ TEST(Random, SystemSeedsAndFileIdsDiffer) {
   EXPECT_NE(random_file_id(), random_file_id());
 }
 
+TEST(Random, ReplayedEntropyRepeatsFromItsSeedAndEndsWithItsScope) {
+  FileId first;
+  {
+    const ReplayedEntropy replayed(3);
+    first = random_file_id();
+    const ReplayedEntropy inner(3);
+    EXPECT_EQ(random_file_id(), first);
+  }
+  {
+    const ReplayedEntropy replayed(3);
+    EXPECT_EQ(random_file_id(), first);
+    EXPECT_NE(random_file_id(), first);
+  }
+  EXPECT_NE(random_file_id(), first);
+}
+
 }  // namespace
 }  // namespace varve
