@@ -22,8 +22,8 @@
 #include "base/manual_executor.h"
 #include "tests/model/model.h"
 #include "tests/support/leak_checks.h"
-#include "tests/support/power_cut_files.h"
 #include "tests/support/seeded_test.h"
+#include "tests/support/sim_file_system.h"
 #include "tests/support/status_check.h"
 #include "tests/support/test_files.h"
 #include "varve/varve.h"
@@ -198,7 +198,7 @@ struct HeldValue {
 class History {
  public:
   History(const Preset& preset, uint64_t seed)
-      : preset_(preset), random_(seed), disk_(std::make_unique<PowerCutFiles>()) {}
+      : preset_(preset), random_(seed), disk_(std::make_unique<SimFileSystem>(random_.next())) {}
 
   void run(uint64_t operations) {
     open();
@@ -321,7 +321,8 @@ class History {
     release_all();
     database_.reset();
     files_.reset();
-    disk_ = disk_->cut_power(static_cast<PowerCutFiles::Cut>(random_.below(3)), &random_);
+    disk_ = disk_->crash(static_cast<PagePolicy>(random_.below(kPagePolicies)),
+                         static_cast<NamePolicy>(random_.below(kNamePolicies)), &random_);
     open();
     if (testing::Test::HasFatalFailure()) return;
     find_out_what_is_left(last_synced_);
@@ -956,7 +957,7 @@ class History {
 
   const Preset& preset_;
   Random random_;
-  std::unique_ptr<PowerCutFiles> disk_;
+  std::unique_ptr<SimFileSystem> disk_;
   std::unique_ptr<FileSystem> files_;  // KillableFiles before the disk
   ManualClock clock_;
   std::unique_ptr<ManualExecutor> executor_;

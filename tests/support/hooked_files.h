@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <string>
@@ -29,13 +30,20 @@ struct FileCall {
     create_directory,
     sync_directory,
     lock,
+    size,
+    info,
+    list,
   };
   Kind kind;
   const std::string& path;
-  bool changes() const { return kind != Kind::open_read && kind != Kind::read; }
+  bool changes() const {
+    return kind != Kind::open_read && kind != Kind::read && kind < Kind::size;
+  }
 };
+inline constexpr size_t kFileCallKinds = static_cast<size_t>(FileCall::Kind::list) + 1;
 
-// Asks a test about every call; what it refuses fails with that status and does nothing.
+// Asks a test about every call but size(), info() and list(); what it refuses fails with that
+// status and does nothing.
 // Thread rule: the hook is called from any thread; set it while nobody uses the files.
 class HookedFiles : public FileSystem {
  public:
