@@ -16,7 +16,11 @@ Result<std::string> read_whole_file(FileSystem* file_system, const std::string& 
   }
   std::string bytes(size, '\0');
   VARVE_ASSIGN_OR_RETURN(const size_t got, file->read(0, bytes.data(), bytes.size()));
-  bytes.resize(got);
+  // Taken for a torn end, the rest would be lost for good.
+  if (got != size) {
+    return Status::io_error(format("%s: read %zu bytes of %llu", path.c_str(), got,
+                                   static_cast<unsigned long long>(size)));
+  }
   return bytes;
 }
 

@@ -14,6 +14,18 @@ constexpr size_t kReadSize = 256 * 1024;
 // cover at most this many times the segment, so that hostile bytes cannot make it quadratic.
 constexpr uint64_t kAttestEffort = 16;
 
+// A read that stops before the file does is an error: taken for the log's end, the rest would be
+// lost for good.
+Result<size_t> read_at(File* file, const WalSegmentInfo& segment, uint64_t offset, char* to,
+                       size_t size) {
+  VARVE_ASSIGN_OR_RETURN(const size_t got, file->read(offset, to, size));
+  if (got < size && offset + got < segment.file_size) {
+    return Status::io_error(format("%s at offset %llu: read %zu bytes of %zu", segment.path.c_str(),
+                                   static_cast<unsigned long long>(offset), got, size));
+  }
+  return got;
+}
+
 }  // namespace
 
 WalReader::WalReader(FileSystem* file_system, std::string directory, MemoryManager* memory)
@@ -33,7 +45,7 @@ Status WalReader::open(const std::vector<FileNumber>& numbers, Lsn from, Lsn unt
                            file_system_->open(info.path, OpenMode::read));
     VARVE_ASSIGN_OR_RETURN(info.file_size, file->size());
     char bytes[kWalHeaderSize] = {};
-    VARVE_ASSIGN_OR_RETURN(const size_t got, file->read(0, bytes, sizeof bytes));
+    VARVE_ASSIGN_OR_RETURN(const size_t got, read_at(file.get(), info, 0, bytes, sizeof bytes));
     Result<WalSegmentHeader> header = decode_wal_segment_header({bytes, got});
     if (header.ok()) {
       info.header = *header;
@@ -85,7 +97,8 @@ Status WalReader::open_current() {
   buffer_.clear();
   buffer_offset_ = 0;
   used_.push_back({.number = segments_[current_].number, .start = position_, .end = position_});
-  VARVE_ASSIGN_OR_RETURN(file_, file_system_->open(segments_[current_].path, OpenMode::read));
+  reading_ = &segments_[current_];
+  VARVE_ASSIGN_OR_RETURN(file_, file_system_->open(reading_->path, OpenMode::read));
   return Status();
 }
 
@@ -95,7 +108,8 @@ Result<std::string_view> WalReader::bytes_at(uint64_t offset, size_t size) {
     const size_t wanted = std::max(size, kReadSize);
     buffer_.clear();
     if (!buffer_.resize(wanted)) return Status::out_of_memory("no memory to read the log");
-    VARVE_ASSIGN_OR_RETURN(const size_t got, file_->read(offset, buffer_.data(), wanted));
+    VARVE_ASSIGN_OR_RETURN(const size_t got,
+                           read_at(file_.get(), *reading_, offset, buffer_.data(), wanted));
     static_cast<void>(buffer_.resize(got));  // smaller
     buffer_offset_ = offset;
   }
@@ -190,6 +204,7 @@ Result<bool> WalReader::attested() {
 }
 
 Result<bool> WalReader::attested_in(const WalSegmentInfo& segment, uint64_t offset) {
+  reading_ = &segment;
   VARVE_ASSIGN_OR_RETURN(file_, file_system_->open(segment.path, OpenMode::read));
   buffer_.clear();
   buffer_offset_ = 0;

@@ -78,6 +78,7 @@ class WalReader {
   std::vector<WalSegmentInfo> segments_;
   size_t current_ = 0;
   std::unique_ptr<File> file_;
+  const WalSegmentInfo* reading_ = nullptr;  // whose file that is
   Lsn position_;
   Lsn until_ = kLsnMax;
   bool clean_ = false;

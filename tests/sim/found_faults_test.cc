@@ -1,0 +1,80 @@
+// Faults of the engine that the enumerations of this folder found, each reduced to its least.
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+
+#include "tests/sim/sim_history.h"
+#include "tests/sim/sim_workload.h"
+#include "tests/support/sim_file_system.h"
+#include "tests/support/status_check.h"
+
+namespace varve::test {
+namespace {
+
+class FoundFaults : public testing::Test {
+ protected:
+  // A few commits in sstables and in the log, all synced, and the process dead.
+  void make(uint64_t seed) {
+    disk_ = std::make_unique<SimFileSystem>(seed);
+    history_ = history_of_creation();
+    SimWorkload workload(disk_.get(), history_, {.submitted = 1}, seed, {});
+    ASSERT_OK(workload.open());
+    workload.make_keyspaces();
+    for (int i = 0; i < 3; ++i) workload.expect_writable();
+    ASSERT_OK(workload.database()->flush());
+    for (int i = 0; i < 3; ++i) workload.expect_writable();
+    std::unique_ptr<SimFileSystem> left = disk_->copy();
+    disk_->power_off();
+    workload.let_go();
+    disk_ = std::move(left);
+  }
+
+  // Opened by an attempt that meets the fault, whatever it says, and then by one that does not.
+  void expect_all_after(const FaultRule& rule) {
+    disk_->inject(rule);
+    {
+      SimWorkload attempt(disk_.get(), history_, {}, 1, {});
+      static_cast<void>(attempt.open());
+      disk_->clear_faults();
+    }
+    SimWorkload workload(disk_.get(), history_, {}, 2, {});
+    ASSERT_OK(workload.open());
+    Result<SimState> found = read_state(workload.database());
+    ASSERT_OK(found);
+    const uint64_t last = history_->submitted();
+    const SimPromise all{.durable = last, .unlogged = last, .submitted = last};
+    EXPECT_TRUE(history_->place(*found, all)) << history_->describe(*found, all);
+  }
+
+  std::unique_ptr<SimFileSystem> disk_;
+  std::shared_ptr<SimHistory> history_;
+};
+
+// What was missing of the manifest was taken for a torn end; the sstables that it named were
+// removed.
+TEST_F(FoundFaults, short_read_of_the_manifest_is_no_torn_end) {
+  for (uint64_t seed = 1; seed <= 20 && !HasFailure(); ++seed) {
+    make(seed);
+    expect_all_after(
+        {.error = SimError::short_read, .call = FileCall::Kind::read, .file = FileType::manifest});
+  }
+}
+
+// Likewise of the log: synced commits were gone, and the next opening began a new log before them.
+TEST_F(FoundFaults, short_read_of_the_log_is_no_torn_end) {
+  for (uint64_t nth = 0; nth < 3; ++nth) {
+    for (uint64_t seed = 1; seed <= 40 && !HasFailure(); ++seed) {
+      make(seed);
+      expect_all_after({.error = SimError::short_read,
+                        .call = FileCall::Kind::read,
+                        .file = FileType::wal,
+                        .nth = nth,
+                        .sticky = true});
+    }
+  }
+}
+
+}  // namespace
+}  // namespace varve::test
