@@ -169,7 +169,7 @@ Result<uint64_t> Store::write_memtables(Tree* tree) {
 
   VARVE_RETURN_IF_ERROR(failure());
   // Protocol 13: the other half of a commit across keyspaces must not be left behind.
-  VARVE_RETURN_IF_ERROR(wal_->sync());
+  VARVE_RETURN_IF_ERROR(sync_log());
   VARVE_SYNC_POINT("flush_log_synced");
   VARVE_ASSIGN_OR_RETURN(Change change, write_sstables(tree, flushed, run_id, bottom));
   if (Status status = install(std::move(change)); !status.ok()) {
@@ -387,6 +387,12 @@ void Store::schedule_log_sync() {
   if (log_sync_task_.waiting.load()) return;
   schedule(&log_sync_task_,
            static_cast<uint64_t>(std::chrono::nanoseconds(options_.user.loss_window).count()));
+}
+
+Status Store::sync_log() {
+  Status status = wal_->sync();
+  if (!status.ok() && !heals_by_itself(status)) fail(status);
+  return status;
 }
 
 void Store::log_sync_work() {

@@ -66,7 +66,7 @@ Status Store::recover() {
     last = found.newest;
   }
   VARVE_SYNC_POINT("recovery_log_replayed");
-  VARVE_RETURN_IF_ERROR(sync_log(found));
+  VARVE_RETURN_IF_ERROR(sync_recovered_log(found));
 
   const FileNumber manifest_number = next_file_number();
   {
@@ -370,7 +370,7 @@ Status Store::flush_replayed(Recovered* found) {
   return check_levels(*levels);
 }
 
-Status Store::sync_log(const Recovered& found) {
+Status Store::sync_recovered_log(const Recovered& found) {
   for (const WalWriter::Inherited& segment : found.kept) {
     VARVE_ASSIGN_OR_RETURN(
         std::unique_ptr<File> file,

@@ -248,7 +248,7 @@ Result<Keyspace> Store::commit_create_keyspace(std::string_view name,
     }
   }
   // What was committed before must not be lost by a crash that this survives.
-  VARVE_RETURN_IF_ERROR(wal_->sync());
+  VARVE_RETURN_IF_ERROR(sync_log());
   MutexLock lock(manifest_mutex_);
   const Keyspace keyspace = state_.next_keyspace;
   if (keyspace.id + 1 > kKeyspacesMax) {
@@ -277,7 +277,7 @@ Status Store::commit_drop_keyspace(Keyspace keyspace, Timestamp timestamp) {
   Tree* tree = this->tree(keyspace);
   if (tree == nullptr) return Status::not_found(format("no keyspace %u", keyspace.id));
   // What was committed before must not be lost by a crash that this survives.
-  VARVE_RETURN_IF_ERROR(wal_->sync());
+  VARVE_RETURN_IF_ERROR(sync_log());
   // Nothing is ever applied to a dropped keyspace: all of them share one empty memtable.
   if (nothing_ == nullptr) nothing_ = new_memtable(0);
   if (nothing_ == nullptr) return Status::out_of_memory("no memory to drop a keyspace");

@@ -113,6 +113,8 @@ class Store final : public FileNumberSource, public Sstable::Disposer {
   Status commit_ensure_lease(uint64_t count);
   // Durability `buffered`: the log is synced within the loss window.
   void schedule_log_sync();
+  // Makes the log durable up to its end as of now. When that fails for good, so does the store.
+  Status sync_log();
 
   Status failure();
   void fail(const Status& status);
@@ -163,7 +165,7 @@ class Store final : public FileNumberSource, public Sstable::Disposer {
   Status replay_log(Recovered* found);
   Status replay_group(const WalGroup& group, Recovered* found);
   Status flush_replayed(Recovered* found);
-  Status sync_log(const Recovered& found);
+  Status sync_recovered_log(const Recovered& found);
   void remove_debris(const Recovered& found, FileNumber manifest);
   void remove_unused_files(const Recovered& found);
   void remove_unused(const std::string& name);

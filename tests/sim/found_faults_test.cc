@@ -76,5 +76,23 @@ TEST_F(FoundFaults, short_read_of_the_log_is_no_torn_end) {
   }
 }
 
+// A flush, or a keyspace that is made, whose sync of the log failed only told its caller: keyspaces
+// without a log went on taking writes, which no flush could have made durable.
+TEST_F(FoundFaults, failed_log_sync_of_a_flush_makes_the_store_read_only) {
+  for (const bool flush : {true, false}) {
+    make(1);
+    SimWorkload workload(disk_.get(), history_, {}, 1, {.may_fail = true});
+    ASSERT_OK(workload.open());
+    Database* database = workload.database();
+    ASSERT_OK(database->put("k", "v", {.durability = Durability::os}));
+    const Keyspace unlogged = database->find_keyspace(kUnloggedKeyspace).value();
+    disk_->inject(
+        {.error = SimError::io_error, .call = FileCall::Kind::sync, .file = FileType::wal});
+    const Status status = flush ? database->flush() : database->create_keyspace("new").status();
+    EXPECT_FAILS(status, io_error, "injected");
+    EXPECT_FAILS(database->put("k", "v", {.keyspace = unlogged}), read_only, "injected");
+  }
+}
+
 }  // namespace
 }  // namespace varve::test
