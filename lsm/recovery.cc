@@ -188,22 +188,30 @@ Status Store::read_directory(Recovered* found) {
   }
   Keyspace& next = found->state.next_keyspace;
   next = std::max(next, Keyspace{found->state.keyspaces.rbegin()->first + 1});
-  remove_debris(*found, current->number);
-  return Status();
+  return remove_debris(*found, current->number);
 }
 
 // Removes what no state of the manifest ever named: what was cut short may fill the disk, and then
 // nothing could be written to go on. Files that it named once may still be needed, until the state
 // that lacks them is durable: see remove_unused_files().
-void Store::remove_debris(const Recovered& found, FileNumber manifest) {
+Status Store::remove_debris(const Recovered& found, FileNumber manifest) {
+  bool current_durable = false;
   for (const std::string& name : found.names) {
     const FileName parsed = parse_file_name(name);
     const bool debris =
         parsed.type == FileType::free_wal || parsed.type == FileType::temporary ||
         (parsed.type == FileType::manifest && parsed.number != manifest) ||
         (parsed.type == FileType::sstable && !found.named.contains(parsed.number.value));
-    if (debris) remove_unused(name);
+    if (!debris) continue;
+    if (!current_durable) {
+      // A process that was killed may have renamed CURRENT, and no more. Should that be lost, the
+      // manifest which it named before must be there.
+      VARVE_RETURN_IF_ERROR(options_.file_system->sync_directory(options_.directory));
+      current_durable = true;
+    }
+    remove_unused(name);
   }
+  return Status();
 }
 
 void Store::remove_unused(const std::string& name) {

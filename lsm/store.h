@@ -166,7 +166,7 @@ class Store final : public FileNumberSource, public Sstable::Disposer {
   Status replay_group(const WalGroup& group, Recovered* found);
   Status flush_replayed(Recovered* found);
   Status sync_recovered_log(const Recovered& found);
-  void remove_debris(const Recovered& found, FileNumber manifest);
+  Status remove_debris(const Recovered& found, FileNumber manifest);
   void remove_unused_files(const Recovered& found);
   void remove_unused(const std::string& name);
   Status trim_log(Recovered* found);

@@ -94,5 +94,37 @@ TEST_F(FoundFaults, failed_log_sync_of_a_flush_makes_the_store_read_only) {
   }
 }
 
+// Killed right after it renamed CURRENT, and opened again: what was taken for debris then was the
+// manifest that CURRENT still named on disk. A loss of power left a database that did not open.
+TEST_F(FoundFaults, manifest_stays_until_the_current_that_replaces_it_is_durable) {
+  make(1);
+  std::unique_ptr<SimFileSystem> killed;
+  bool renamed = false;
+  HookedFiles first(disk_.get(), [&](const FileCall& call) {
+    if (renamed && killed == nullptr) killed = disk_->copy();
+    renamed |= call.kind == FileCall::Kind::rename;
+    return Status();
+  });
+  SimWorkload attempt(&first, history_, {}, 1, {});
+  ASSERT_OK(attempt.open());
+  disk_->power_off();
+  attempt.let_go();
+  ASSERT_NE(killed, nullptr);
+
+  Random random(1);
+  bool removed = false;
+  HookedFiles second(killed.get(), [&](const FileCall& call) {
+    for (int i = 0; removed && i < 20 && !HasFailure(); ++i) {
+      const auto after = killed->crash(PagePolicy::any, NamePolicy::subset, &random);
+      SimWorkload workload(after.get(), history_, {}, 1, {});
+      EXPECT_OK(workload.open());
+    }
+    removed = call.kind == FileCall::Kind::remove && call.path.ends_with(".manifest");
+    return Status();
+  });
+  SimWorkload again(&second, history_, {}, 2, {});
+  ASSERT_OK(again.open());
+}
+
 }  // namespace
 }  // namespace varve::test
