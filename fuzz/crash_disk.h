@@ -8,7 +8,7 @@
 #include "base/random.h"
 #include "fuzz/check.h"
 #include "tests/support/hooked_files.h"
-#include "tests/support/power_cut_files.h"
+#include "tests/support/sim_file_system.h"
 
 namespace varve::fuzz {
 
@@ -26,12 +26,13 @@ class CrashDisk {
   void crash_now() { crashed_ = true; }
   bool crashed() const { return crashed_; }
 
-  // Whoever used the files is gone. As the input says, what was not synced is lost, is kept, or
-  // each page and each name meets a fate of its own.
+  // Whoever used the files is gone. What becomes of pages and names that were not synced, the input
+  // says.
   void cut_power(Input* input) {
-    const auto cut = static_cast<test::PowerCutFiles::Cut>(2 - input->below(3));
+    const auto pages = static_cast<test::PagePolicy>(input->below(test::kPagePolicies));
+    const auto names = static_cast<test::NamePolicy>(input->below(test::kNamePolicies));
     Random fates(input->u16());
-    disk_ = disk_->cut_power(cut, &fates);
+    disk_ = disk_->crash(pages, names, &fates);
     start();
   }
 
@@ -49,7 +50,7 @@ class CrashDisk {
     changes_left_ = 0;
   }
 
-  std::unique_ptr<test::PowerCutFiles> disk_ = std::make_unique<test::PowerCutFiles>();
+  std::unique_ptr<test::SimFileSystem> disk_ = std::make_unique<test::SimFileSystem>(/*seed=*/1);
   std::unique_ptr<test::HookedFiles> files_;
   uint64_t changes_left_ = 0;
   bool crashed_ = false;

@@ -31,6 +31,7 @@
 #include "tests/support/seeded_test.h"
 #include "tests/support/sim_file_system.h"
 #include "tests/support/status_check.h"
+#include "tests/support/test_files.h"
 
 namespace varve::test {
 namespace {

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "tests/support/status_check.h"
+#include "tests/support/test_files.h"
 
 namespace varve::test {
 namespace {
