@@ -37,7 +37,7 @@ MUTANTS = {
     ),
     "flush_does_not_sync_the_log": (
         "lsm/background.cc",
-        "[[VARVE_RETURN_IF_ERROR(wal_->sync());]] VARVE_SYNC_POINT(\"flush_log_synced\");",
+        "[[VARVE_RETURN_IF_ERROR(sync_log());]] VARVE_SYNC_POINT(\"flush_log_synced\");",
         ";",
         ["sim:*CrashEnumeration*", "model:*"],
     ),
@@ -49,7 +49,7 @@ MUTANTS = {
     ),
     "recovered_log_is_not_made_durable": (
         "lsm/recovery.cc",
-        "VARVE_RETURN_IF_ERROR(sync_log(found));",
+        "VARVE_RETURN_IF_ERROR(sync_recovered_log(found));",
         ";",
         ["sim:*CrashEnumeration*", "model:*"],
     ),
@@ -61,7 +61,7 @@ MUTANTS = {
     ),
     "keyspace_is_created_before_the_log_is_synced": (
         "lsm/store.cc",
-        "[[VARVE_RETURN_IF_ERROR(wal_->sync());]] MutexLock lock(manifest_mutex_); "
+        "[[VARVE_RETURN_IF_ERROR(sync_log());]] MutexLock lock(manifest_mutex_); "
         "const Keyspace keyspace",
         ";",
         ["sim:*CrashEnumeration*", "model:*", "txn:KeyspaceTest.*"],
