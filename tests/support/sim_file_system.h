@@ -31,8 +31,8 @@
 
 #include "base/random.h"
 #include "lsm/file_names.h"
-#include "tests/support/sim_content.h"
 #include "tests/support/hooked_files.h"
+#include "tests/support/sim_content.h"
 #include "varve/file_system.h"
 
 namespace varve::test {
