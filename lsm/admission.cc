@@ -47,10 +47,9 @@ Status out_of_time(WaitReason reason) {
 class Store::Wait {
  public:
   Wait(Store* store, WaitReason reason, const std::optional<std::chrono::nanoseconds>& timeout)
-      : store_(store),
-        limit_(timeout ? static_cast<uint64_t>(std::max<int64_t>(timeout->count(), 0))
-                       : UINT64_MAX) {
+      : store_(store) {
     waiter_.reason = reason;
+    if (timeout) waiter_.limit = static_cast<uint64_t>(std::max<int64_t>(timeout->count(), 0));
     waiter_.since = store->options_.clock->monotonic_nanos();
     store->waiting_writers_.fetch_add(1);
     MutexLock lock(store->mutex_);
@@ -72,29 +71,29 @@ class Store::Wait {
   Wait(const Wait&) = delete;
   Wait& operator=(const Wait&) = delete;
 
-  // Until something changed, for a moment at most. The mutex is held.
-  Status go_on(WaitReason reason, const Hindrance& hindrance, uint64_t most_nanos = kLookAgainNanos)
-      VARVE_REQUIRES(store_->mutex_) {
-    waiter_.reason = reason;
-    // Waiting would last until the store is reopened, or someone makes room.
-    if (store_->failed_.load()) return store_->failure_;
-    if (store_->closing_.load()) return Status::closed("the database is being closed");
-    // Readers come and go, so want of memory passes, unless it was met again and again.
-    if (!hindrance.status.ok() && (hindrance.status.code() != StatusCode::out_of_memory ||
-                                   hindrance.times >= kMemoryHindrancesMax)) {
-      return hindrance.status;
-    }
-    const uint64_t waited = store_->options_.clock->monotonic_nanos() - waiter_.since;
-    if (waited >= limit_) return out_of_time(reason);
-    store_->changed_.wait_for(store_->mutex_, std::min(limit_ - waited, most_nanos));
-    return Status();
-  }
+  Waiter* waiter() { return &waiter_; }
 
  private:
   Store* const store_;
-  const uint64_t limit_;  // nanoseconds
   Waiter waiter_;
 };
+
+Status Store::wait_for_change(Waiter* waiter, WaitReason reason, const Hindrance& hindrance,
+                              uint64_t most_nanos) {
+  waiter->reason = reason;
+  // Waiting would last until the store is reopened, or someone makes room.
+  if (failed_.load()) return failure_;
+  if (closing_.load()) return Status::closed("the database is being closed");
+  // Readers come and go, so want of memory passes, unless it was met again and again.
+  if (!hindrance.status.ok() && (hindrance.status.code() != StatusCode::out_of_memory ||
+                                 hindrance.times >= kMemoryHindrancesMax)) {
+    return hindrance.status;
+  }
+  const uint64_t waited = options_.clock->monotonic_nanos() - waiter->since;
+  if (waited >= waiter->limit) return out_of_time(reason);
+  changed_.wait_for(mutex_, std::min(waiter->limit - waited, most_nanos));
+  return Status();
+}
 
 // `more_bytes`: of commits that were admitted or want to be.
 WriteStall Store::stall_of(uint64_t more_bytes) {
@@ -121,9 +120,10 @@ Status Store::admit(uint64_t bytes, const std::optional<std::chrono::nanoseconds
   Wait wait(this, reason_of(stall), timeout);
   MutexLock lock(mutex_);
   while ((stall = try_admit(bytes)) != WriteStall::none) {
-    VARVE_RETURN_IF_ERROR(wait.go_on(reason_of(stall), stall == WriteStall::memtables
-                                                           ? flush_hindrance_
-                                                           : compaction_hindrance_));
+    VARVE_RETURN_IF_ERROR(
+        wait_for_change(wait.waiter(), reason_of(stall),
+                        stall == WriteStall::memtables ? flush_hindrance_ : compaction_hindrance_,
+                        kLookAgainNanos));
   }
   return Status();
 }
@@ -151,10 +151,12 @@ Status Store::await_memory(const Status& refused, uint64_t drains, uint32_t time
     if (immutable_bytes_.load() == 0) {
       // It is not memtables that fill the budget, but what users hold.
       if (times > kPatience) return refused;
-      VARVE_RETURN_IF_ERROR(wait.go_on(WaitReason::memory, flush_hindrance_, kMomentNanos));
+      VARVE_RETURN_IF_ERROR(
+          wait_for_change(wait.waiter(), WaitReason::memory, flush_hindrance_, kMomentNanos));
       return Status();
     }
-    VARVE_RETURN_IF_ERROR(wait.go_on(WaitReason::memory, flush_hindrance_));
+    VARVE_RETURN_IF_ERROR(
+        wait_for_change(wait.waiter(), WaitReason::memory, flush_hindrance_, kLookAgainNanos));
   }
   return Status();
 }

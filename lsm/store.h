@@ -236,11 +236,24 @@ class Store final : public FileNumberSource, public Sstable::Disposer {
   class Wait;
   struct Waiter {
     WaitReason reason = WaitReason::memtables;
-    uint64_t since = 0;  // nanoseconds of the monotonic clock
+    uint64_t since = 0;           // nanoseconds of the monotonic clock
+    uint64_t limit = UINT64_MAX;  // nanoseconds that it waits at most
     Waiter* next = nullptr;
   };
   WriteStall stall_of(uint64_t more_bytes);
   WriteStall try_admit(uint64_t bytes);
+  struct Hindrance {
+    Status status;
+    uint32_t times = 0;  // in a row
+
+    void set(Status why) {
+      times = why.ok() ? 0 : times + 1;
+      status = std::move(why);
+    }
+  };
+  // Until something changed, `most_nanos` at most. Errors: why there is nothing to wait for.
+  Status wait_for_change(Waiter* waiter, WaitReason reason, const Hindrance& hindrance,
+                         uint64_t most_nanos) VARVE_REQUIRES(mutex_);
   void add_waits(std::array<WaitStatistics, kWaitReasonCount>* waits);
 
   StoreOptions options_;
@@ -268,15 +281,6 @@ class Store final : public FileNumberSource, public Sstable::Disposer {
   std::map<uint32_t, std::unique_ptr<Tree>> all_trees_ VARVE_GUARDED_BY(mutex_);
   Status failure_ VARVE_GUARDED_BY(mutex_);
   // Why the last flush, or compaction, will be repeated; ok when it was done.
-  struct Hindrance {
-    Status status;
-    uint32_t times = 0;  // in a row
-
-    void set(Status why) {
-      times = why.ok() ? 0 : times + 1;
-      status = std::move(why);
-    }
-  };
   Hindrance flush_hindrance_ VARVE_GUARDED_BY(mutex_);
   Hindrance compaction_hindrance_ VARVE_GUARDED_BY(mutex_);
   uint64_t next_file_ VARVE_GUARDED_BY(mutex_) = 1;
