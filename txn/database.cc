@@ -499,8 +499,15 @@ std::vector<KeyspaceInfo> Database::keyspaces() {
 
 Status Database::flush() {
   VARVE_RETURN_IF_ERROR(impl_->closed());
-  VARVE_RETURN_IF_ERROR(impl_->rotate_all());
-  return impl_->store_->flush_all();
+  for (;;) {
+    const uint64_t drains = impl_->store_->drains();
+    const Status rotated = impl_->rotate_all();
+    VARVE_RETURN_IF_ERROR(impl_->store_->flush_all());
+    // With many keyspaces in a small budget, some memtables have to go before others can begin.
+    const bool again =
+        rotated.code() == StatusCode::out_of_memory && impl_->store_->drains() != drains;
+    if (!again) return rotated;
+  }
 }
 
 Status Database::compact() {

@@ -141,8 +141,13 @@ class BitSweep : public testing::Test {
     return file.kind == "LOG" || file.kind == "LOG.old" || file.kind == "STATS";
   }
 
-  // `may_lose_end`: an earlier commit is accepted, and counted apart.
-  Verdict judge(SimFileSystem* damaged, bool may_lose_end) {
+  // What may be gone without a word, counted apart.
+  enum class Loss : uint8_t {
+    nothing,
+    newest_commits,  // an earlier commit is accepted
+    newest_edits,  // and what they named: nothing attests where a manifest ends, see docs/proof.md
+  };
+  Verdict judge(SimFileSystem* damaged, Loss loss) {
     SimWorkload reader(damaged, history_, {}, 1, {.logs_to_file = true});
     if (!reader.open().ok()) return Verdict::refused;
     Result<SimState> found = read_state(reader.database());
@@ -153,8 +158,9 @@ class BitSweep : public testing::Test {
       if (history_->place(*found, all)) {
         verdict = reader.database()->verify().ok() ? Verdict::all_right : Verdict::found_by_verify;
       } else {
-        verdict =
-            may_lose_end && history_->place(*found, earlier) ? Verdict::lost_end : Verdict::wrong;
+        const bool lost = loss == Loss::newest_edits ||
+                          (loss == Loss::newest_commits && history_->place(*found, earlier));
+        verdict = lost ? Verdict::lost_end : Verdict::wrong;
         if (verdict == Verdict::wrong) ADD_FAILURE() << history_->describe(*found, all);
       }
     } else {
@@ -166,7 +172,8 @@ class BitSweep : public testing::Test {
   }
 
   using Damage = std::function<void(std::string* bytes)>;
-  void try_damage(const DatabaseFile& file, bool may_lose_end, const std::string& what,
+  // `at_end`: of the newest group of the log, or of the newest edits of the manifest.
+  void try_damage(const DatabaseFile& file, bool at_end, const std::string& what,
                   const Damage& damage) {
     SCOPED_TRACE(what + " of " + file.path);
     const ReplayedEntropy entropy(1);
@@ -185,7 +192,10 @@ class BitSweep : public testing::Test {
       }
     }
     open->reset();
-    ++counts_[file.kind][static_cast<size_t>(judge(copy.get(), may_lose_end))];
+    const Loss loss = !at_end                   ? Loss::nothing
+                      : file.kind == "manifest" ? Loss::newest_edits
+                                                : Loss::newest_commits;
+    ++counts_[file.kind][static_cast<size_t>(judge(copy.get(), loss))];
     ++tried_;
   }
 

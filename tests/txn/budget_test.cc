@@ -176,6 +176,7 @@ TEST_F(BudgetTest, each_wait_has_a_reason_and_an_age) {
 // A process may open 64 files, the database names 400.
 TEST_F(BudgetTest, more_sstables_than_descriptors) {
   options_.open_files_max = 16;
+  options_.memory_budget = 16 << 20;
   std::atomic<int> open_files{0};
   open();
   std::vector<Keyspace> keyspaces;
