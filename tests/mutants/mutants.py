@@ -128,12 +128,6 @@ MUTANTS = {
         "true",
         ["lsm:RunWriter*"],
     ),
-    "merged_run_takes_the_place_of_its_oldest_input": (
-        "lsm/background.cc",
-        "inputs.front().id",
-        "inputs.back().id",
-        ["model:*", "txn:*"],
-    ),
     "erased_keys_come_back_after_seeks": (
         "lsm/visible_cursor.cc",
         "if (source_->kind() == VersionKind::tombstone) { [[skip_current_key = true;]]",
@@ -189,12 +183,12 @@ MUTANTS = {
         "memory/budget.h",
         "if (bytes > limit || reserved > limit - bytes) return false;",
         ";",
-        ["memory:Budget.*", "txn:BudgetTest.*"],
+        ["txn:BudgetTest.data_of_many*"],
     ),
     "flushes_have_no_memory_of_their_own": (
         "memory/slab_allocator.h",
         "budget_->reserve(bytes, urgency)",
         "budget_->reserve(bytes, Urgency::normal)",
-        ["memory:*", "txn:BudgetTest.*"],
+        ["memory:MemoryManager.FlushesFind*"],
     ),
 }
