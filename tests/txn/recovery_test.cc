@@ -66,6 +66,14 @@ class RecoveryTest : public DatabaseTest {
     EXPECT_OK(db_->verify());
   }
 
+  // The `nth` change of a file from now on does not happen, nor does any after it.
+  void kill_at(uint64_t nth) {
+    hook_ = [this, nth, changes = uint64_t{0}](const FileCall& call) mutable {
+      if (call.changes() && changes++ == nth) killed_.store(true);
+      return killed_.load() && call.changes() ? Status::io_error("killed") : Status();
+    };
+  }
+
   // Runs `work` on the database again and again, each time killed one change of a file later, until
   // it gets through; looks at what is there after each.
   void kill_at_each_change(const std::function<void()>& work) {
@@ -74,11 +82,7 @@ class RecoveryTest : public DatabaseTest {
       ASSERT_LT(nth, 500u);
       open();
       if (HasFatalFailure()) return;
-      uint64_t changes = 0;
-      hook_ = [&](const FileCall& call) {
-        if (call.changes() && changes++ == nth) killed_.store(true);
-        return killed_.load() && call.changes() ? Status::io_error("killed") : Status();
-      };
+      kill_at(nth);
       work();
       hook_ = nullptr;
       const bool through = !killed_.load();
@@ -104,11 +108,7 @@ TEST_F(RecoveryTest, killed_while_it_opens_again_and_again) {
   for (uint64_t nth = 0; through < 3; ++nth) {
     SCOPED_TRACE("killed at change " + std::to_string(nth));
     ASSERT_LT(nth, 200u);
-    uint64_t changes = 0;
-    hook_ = [&](const FileCall& call) {
-      if (call.changes() && changes++ == nth) killed_.store(true);
-      return killed_.load() && call.changes() ? Status::io_error("killed") : Status();
-    };
+    kill_at(nth);
     Result<std::unique_ptr<Database>> opened = try_open();
     if (!killed_.load()) {
       ++through;
@@ -132,11 +132,7 @@ TEST_F(RecoveryTest, killed_while_it_opens_again_and_again) {
 TEST_F(RecoveryTest, killed_while_it_is_created) {
   for (uint64_t nth = 0;; ++nth) {
     ASSERT_LT(nth, 100u);
-    uint64_t changes = 0;
-    hook_ = [&](const FileCall& call) {
-      if (call.changes() && changes++ == nth) killed_.store(true);
-      return killed_.load() && call.changes() ? Status::io_error("killed") : Status();
-    };
+    kill_at(nth);
     Result<std::unique_ptr<Database>> opened = try_open();
     const bool through = !killed_.load();
     if (opened.ok()) db_ = std::move(*opened);
@@ -297,11 +293,7 @@ TEST_F(LongLogTest, killed_while_it_is_replayed) {
   for (uint64_t nth = 0;; ++nth) {
     SCOPED_TRACE("killed at change " + std::to_string(nth));
     ASSERT_LT(nth, 2000u);
-    uint64_t changes = 0;
-    hook_ = [&](const FileCall& call) {
-      if (call.changes() && changes++ == nth) killed_.store(true);
-      return killed_.load() && call.changes() ? Status::io_error("killed") : Status();
-    };
+    kill_at(nth);
     Result<std::unique_ptr<Database>> opened = try_open();
     hook_ = nullptr;
     const bool through = !killed_.load();
