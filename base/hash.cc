@@ -5,6 +5,8 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "base/format.h"
+
 namespace varve {
 namespace {
 
@@ -21,6 +23,11 @@ uint64_t place_hash(const FileId& file, uint64_t offset) {
 }
 
 }  // namespace
+
+std::string id_text(const FileId& id) {
+  return format("%016llx%016llx", static_cast<unsigned long long>(id.high),
+                static_cast<unsigned long long>(id.low));
+}
 
 uint64_t key_hash(std::string_view key) {
   return XXH3_64bits_withSeed(key.data(), key.size(), kKeyHashSeed);

@@ -10,6 +10,7 @@
 #include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 namespace varve {
@@ -20,6 +21,12 @@ struct FileId {
   uint64_t low = 0;
   friend auto operator<=>(const FileId&, const FileId&) = default;
 };
+
+// Drawn when a database is made; its manifests and log segments bear it.
+using DatabaseId = FileId;
+
+// 32 hexadecimal digits.
+std::string id_text(const FileId& id);
 
 // xxh3-64 with the seed "varvekey". Part of the format: golden values in tests/base/hash_test.cc.
 uint64_t key_hash(std::string_view key);

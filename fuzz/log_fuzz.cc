@@ -60,7 +60,7 @@ std::vector<FileNumber> write_segments(FileSystem* file_system,
 
 void check_segments(const std::vector<std::string>& segments, Lsn from) {
   const std::unique_ptr<FileSystem> file_system = FileSystem::create_memory();
-  WalReader reader(file_system.get(), kDirectory, &shared_memory());
+  WalReader reader(file_system.get(), kDirectory, &shared_memory(), &kLogDatabase);
   const Status opened = reader.open(write_segments(file_system.get(), segments), from);
   if (!opened.ok()) return check_log_refusal(opened);
   WalGroup group;
@@ -100,7 +100,7 @@ void check_damaged(Input* input) {
   const ExpectedReading expected = LogReadingModel(log, segments).expect(from);
 
   const std::unique_ptr<FileSystem> file_system = FileSystem::create_memory();
-  WalReader reader(file_system.get(), kDirectory, &shared_memory());
+  WalReader reader(file_system.get(), kDirectory, &shared_memory(), &kLogDatabase);
   const Status opened = reader.open(write_segments(file_system.get(), segments), from);
   if (expected.unsupported) {
     FUZZ_CHECK(opened.code() == StatusCode::not_supported);
@@ -167,7 +167,7 @@ struct FramedSegments {
 void reseal(std::vector<std::string>* segments, Random* random) {
   Lsn position;
   for (size_t s = 0; s < segments->size(); ++s) {
-    seal_segment(&(*segments)[s], {s + 1}, &position, random);
+    seal_segment(&(*segments)[s], {s + 1}, kLogDatabase, &position, random);
   }
 }
 

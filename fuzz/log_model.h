@@ -24,6 +24,8 @@ struct LoggedGroup {
   std::string payload;
 };
 
+constexpr DatabaseId kLogDatabase{0xdb, 0xdbdb};
+
 // Segment i has number i + 1.
 struct Log {
   std::vector<WalSegmentHeader> headers;
@@ -35,7 +37,8 @@ inline FileId segment_id(size_t segment) { return {0xabcdef00 + segment, ~uint64
 
 // Puts right what would be refused at once in a segment whose bytes may be anything, mostly, and
 // every checksum. `end`: where its predecessor ends (0: there is none); then where it ends itself.
-inline void seal_segment(std::string* segment, FileNumber number, Lsn* end, Random* random) {
+inline void seal_segment(std::string* segment, FileNumber number, const DatabaseId& database,
+                         Lsn* end, Random* random) {
   std::string& bytes = *segment;
   if (bytes.size() < kWalHeaderSize) return;
   char* const header = bytes.data();
@@ -47,7 +50,12 @@ inline void seal_segment(std::string* segment, FileNumber number, Lsn* end, Rand
   if (mends(8)) store_le(header + 48, number.value - 1);
   const uint64_t start = load_le<uint64_t>(header + 40);
   const FileId id{load_le<uint64_t>(header + 16), load_le<uint64_t>(header + 24)};
-  store_le(header + 72, checksum({header, 72}, id, 0));
+  if (mends(64)) {
+    store_le(header + 64, database.high);
+    store_le(header + 72, database.low);
+  }
+  constexpr size_t kChecked = kWalHeaderCopySize - 8;
+  store_le(header + kChecked, checksum({header, kChecked}, id, 0));
   if (mends(4)) std::memcpy(header + kWalHeaderCopySize, header, kWalHeaderCopySize);
   if (!mends(8)) header[random->below(kWalHeaderCopySize)] ^= 1;  // the other copy counts
   size_t offset = kWalHeaderSize;
@@ -98,7 +106,8 @@ inline Log make_log(Input* input) {
                                   .number = {s + 1},
                                   .start = position,
                                   .predecessor = {s},
-                                  .durable = durable};
+                                  .durable = durable,
+                                  .database = kLogDatabase};
     log.headers.push_back(header);
     std::string bytes(kWalHeaderSize, '\0');
     encode_wal_segment_header(bytes.data(), header);

@@ -274,7 +274,7 @@ void write_manifest_seeds(const SeedFolder& folder) {
     folder.write("manifest", "edits-" + std::to_string(i), mode(2) + decisions);
     Input input(reinterpret_cast<const uint8_t*>(decisions.data()), decisions.size());
     ManifestState state;
-    std::string file(kManifestHeaderSize, '\0');
+    std::string file(kManifestRecordsOffset, '\0');
     while (!input.empty()) {
       const LevelsEdit edit = make_edit(state, &input);
       FUZZ_CHECK(state.apply(edit).ok());
@@ -284,8 +284,12 @@ void write_manifest_seeds(const SeedFolder& folder) {
       store_le(file.data() + offset + 8, static_cast<uint32_t>(payload.size()));
       file.resize(padded_record_size(file.size()));
     }
+    const uint64_t records = find_records(file).size();
+    encode_manifest_mark(file.data() + manifest_mark_offset(records, 0),
+                         {.size = file.size(), .records = records}, kId,
+                         manifest_mark_offset(records, 0));
     seal_manifest(&file, &kId, nullptr);
-    folder.write("manifest", "file-" + std::to_string(i), mode(0) + file);
+    folder.write("manifest", "file-" + std::to_string(i), mode(0) + without_gaps(file));
     folder.write("manifest", "edit-" + std::to_string(i), mode(1) + text_of(state.as_edit()));
   }
   // An edit with the longest retention there is.

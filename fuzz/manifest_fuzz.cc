@@ -5,10 +5,11 @@
 // Oracle for bytes as a manifest, an edit or CURRENT: data, or a refusal, which for files names the
 // path. What is taken of an edit or of CURRENT is encoded into bytes that mean the same; a state is
 // made again by its own edit. Oracle for bytes as edits and damage: the manifest is read back edit
-// by edit; damaged, it gives the state before the damage if only its last record is hit, else
-// corruption.
+// by edit; damaged, it is corruption, unless no mark says so much: then the state before the
+// damage.
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -149,9 +150,10 @@ void check_edits(Input* input) {
   const bool header_intact = is_same(0, kManifestHeaderSize);
   size_t intact = 0;  // records before the first damaged one
   while (intact < records.size() && is_same(records[intact].offset, records[intact].size)) ++intact;
-  bool more = false;
-  for (size_t i = intact; i < records.size(); ++i) {
-    more |= is_same(records[i].offset, records[i].size);
+  std::optional<uint64_t> marked;  // records, by the newest mark that is whole
+  for (const size_t offset : mark_offsets()) {
+    if (!is_same(offset, kManifestMarkSize)) continue;
+    marked = std::max(marked.value_or(0), load_le<uint64_t>(bytes.data() + offset + 16));
   }
   const std::unique_ptr<FileSystem> file_system = FileSystem::create_memory();
   write_file(file_system.get(), manifest_path(), bytes);
@@ -162,7 +164,7 @@ void check_edits(Input* input) {
         if (seen > 0) FUZZ_CHECK(text_of(edit) == text_of(edits[seen - 1]));
         ++seen;
       });
-  const bool readable = header_intact && intact > 0 && !more;
+  const bool readable = header_intact && marked && intact >= std::max<uint64_t>(*marked, 1);
   FUZZ_CHECK_SAYING(read.ok() == readable, read.status().to_string());
   if (!read.ok()) return check_file_refusal(read.status());
   FUZZ_CHECK(seen == intact && text_of(read->as_edit()) == states[intact - 1]);
@@ -174,7 +176,11 @@ size_t mutate(uint8_t* data, size_t size, size_t max_size, unsigned seed) {
   if (size == 0 || random.one_in(16)) return size;
   std::string bytes(reinterpret_cast<char*>(data) + 1, size - 1);
   const uint8_t mode = data[0] % kModes;
-  if (mode == kManifest) seal_manifest(&bytes, nullptr, &random);
+  if (mode == kManifest) {
+    std::string file = with_gaps(bytes);
+    seal_manifest(&file, nullptr, &random);
+    if (file.size() >= kManifestRecordsOffset) bytes = without_gaps(file);
+  }
   if (mode == kCurrent) seal_current(&bytes);
   std::memcpy(data + 1, bytes.data(), bytes.size());
   return size;
@@ -183,7 +189,7 @@ size_t mutate(uint8_t* data, size_t size, size_t max_size, unsigned seed) {
 void run(Input* input) {
   switch (input->u8() % kModes) {
     case kManifest:
-      return check_manifest(input->rest());
+      return check_manifest(with_gaps(input->rest()));
     case kEdit: {
       const ExactCopy bytes(input->rest());
       const Result<LevelsEdit> edit = decode_edit(bytes.view());

@@ -106,7 +106,7 @@ inline size_t padded_record_size(size_t size) { return (size + 7) & ~size_t{7}; 
 // Records as their sizes say, from the first on, without a look at checksums.
 inline std::vector<ManifestRecord> find_records(std::string_view file) {
   std::vector<ManifestRecord> records;
-  size_t offset = kManifestHeaderSize;
+  size_t offset = kManifestRecordsOffset;
   while (offset + kManifestRecordHeaderSize <= file.size()) {
     const uint64_t size =
         uint64_t{kManifestRecordHeaderSize} + load_le<uint32_t>(file.data() + offset + 8);
@@ -117,10 +117,42 @@ inline std::vector<ManifestRecord> find_records(std::string_view file) {
   return records;
 }
 
-// Gives the file the identity `id`, if any, and every record it can be found in a true checksum.
-// `random`: what is wrong besides is mostly put right, and now and then a checksum is left false.
+// The places of marks, in order.
+inline std::vector<size_t> mark_offsets() {
+  return {manifest_mark_offset(0, 0), manifest_mark_offset(0, 1), manifest_mark_offset(1, 0),
+          manifest_mark_offset(1, 1)};
+}
+
+// A manifest without the room between header, marks and records, as inputs hold it; and back.
+inline std::string without_gaps(std::string_view file) {
+  std::string compact(file.substr(0, kManifestHeaderSize));
+  for (const size_t offset : mark_offsets()) compact += file.substr(offset, kManifestMarkSize);
+  return compact += file.substr(kManifestRecordsOffset);
+}
+inline std::string with_gaps(std::string_view compact) {
+  const size_t marks_end = kManifestHeaderSize + mark_offsets().size() * kManifestMarkSize;
+  if (compact.size() < marks_end) return std::string(compact);
+  std::string file(compact.substr(0, kManifestHeaderSize));
+  compact.remove_prefix(kManifestHeaderSize);
+  for (const size_t offset : mark_offsets()) {
+    file.resize(offset);
+    file += compact.substr(0, kManifestMarkSize);
+    compact.remove_prefix(kManifestMarkSize);
+  }
+  file.resize(kManifestRecordsOffset);
+  return file.append(compact);
+}
+
+inline DatabaseId database_of_manifest(std::string_view file) {
+  if (file.size() < kManifestHeaderSize) return {};
+  return {load_le<uint64_t>(file.data() + 40), load_le<uint64_t>(file.data() + 48)};
+}
+
+// Gives the file the identity `id`, if any, and every mark and record it can be found in a true
+// checksum. `random`: what is wrong besides is mostly put right, and now and then a checksum is
+// left false.
 inline void seal_manifest(std::string* file, const FileId* id, Random* random) {
-  if (file->size() < kManifestHeaderSize) return;
+  if (file->size() < kManifestRecordsOffset) return;
   const auto mends = [&](uint64_t n) { return random == nullptr || !random->one_in(n); };
   char* const header = file->data();
   if (mends(16)) store_le(header, kManifestMagic);
@@ -130,8 +162,21 @@ inline void seal_manifest(std::string* file, const FileId* id, Random* random) {
     store_le(header + 24, id->low);
   }
   const FileId own{load_le<uint64_t>(header + 16), load_le<uint64_t>(header + 24)};
-  store_le(header + 40, checksum({header, 40}, own, 0));
-  for (const ManifestRecord& record : find_records(*file)) {
+  constexpr size_t kChecked = kManifestHeaderSize - 8;
+  store_le(header + kChecked, checksum({header, kChecked}, own, 0));
+  const std::vector<ManifestRecord> records = find_records(*file);
+  for (const size_t offset : mark_offsets()) {
+    char* const mark = file->data() + offset;
+    if (random != nullptr && mends(4)) {
+      const size_t count = records.size() - random->below(records.size() + 1) / 2;
+      const size_t size =
+          count == records.size() ? padded_record_size(file->size()) : records[count].offset;
+      encode_manifest_mark(mark, {.size = size, .records = count}, own, offset);
+    } else if (mends(32)) {
+      store_le(mark, checksum({mark + 8, kManifestMarkSize - 8}, own, offset));
+    }
+  }
+  for (const ManifestRecord& record : records) {
     char* const bytes = file->data() + record.offset;
     if (mends(32)) store_le(bytes + 12, uint32_t{1});
     if (mends(32)) store_le(bytes, checksum({bytes + 8, record.size - 8}, own, record.offset));

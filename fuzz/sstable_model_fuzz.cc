@@ -30,9 +30,9 @@ class Run {
         cache_(&shared_memory(), &shared_epochs(), cache_bytes) {
     uint32_t first = 0;
     for (size_t i = 0; i < files && first < model.size(); ++i) {
-      uint32_t last = i + 1 == files
-                          ? model.size()
-                          : first + std::max(1u, model.size() / static_cast<uint32_t>(files));
+      const uint32_t share = std::max(1u, model.size() / static_cast<uint32_t>(files));
+      // A key's versions stay together, so that the file before may have taken more than its share.
+      uint32_t last = i + 1 == files ? model.size() : std::min(first + share, model.size());
       while (last < model.size() && model.rows()[last].key == model.rows()[last - 1].key) ++last;
       add_file(options, first, last);
       first = last;

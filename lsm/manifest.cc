@@ -18,8 +18,7 @@ namespace {
 constexpr uint64_t kManifestBytesMax = 256 << 20;
 // Reserved when a manifest is begun, so that a full disk does not first show here (protocol 17).
 constexpr uint64_t kManifestReserve = 256 << 10;
-// The search for a record behind a damaged one may check this many times the file.
-constexpr uint64_t kSearchEffort = 16;
+constexpr int kRereads = 3;
 
 size_t padded(size_t size) { return (size + 7) & ~size_t{7}; }
 
@@ -27,7 +26,9 @@ std::string hex(uint64_t value) {
   return format("%016llx", static_cast<unsigned long long>(value));
 }
 
-std::string encode_header(const FileId& id, FileNumber number) {
+constexpr size_t kHeaderChecked = kManifestHeaderSize - sizeof(uint64_t);
+
+std::string encode_header(const FileId& id, FileNumber number, const DatabaseId& database) {
   char bytes[kManifestHeaderSize];
   store_le(bytes, kManifestMagic);
   store_le(bytes + 8, kManifestVersion);
@@ -35,19 +36,28 @@ std::string encode_header(const FileId& id, FileNumber number) {
   store_le(bytes + 16, id.high);
   store_le(bytes + 24, id.low);
   store_le(bytes + 32, number.value);
-  store_le(bytes + 40, checksum({bytes, kManifestHeaderSize - 8}, id, 0));
+  store_le(bytes + 40, database.high);
+  store_le(bytes + 48, database.low);
+  store_le(bytes + kHeaderChecked, checksum({bytes, kHeaderChecked}, id, 0));
   return std::string(bytes, sizeof bytes);
 }
 
-Result<FileId> decode_header(std::string_view bytes) {
+struct Header {
+  FileId id;
+  DatabaseId database;
+};
+
+Result<Header> decode_header(std::string_view bytes) {
   Decoder decoder(bytes);
+  Header header;
   const uint64_t magic = decoder.u64();
   const uint32_t version = decoder.u32();
   const uint32_t features = decoder.u32();
-  FileId id;
-  id.high = decoder.u64();
-  id.low = decoder.u64();
+  header.id.high = decoder.u64();
+  header.id.low = decoder.u64();
   decoder.u64();
+  header.database.high = decoder.u64();
+  header.database.low = decoder.u64();
   const uint64_t expected = decoder.u64();
   if (!decoder.ok() || magic != kManifestMagic) {
     return Status::corruption("no manifest header at offset 0");
@@ -57,12 +67,31 @@ Result<FileId> decode_header(std::string_view bytes) {
         format("manifest format version %u, features %08x: this build reads version %u", version,
                features, kManifestVersion));
   }
-  const uint64_t found = checksum(bytes.substr(0, kManifestHeaderSize - 8), id, 0);
+  const uint64_t found = checksum(bytes.substr(0, kHeaderChecked), header.id, 0);
   if (found != expected) {
     return Status::corruption("header at offset 0: checksum " + hex(found) + ", expected " +
                               hex(expected));
   }
-  return id;
+  return header;
+}
+
+// The newest mark that is sound; nothing if none is.
+std::optional<ManifestMark> newest_mark(std::string_view bytes, const FileId& id) {
+  std::optional<ManifestMark> newest;
+  for (const uint64_t page : {0, 1}) {
+    for (const size_t copy : {0, 1}) {
+      const size_t offset = manifest_mark_offset(page, copy);
+      if (offset + kManifestMarkSize > bytes.size()) continue;
+      const char* const mark = bytes.data() + offset;
+      if (load_le<uint64_t>(mark) != checksum({mark + 8, kManifestMarkSize - 8}, id, offset)) {
+        continue;
+      }
+      const uint64_t records = load_le<uint64_t>(mark + 16);
+      if (newest && newest->records >= records) continue;
+      newest = {.size = load_le<uint64_t>(mark + 8), .records = records};
+    }
+  }
+  return newest;
 }
 
 // The payload of the record at `offset`; nothing if no valid record stands there.
@@ -79,7 +108,33 @@ std::optional<std::string_view> record_at(std::string_view bytes, size_t offset,
   return bytes.substr(offset + kManifestRecordHeaderSize, size);
 }
 
+struct Contents {
+  std::string bytes;
+  Header header;
+  ManifestMark mark;
+};
+
+Result<Contents> read_contents(FileSystem* file_system, const std::string& path) {
+  VARVE_ASSIGN_OR_RETURN(std::string bytes, read_whole_file(file_system, path, kManifestBytesMax));
+  const Result<Header> header =
+      decode_header(std::string_view(bytes).substr(0, std::min(bytes.size(), kManifestHeaderSize)));
+  if (!header.ok()) return header.status().with_context(path);
+  const std::optional<ManifestMark> mark = newest_mark(bytes, header->id);
+  if (!mark) {
+    return Status::corruption(format("%s at offset %zu: no mark says how far records go",
+                                     path.c_str(), kManifestMarksOffset));
+  }
+  return Contents{.bytes = std::move(bytes), .header = *header, .mark = *mark};
+}
+
 }  // namespace
+
+void encode_manifest_mark(char* to, const ManifestMark& mark, const FileId& file, uint64_t offset) {
+  store_le(to + 8, mark.size);
+  store_le(to + 16, mark.records);
+  store_le(to + 24, uint64_t{0});
+  store_le(to, checksum({to + 8, kManifestMarkSize - 8}, file, offset));
+}
 
 Status ManifestState::apply(const LevelsEdit& edit) {
   for (const AddedKeyspace& added : edit.keyspaces_added) {
@@ -191,8 +246,11 @@ Status ManifestWriter::begin(const ManifestState& state) {
       !status.ok() && status.code() != StatusCode::not_supported) {
     return status;
   }
-  VARVE_RETURN_IF_ERROR(file_->write(0, encode_header(id_, number_)));
-  return append(state.as_edit());
+  VARVE_RETURN_IF_ERROR(file_->write(0, encode_header(id_, number_, state.database)));
+  // Nothing names the file yet, so that the mark may come before what it says.
+  VARVE_RETURN_IF_ERROR(write_record(state.as_edit()));
+  VARVE_RETURN_IF_ERROR(write_mark());
+  return file_->sync();
 }
 
 Status ManifestWriter::append(const LevelsEdit& edit) {
@@ -200,14 +258,18 @@ Status ManifestWriter::append(const LevelsEdit& edit) {
   Status status = write_record(edit);
   VARVE_SYNC_POINT("manifest_appended");
   if (status.code() == StatusCode::no_space) return status;  // written again, in the same place
-  if (status.ok()) {
-    status = file_->sync();
-    // Whatever the reason, a failed sync does not heal.
-    if (status.code() == StatusCode::no_space) {
-      status = Status::io_error(std::string(status.message()));
-    }
-  }
+  if (status.ok()) status = sync();
+  if (status.ok()) status = write_mark();
   failed_ = !status.ok();
+  return status;
+}
+
+Status ManifestWriter::sync() {
+  Status status = file_->sync();
+  // Whatever the reason, a failed sync does not heal.
+  if (status.code() == StatusCode::no_space) {
+    status = Status::io_error(std::string(status.message()));
+  }
   return status;
 }
 
@@ -221,49 +283,62 @@ Status ManifestWriter::write_record(const LevelsEdit& edit) {
   record.resize(padded(record.size()), '\0');
   VARVE_RETURN_IF_ERROR(file_->write(offset_, record));
   offset_ += record.size();
+  ++records_;
   return Status();
 }
 
-Status ManifestWriter::close() { return file_->close(); }
+Status ManifestWriter::write_mark() {
+  std::string bytes(kManifestMarkStride + kManifestMarkSize, '\0');
+  for (const size_t copy : {0, 1}) {
+    encode_manifest_mark(bytes.data() + copy * kManifestMarkStride,
+                         {.size = offset_, .records = records_}, id_,
+                         manifest_mark_offset(records_, copy));
+  }
+  Status status = file_->write(manifest_mark_offset(records_, 0), bytes);
+  // On a file system that copies on write. The mark before stays true, and the next one says more.
+  return status.code() == StatusCode::no_space ? Status() : status;
+}
+
+Status ManifestWriter::close() {
+  Status status = failed_ ? Status() : sync();
+  Status closed = file_->close();
+  return status.ok() ? std::move(closed) : std::move(status);
+}
 
 Result<ManifestState> read_manifest(FileSystem* file_system, const std::string& path,
                                     const FileId* expected,
                                     const std::function<void(uint64_t, const LevelsEdit&)>& each) {
-  VARVE_ASSIGN_OR_RETURN(const std::string bytes,
-                         read_whole_file(file_system, path, kManifestBytesMax));
-  Result<FileId> id =
-      decode_header(std::string_view(bytes).substr(0, std::min(bytes.size(), kManifestHeaderSize)));
-  if (!id.ok()) return id.status().with_context(path);
-  if (expected != nullptr && *expected != *id) {
-    return Status::corruption(path + ": file id " + hex(id->high) + hex(id->low) +
-                              "; CURRENT expects " + hex(expected->high) + hex(expected->low));
+  VARVE_ASSIGN_OR_RETURN(Contents contents, read_contents(file_system, path));
+  // A tool may read beside an owner, who appends and marks between two looks of ours.
+  for (int more = kRereads; more > 0 && contents.mark.size > contents.bytes.size(); --more) {
+    VARVE_ASSIGN_OR_RETURN(contents, read_contents(file_system, path));
+  }
+  const std::string_view bytes = contents.bytes;
+  const FileId& id = contents.header.id;
+  const ManifestMark& mark = contents.mark;
+  if (expected != nullptr && *expected != id) {
+    return Status::corruption(path + ": file id " + id_text(id) + "; CURRENT expects " +
+                              id_text(*expected));
   }
   ManifestState state;
-  size_t offset = kManifestHeaderSize;
-  bool first = true;
-  while (const std::optional<std::string_view> payload = record_at(bytes, offset, *id)) {
+  state.database = contents.header.database;
+  size_t offset = kManifestRecordsOffset;
+  uint64_t records = 0;
+  while (const std::optional<std::string_view> payload = record_at(bytes, offset, id)) {
     const std::string where = format("%s at offset %zu", path.c_str(), offset);
     Result<LevelsEdit> edit = decode_edit(*payload);
     if (!edit.ok()) return edit.status().with_context(where);
     if (each) each(offset, *edit);
     Status applied = state.apply(*edit);
     if (!applied.ok()) return applied.with_context(where);
-    first = false;
+    ++records;
     offset += padded(kManifestRecordHeaderSize + payload->size());
   }
-  // Synced one by one: only the last may be torn, and the first never, since CURRENT came after it.
-  bool more = false;
-  uint64_t effort = bytes.size() * kSearchEffort;
-  for (size_t at = offset + 8; !more && at + kManifestRecordHeaderSize <= bytes.size(); at += 8) {
-    const uint64_t size = load_le<uint32_t>(bytes.data() + at + 8);
-    if (load_le<uint32_t>(bytes.data() + at + 12) != 1 || size > bytes.size() - at) continue;
-    // Too much that looks like records to be a torn one: count it as damage.
-    more = size > effort || record_at(bytes, at, *id).has_value();
-    effort -= std::min(effort, size);
-  }
-  if (first || more) {
-    return Status::corruption(format("%s at offset %zu: a record is damaged that was complete once",
-                                     path.c_str(), offset));
+  if (records == 0 || records < mark.records || offset < mark.size) {
+    return Status::corruption(
+        format("%s at offset %zu: damaged, or cut off: %llu records were here, up to offset %llu",
+               path.c_str(), offset, static_cast<unsigned long long>(mark.records),
+               static_cast<unsigned long long>(mark.size)));
   }
   return state;
 }

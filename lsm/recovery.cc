@@ -17,6 +17,7 @@
 #include "base/assert.h"
 #include "base/format.h"
 #include "base/log.h"
+#include "base/random.h"
 #include "base/sync_point.h"
 #include "lsm/batch_format.h"
 #include "lsm/current_file.h"
@@ -87,6 +88,7 @@ Status Store::recover() {
   }
   wal_ = std::make_unique<WalWriter>(WalWriterOptions{.file_system = options_.file_system,
                                                       .directory = options_.directory,
+                                                      .database = found.state.database,
                                                       .memory = &memory_,
                                                       .numbers = this,
                                                       .segment_size = options_.log_segment_size});
@@ -235,6 +237,7 @@ Status Store::sync_parent() {
 
 Status Store::open_trees(Recovered* found) {
   if (found->fresh) {
+    found->state.database = random_file_id();
     found->state.keyspaces[kDefaultKeyspace.id].name = "default";
   }
   for (const auto& [id, keyspace] : found->state.keyspaces) {
@@ -277,7 +280,7 @@ Status Store::open_trees(Recovered* found) {
 }
 
 Status Store::replay_log(Recovered* found) {
-  WalReader reader(options_.file_system, options_.directory, &memory_);
+  WalReader reader(options_.file_system, options_.directory, &memory_, &found->state.database);
   VARVE_RETURN_IF_ERROR(reader.open(found->segments, found->state.log_start));
   for (;;) {
     WalGroup group;

@@ -115,10 +115,11 @@ Status Store::verify_manifest_and_log(VerifyReport* report) {
   VARVE_RETURN_IF_ERROR(read_manifest(options_.file_system, path, /*expected=*/nullptr).status());
   ++report->files;
   report->bytes += manifest_->size();
-  WalReader reader(options_.file_system, options_.directory, &memory_);
+  WalReader reader(options_.file_system, options_.directory, &memory_, &state_.database);
   // What waits in the writer's buffer is in no file yet. Before the list of segments: it may grow.
   const Lsn until = wal_->written();
-  VARVE_RETURN_IF_ERROR(reader.open(wal_->segment_numbers(), state_.log_start, until));
+  VARVE_RETURN_IF_ERROR(
+      reader.open(wal_->segment_numbers(state_.log_start), state_.log_start, until));
   for (;;) {
     WalGroup group;
     VARVE_ASSIGN_OR_RETURN(const bool more, reader.next(&group));

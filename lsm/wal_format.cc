@@ -4,6 +4,12 @@
 
 namespace varve {
 
+namespace {
+
+constexpr size_t kChecked = kWalHeaderCopySize - sizeof(uint64_t);  // of a header's copy
+
+}  // namespace
+
 void encode_wal_segment_header(char* to, const WalSegmentHeader& header) {
   store_le(to, kWalMagic);
   store_le(to + 8, kWalVersion);
@@ -14,8 +20,10 @@ void encode_wal_segment_header(char* to, const WalSegmentHeader& header) {
   store_le(to + 40, header.start.value);
   store_le(to + 48, header.predecessor.value);
   store_le(to + 56, header.durable.value);
-  store_le(to + 64, uint64_t{0});
-  store_le(to + 72, checksum({to, 72}, header.file, 0));
+  store_le(to + 64, header.database.high);
+  store_le(to + 72, header.database.low);
+  store_le(to + 80, uint64_t{0});
+  store_le(to + kChecked, checksum({to, kChecked}, header.file, 0));
   std::memcpy(to + kWalHeaderCopySize, to, kWalHeaderCopySize);
 }
 
@@ -29,7 +37,8 @@ Result<WalSegmentHeader> decode_copy(const char* p) {
                           .number = {load_le<uint64_t>(p + 32)},
                           .start = {load_le<uint64_t>(p + 40)},
                           .predecessor = {load_le<uint64_t>(p + 48)},
-                          .durable = {load_le<uint64_t>(p + 56)}};
+                          .durable = {load_le<uint64_t>(p + 56)},
+                          .database = {load_le<uint64_t>(p + 64), load_le<uint64_t>(p + 72)}};
   const uint32_t version = load_le<uint32_t>(p + 8);
   const uint32_t features = load_le<uint32_t>(p + 12);
   if (version > kWalVersion || features != 0) {
@@ -37,8 +46,8 @@ Result<WalSegmentHeader> decode_copy(const char* p) {
         format("log format version %u, features %08x: this build reads version %u", version,
                features, kWalVersion));
   }
-  const uint64_t expected = load_le<uint64_t>(p + 72);
-  const uint64_t found = checksum({p, 72}, header.file, 0);
+  const uint64_t expected = load_le<uint64_t>(p + kChecked);
+  const uint64_t found = checksum({p, kChecked}, header.file, 0);
   if (found != expected) {
     return Status::corruption(format("log segment header: checksum %016llx, expected %016llx",
                                      static_cast<unsigned long long>(found),

@@ -12,8 +12,9 @@
 //    40   u64  start LSN           of the first group = end LSN of the predecessor
 //    48   u64  predecessor         its number; 0: none
 //    56   u64  durable LSN         known durable when the segment was begun
-//    64   u64  0                   reserved
-//    72   u64  checksum of bytes 0..71, as at offset 0 in both copies
+//    64   u64  database id, high   72  u64  database id, low     as in the manifest
+//    80   u64  0                   reserved
+//    88   u64  checksum of bytes 0..87, as at offset 0 in both copies
 //
 //   groups follow, each padded with zeros to 8 bytes:
 //     0   u64  checksum of bytes 8.. to the payload's end
@@ -36,7 +37,7 @@
 // durable once: then something was lost, and that is corruption. An end marker closes a log that
 // was shut down cleanly.
 //
-// Example: a group at offset 160 with one commit at TS 5 of batch 01 00 02 61 62 03 78 79 7a has
+// Example: a group at offset 192 with one commit at TS 5 of batch 01 00 02 61 62 03 78 79 7a has
 // the payload 00 09 01 00 02 61 62 03 78 79 7a (11 bytes), padded by 5 zeros to 56 bytes in all.
 
 #pragma once
@@ -56,7 +57,7 @@ namespace varve {
 
 inline constexpr uint64_t kWalMagic = 0x314c4157'76726176;  // "varvWAL1" in the file
 inline constexpr uint32_t kWalVersion = 1;
-inline constexpr size_t kWalHeaderCopySize = 80;
+inline constexpr size_t kWalHeaderCopySize = 96;
 inline constexpr size_t kWalHeaderSize = 2 * kWalHeaderCopySize;
 inline constexpr size_t kWalGroupHeaderSize = 40;
 inline constexpr size_t kWalAlignment = 8;
@@ -79,6 +80,7 @@ struct WalSegmentHeader {
   Lsn start;
   FileNumber predecessor;
   Lsn durable;
+  DatabaseId database;
 };
 
 struct WalGroupHeader {

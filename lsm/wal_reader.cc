@@ -28,9 +28,11 @@ Result<size_t> read_at(File* file, const WalSegmentInfo& segment, uint64_t offse
 
 }  // namespace
 
-WalReader::WalReader(FileSystem* file_system, std::string directory, MemoryManager* memory)
+WalReader::WalReader(FileSystem* file_system, std::string directory, MemoryManager* memory,
+                     const DatabaseId* database)
     : file_system_(file_system),
       directory_(std::move(directory)),
+      database_(database == nullptr ? std::nullopt : std::optional(*database)),
       buffer_(memory, MemoryRole::log_buffer) {}
 
 Status WalReader::open(const std::vector<FileNumber>& numbers, Lsn from, Lsn until) {
@@ -49,6 +51,10 @@ Status WalReader::open(const std::vector<FileNumber>& numbers, Lsn from, Lsn unt
     Result<WalSegmentHeader> header = decode_wal_segment_header({bytes, got});
     if (header.ok()) {
       info.header = *header;
+      // Not to be passed over: what it displaced would be missed by nobody, and it be removed.
+      if (database_ && header->database != *database_) {
+        return Status::corruption(info.path + ": a log segment of another database");
+      }
       if (header->number != number) {
         // A recycled file that was renamed, but whose new header did not reach the disk.
         info.status =

@@ -8,6 +8,7 @@
 
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,12 +38,14 @@ struct WalSegmentInfo {
 
 class WalReader {
  public:
-  WalReader(FileSystem* file_system, std::string directory, MemoryManager* memory);
+  // `database`: whose log it is; null: anybody's.
+  WalReader(FileSystem* file_system, std::string directory, MemoryManager* memory,
+            const DatabaseId* database);
 
   // `numbers`: the segments that are there, ascending. The log is read from the segment that holds
   // `from` on (kLsnMax: from the oldest). With `until` it is known to reach so far, and is read no
   // further: what is missing before that is corruption. Errors: corruption if `from` is needed but
-  // missing.
+  // missing, or a segment is another database's.
   Status open(const std::vector<FileNumber>& numbers, Lsn from, Lsn until = kLsnMax);
 
   // False at the log's end.
@@ -75,6 +78,7 @@ class WalReader {
 
   FileSystem* const file_system_;
   const std::string directory_;
+  const std::optional<DatabaseId> database_;
   std::vector<WalSegmentInfo> segments_;
   size_t current_ = 0;
   std::unique_ptr<File> file_;

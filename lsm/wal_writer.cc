@@ -133,7 +133,8 @@ Status WalWriter::open_segment() {
                                 .number = number,
                                 .start = end(),
                                 .predecessor = predecessor,
-                                .durable = durable()};
+                                .durable = durable(),
+                                .database = options_.database};
   VARVE_ASSIGN_OR_RETURN(std::unique_ptr<File> file, create_file(number, header));
   VARVE_SYNC_POINT("wal_segment_opened");
   MutexLock lock(mutex_);
@@ -298,10 +299,12 @@ size_t WalWriter::segment_count() {
   return segments_.size();
 }
 
-std::vector<FileNumber> WalWriter::segment_numbers() {
+std::vector<FileNumber> WalWriter::segment_numbers(Lsn from) {
   MutexLock lock(mutex_);
   std::vector<FileNumber> numbers;
-  for (const Segment& segment : segments_) numbers.push_back(segment.number);
+  for (const Segment& segment : segments_) {
+    if (segment.end > from) numbers.push_back(segment.number);
+  }
   return numbers;
 }
 
@@ -327,12 +330,13 @@ Status WalWriter::release_before(Lsn lsn) {
       recycle = segments_.front().file != FileId{} && free_.size() < options_.free_segments_max;
     }
     const std::string path = path_in(options_.directory, wal_name(number));
-    VARVE_RETURN_IF_ERROR(
+    const Status status =
         recycle ? options_.file_system->rename(
                       path, path_in(options_.directory, free_wal_name(number)), /*replace=*/false)
-                : options_.file_system->remove(path));
+                : options_.file_system->remove(path);
+    if (!status.ok() && status.code() != StatusCode::not_found) return status;
     MutexLock lock(mutex_);
-    if (recycle) free_.push_back(number);
+    if (recycle && status.ok()) free_.push_back(number);
     segments_.erase(segments_.begin());  // others only add at the end
   }
 }

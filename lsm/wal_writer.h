@@ -53,6 +53,7 @@ class FileNumberSource {
 struct WalWriterOptions {
   FileSystem* file_system = nullptr;
   std::string directory;
+  DatabaseId database;
   MemoryManager* memory = nullptr;
   FileNumberSource* numbers = nullptr;
   uint64_t segment_size = 16 << 20;  // bytes; a single larger group makes a larger segment
@@ -95,14 +96,16 @@ class WalWriter {
   // Where the oldest segment that is kept begins.
   Lsn oldest();
   size_t segment_count();
-  std::vector<FileNumber> segment_numbers();  // ascending
+  // Of those that hold something from `from` on; ascending.
+  std::vector<FileNumber> segment_numbers(Lsn from);
   // That segments, those kept for reuse included, take on disk.
   uint64_t disk_bytes();
 
   // Segments that end at or below `lsn` are recycled or removed, oldest first, as far as each has a
   // successor whose header is durable: something must always say where the log goes on. Their
   // removal is not synced: a segment that comes back after a crash is recognised by the manifest's
-  // log start. One at a time. An error leaves the rest for the next call.
+  // log start. One at a time. An error leaves the rest for the next call; a file that is gone
+  // although its removal failed is none.
   Status release_before(Lsn lsn);
   // Removes the segments kept for reuse.
   Status drop_free_segments();

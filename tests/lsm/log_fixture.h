@@ -54,6 +54,7 @@ struct ReadLog {
 class LogTest : public testing::Test {
  protected:
   static constexpr const char* kDirectory = "/log";
+  static constexpr DatabaseId kDatabase{7, 8};
 
   LogTest() { EXPECT_OK(disk_->create_directory(kDirectory)); }
   ~LogTest() override {
@@ -65,6 +66,7 @@ class LogTest : public testing::Test {
              Lsn end = {}) {
     writer_ = std::make_unique<WalWriter>(WalWriterOptions{.file_system = &files_,
                                                            .directory = kDirectory,
+                                                           .database = kDatabase,
                                                            .memory = &manager_,
                                                            .numbers = &numbers_,
                                                            .segment_size = segment_size});
@@ -105,7 +107,7 @@ class LogTest : public testing::Test {
 
   ReadLog read(Lsn from = {}) {
     ReadLog log;
-    WalReader reader(&files_, kDirectory, &manager_);
+    WalReader reader(&files_, kDirectory, &manager_, &kDatabase);
     log.status = reader.open(segment_numbers(), from);
     WalGroup group;
     while (log.status.ok()) {

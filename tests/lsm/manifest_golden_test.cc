@@ -15,6 +15,7 @@ namespace varve {
 namespace {
 
 constexpr FileId kFile{0x0123456789abcdef, 0xfedcba9876543210};
+constexpr DatabaseId kDatabase{0x5555555566666666, 0x7777777788888888};
 constexpr FileNumber kNumber{14};
 
 AddedFile example_file() {
@@ -52,6 +53,7 @@ ManifestState first_state() {
   edit.lease = Timestamp{1'700'000'010'000'000'000};
   edit.log_start = Lsn{4096};
   ManifestState state;
+  state.database = kDatabase;
   EXPECT_OK(state.apply(edit));
   return state;
 }
@@ -76,8 +78,12 @@ LevelsEdit second_edit() {
 std::string sealed_as(std::string bytes, const FileId& id) {
   store_le(bytes.data() + 16, id.high);
   store_le(bytes.data() + 24, id.low);
-  store_le(bytes.data() + 40, checksum({bytes.data(), 40}, id, 0));
-  for (size_t at = kManifestHeaderSize; at + kManifestRecordHeaderSize <= bytes.size();) {
+  store_le(bytes.data() + 56, checksum({bytes.data(), 56}, id, 0));
+  for (const size_t at : {4096, 4608, 8192, 8704}) {
+    char* mark = bytes.data() + at;
+    store_le(mark, checksum({mark + 8, kManifestMarkSize - 8}, id, at));
+  }
+  for (size_t at = kManifestRecordsOffset; at + kManifestRecordHeaderSize <= bytes.size();) {
     char* record = bytes.data() + at;
     const size_t size = kManifestRecordHeaderSize + load_le<uint32_t>(record + 8);
     store_le(record, checksum({record + 8, size - 8}, id, at));
@@ -108,7 +114,8 @@ TEST(ManifestFormat, golden_manifest) {
       [&](uint64_t offset, const LevelsEdit& edit) { edits.emplace_back(offset, edit); });
   ASSERT_OK(state);
   ASSERT_EQ(edits.size(), 2u);
-  EXPECT_EQ(edits[0].first, kManifestHeaderSize);
+  EXPECT_EQ(edits[0].first, kManifestRecordsOffset);
+  EXPECT_EQ(state->database, kDatabase);
   const auto encoded = [](const LevelsEdit& edit) {
     std::string bytes;
     encode_edit(edit, &bytes);

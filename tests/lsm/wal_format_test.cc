@@ -15,6 +15,7 @@ namespace varve {
 namespace {
 
 constexpr FileId kFile{0x0123456789abcdef, 0xfedcba9876543210};
+constexpr DatabaseId kDatabase{0x5555555566666666, 0x7777777788888888};
 
 struct Commit {
   uint64_t timestamp;
@@ -23,9 +24,12 @@ struct Commit {
 
 std::string segment_header() {
   std::string bytes(kWalHeaderSize, '\xee');
-  encode_wal_segment_header(
-      bytes.data(),
-      {.file = kFile, .number = {13}, .start = {4096}, .predecessor = {11}, .durable = {4000}});
+  encode_wal_segment_header(bytes.data(), {.file = kFile,
+                                           .number = {13},
+                                           .start = {4096},
+                                           .predecessor = {11},
+                                           .durable = {4000},
+                                           .database = kDatabase});
   return bytes;
 }
 
@@ -52,7 +56,7 @@ std::string group(WalKind kind, uint64_t offset, Lsn durable, const std::vector<
 const std::string kExampleBatch = test::bytes_of_hex("01 00 02 61 62 03 78 79 7a");
 
 TEST(WalFormat, example_of_the_format_is_encoded_as_written_there) {
-  const std::string bytes = group(WalKind::commits, 160, {0}, {{5, kExampleBatch}});
+  const std::string bytes = group(WalKind::commits, 192, {0}, {{5, kExampleBatch}});
   EXPECT_EQ(bytes.size(), 56u);
   EXPECT_EQ(bytes.substr(kWalGroupHeaderSize),
             test::bytes_of_hex("00 09 01 00 02 61 62 03 78 79 7a 00 00 00 00 00"));
@@ -75,7 +79,7 @@ TEST(WalFormat, golden_log_segment) {
   ASSERT_OK(files->create_directory("/log"));
   test::write_file(files.get(), "/log/000013.wal", test::golden_bytes("log_segment"));
   MemoryManager memory(0);
-  WalReader reader(files.get(), "/log", &memory);
+  WalReader reader(files.get(), "/log", &memory, &kDatabase);
   ASSERT_OK(reader.open({FileNumber{13}}, Lsn{4096}));
   const WalSegmentHeader& header = reader.segments().at(0).header;
   EXPECT_EQ(header.file, kFile);
@@ -83,6 +87,7 @@ TEST(WalFormat, golden_log_segment) {
   EXPECT_EQ(header.start, Lsn{4096});
   EXPECT_EQ(header.predecessor, FileNumber{11});
   EXPECT_EQ(header.durable, Lsn{4000});
+  EXPECT_EQ(header.database, kDatabase);
   std::vector<std::pair<uint64_t, std::string>> commits;
   WalGroup read;
   for (;;) {
@@ -107,19 +112,19 @@ TEST(WalFormat, newer_headers_are_not_supported) {
     std::string bytes = segment_header();
     for (const size_t copy : {size_t{0}, kWalHeaderCopySize}) {
       store_le(bytes.data() + copy + field, uint32_t{2});
-      store_le(bytes.data() + copy + 72, checksum({bytes.data() + copy, 72}, kFile, 0));
+      store_le(bytes.data() + copy + 88, checksum({bytes.data() + copy, 88}, kFile, 0));
     }
     EXPECT_FAILS(decode_wal_segment_header(bytes), not_supported, "version");
   }
 }
 
 TEST(WalFormat, group_headers_that_cannot_be_are_refused) {
-  const std::string bytes = group(WalKind::commits, 160, {0}, {{5, kExampleBatch}});
+  const std::string bytes = group(WalKind::commits, 192, {0}, {{5, kExampleBatch}});
   WalGroupHeader header;
   ASSERT_TRUE(decode_wal_group_header(bytes.data(), bytes.size(), &header));
-  EXPECT_TRUE(wal_group_checksum_holds(bytes.data(), header, kFile, 160));
+  EXPECT_TRUE(wal_group_checksum_holds(bytes.data(), header, kFile, 192));
   EXPECT_FALSE(wal_group_checksum_holds(bytes.data(), header, kFile, 168)) << "another place";
-  EXPECT_FALSE(wal_group_checksum_holds(bytes.data(), header, {1, 2}, 160)) << "another life";
+  EXPECT_FALSE(wal_group_checksum_holds(bytes.data(), header, {1, 2}, 192)) << "another life";
   for (uint64_t remaining = 0; remaining < kWalGroupHeaderSize + 11; ++remaining) {
     EXPECT_FALSE(decode_wal_group_header(bytes.data(), remaining, &header)) << remaining;
   }

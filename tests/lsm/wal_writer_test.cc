@@ -208,6 +208,29 @@ TEST_F(WalWriterTest, released_segments_are_recycled_or_removed) {
   ASSERT_OK(append(1, 100));
 }
 
+// An error need not mean that nothing happened.
+TEST_F(WalWriterTest, segments_that_went_although_their_release_failed_are_let_go) {
+  start(1000);
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_OK(append(1, 100));
+  }
+  ASSERT_OK(writer_->sync());
+  for (const FileCall::Kind kind : {FileCall::Kind::rename, FileCall::Kind::remove}) {
+    bool failed = false;
+    files_.set_hook([&](const FileCall& call) {
+      if (call.kind != kind || failed) return Status();
+      failed = true;
+      EXPECT_OK(disk_->remove(call.path));
+      return Status::io_error("injected");
+    });
+    EXPECT_FAILS(writer_->release_before(written_[50].start), io_error, "injected");
+    files_.set_hook(nullptr);
+  }
+  ASSERT_OK(writer_->release_before(kLsnMax));
+  EXPECT_EQ(segment_numbers().size(), 1u);
+  EXPECT_EQ(writer_->segment_numbers(/*from=*/{}), segment_numbers());
+}
+
 TEST_F(WalWriterTest, unsynced_segments_are_not_released) {
   start(1000);
   for (int i = 0; i < 30; ++i) {

@@ -31,8 +31,8 @@ MUTANTS = {
     ),
     "manifest_is_not_synced": (
         "lsm/manifest.cc",
-        "status = file_->sync();",
-        "status = Status();",
+        "if (status.ok()) status = sync();",
+        ";",
         ["sim:*CrashEnumeration*", "model:*"],
     ),
     "flush_does_not_sync_the_log": (
@@ -90,6 +90,24 @@ MUTANTS = {
         "if (!lost) return false;",
         "return false;",
         ["lsm:WalReaderTest.*"],
+    ),
+    "manifest_may_end_anywhere": (
+        "lsm/manifest.cc",
+        "records < mark.records || offset < mark.size",
+        "false",
+        ["lsm:ManifestTest.*", "sim:*BitSweep*"],
+    ),
+    "manifest_is_marked_before_it_is_synced": (
+        "lsm/manifest.cc",
+        "[[++records_;]] return Status();",
+        "++records_; static_cast<void>(write_mark());",
+        ["sim:*CrashEnumeration*", "model:*"],
+    ),
+    "anybodys_log_segment_is_taken": (
+        "lsm/wal_reader.cc",
+        "database_ && header->database != *database_",
+        "false",
+        ["txn:BadFilesTest.*"],
     ),
     "block_checksum_is_not_looked_at": (
         "lsm/block_format.cc",

@@ -1,9 +1,9 @@
 // Every bit of every file of a database flipped, every file cut at every length, sectors swapped:
 // opening, reading or verify() says so, or every answer is right. A wrong answer is a failure.
 //
-// Two places are counted apart, where damage cannot be told from a crash in the middle of a write:
-// the last group of a log that was not closed cleanly (with everything behind a cut), and the last
-// record of a manifest (likewise). There the answers must be those at an earlier commit.
+// One place is counted apart, where damage cannot be told from a crash in the middle of a write:
+// the last group of a log that was not closed cleanly (with everything behind a cut). There the
+// answers must be those at an earlier commit.
 //
 //   VARVE_TEST_SEED        replays a run
 //   VARVE_TEST_ITERATIONS  pieces of damage to try in each test (default: a sample;
@@ -95,10 +95,8 @@ class BitSweep : public testing::Test {
     files_.clear();
     Result<CurrentManifest> current = read_current(disk_.get(), kSimDirectory);
     ASSERT_OK(current);
-    uint64_t last_record = 0;
     Result<ManifestState> state = read_manifest(
-        disk_.get(), path_in(kSimDirectory, manifest_name(current->number)), &current->file,
-        [&](uint64_t offset, const LevelsEdit&) { last_record = offset; });
+        disk_.get(), path_in(kSimDirectory, manifest_name(current->number)), &current->file);
     ASSERT_OK(state);
     std::vector<FileNumber> segments;
     std::vector<std::string> names = disk_->list(kSimDirectory).value();
@@ -109,7 +107,7 @@ class BitSweep : public testing::Test {
     }
     std::sort(segments.begin(), segments.end());
     MemoryManager memory(4 << 20);
-    WalReader reader(disk_.get(), kSimDirectory, &memory);
+    WalReader reader(disk_.get(), kSimDirectory, &memory, &state->database);
     ASSERT_OK(reader.open(segments, state->log_start));
     WalGroup group;
     FileNumber last_segment;
@@ -132,7 +130,6 @@ class BitSweep : public testing::Test {
       if (parsed.type == FileType::wal && parsed.number == last_segment && !clean_) {
         file.end_from = last_group;
       }
-      if (parsed.type == FileType::manifest) file.end_from = last_record;
       if (file.size != 0) files_.push_back(std::move(file));
     }
   }
@@ -141,13 +138,8 @@ class BitSweep : public testing::Test {
     return file.kind == "LOG" || file.kind == "LOG.old" || file.kind == "STATS";
   }
 
-  // What may be gone without a word, counted apart.
-  enum class Loss : uint8_t {
-    nothing,
-    newest_commits,  // an earlier commit is accepted
-    newest_edits,  // and what they named: nothing attests where a manifest ends, see docs/proof.md
-  };
-  Verdict judge(SimFileSystem* damaged, Loss loss) {
+  // `at_end`: an earlier commit is accepted.
+  Verdict judge(SimFileSystem* damaged, bool at_end) {
     SimWorkload reader(damaged, history_, {}, 1, {.logs_to_file = true});
     if (!reader.open().ok()) return Verdict::refused;
     Result<SimState> found = read_state(reader.database());
@@ -158,8 +150,7 @@ class BitSweep : public testing::Test {
       if (history_->place(*found, all)) {
         verdict = reader.database()->verify().ok() ? Verdict::all_right : Verdict::found_by_verify;
       } else {
-        const bool lost = loss == Loss::newest_edits ||
-                          (loss == Loss::newest_commits && history_->place(*found, earlier));
+        const bool lost = at_end && history_->place(*found, earlier);
         verdict = lost ? Verdict::lost_end : Verdict::wrong;
         if (verdict == Verdict::wrong) ADD_FAILURE() << history_->describe(*found, all);
       }
@@ -172,7 +163,7 @@ class BitSweep : public testing::Test {
   }
 
   using Damage = std::function<void(std::string* bytes)>;
-  // `at_end`: of the newest group of the log, or of the newest edits of the manifest.
+  // `at_end`: of the newest group of the log.
   void try_damage(const DatabaseFile& file, bool at_end, const std::string& what,
                   const Damage& damage) {
     SCOPED_TRACE(what + " of " + file.path);
@@ -192,10 +183,7 @@ class BitSweep : public testing::Test {
       }
     }
     open->reset();
-    const Loss loss = !at_end                   ? Loss::nothing
-                      : file.kind == "manifest" ? Loss::newest_edits
-                                                : Loss::newest_commits;
-    ++counts_[file.kind][static_cast<size_t>(judge(copy.get(), loss))];
+    ++counts_[file.kind][static_cast<size_t>(judge(copy.get(), at_end))];
     ++tried_;
   }
 

@@ -224,9 +224,12 @@ TEST_F(SstDump, recompress_compares_block_sizes_and_levels) {
 TEST_F(SstDump, files_are_identified_by_content) {
   write_fruit();
   std::string segment(kWalHeaderSize, '\0');
-  encode_wal_segment_header(
-      segment.data(),
-      {.file = kFile, .number = {13}, .start = {4096}, .predecessor = {}, .durable = {}});
+  encode_wal_segment_header(segment.data(), {.file = kFile,
+                                             .number = {13},
+                                             .start = {4096},
+                                             .predecessor = {},
+                                             .durable = {},
+                                             .database = {}});
   test::write_file(data_ + "/000013.wal", segment + "groups");
   ASSERT_TRUE(
       ManifestWriter::create(FileSystem::posix(), data_, FileNumber{1}, ManifestState{}).ok());

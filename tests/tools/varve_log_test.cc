@@ -110,14 +110,14 @@ TEST_F(VarveCli, FindReportsDamageOfTheLogInsteadOfAMissingKey) {
   };
   std::string bytes = sound;
   bytes[kWalHeaderSize + kWalGroupHeaderSize] ^= 1;
-  find("k", bytes, " at offset 160");
+  find("k", bytes, " at offset 192");
   bytes = sound;
   bytes[0] ^= 1;
   bytes[kWalHeaderCopySize] ^= 1;
   find("k", bytes, " at offset 0: ");
   bytes = sound.substr(0, kWalHeaderSize);
   find("k", bytes,
-       " at offset 160: the log ends at LSN 0, but the manifest knows it durable up to");
+       " at offset 192: the log ends at LSN 0, but the manifest knows it durable up to");
   // Sound checksums over a batch that is none.
   bytes = sound;
   WalGroupHeader header;
@@ -127,11 +127,11 @@ TEST_F(VarveCli, FindReportsDamageOfTheLogInsteadOfAMissingKey) {
   const size_t payload = kWalHeaderSize + kWalGroupHeaderSize;
   for (size_t i = 2; i < header.payload_size; ++i) bytes[payload + i] = '\xff';
   seal_wal_group(bytes.data() + kWalHeaderSize, header, file, kWalHeaderSize);
-  find("other", bytes, " at offset 160: a batch is malformed");
+  find("other", bytes, " at offset 192: a batch is malformed");
   bytes = sound;
   bytes[payload + 1] = 0;  // the size of the batch
   seal_wal_group(bytes.data() + kWalHeaderSize, header, file, kWalHeaderSize);
-  find("other", bytes, " at offset 160: ");
+  find("other", bytes, " at offset 192: ");
   write_file(segment, sound);
   ok({"find", db_, "k"});
 }
@@ -197,7 +197,7 @@ TEST_F(VarveCli, WalMissesSegmentsThatAreGone) {
   }
   const std::string db = without(db_, paths[2]);
   problem(db, name(paths[1]) +
-                  " at offset 256: the log ends at LSN 192, but the manifest knows it "
+                  " at offset 288: the log ends at LSN 192, but the manifest knows it "
                   "durable up to LSN 288");
   // A segment on its own is not held against others.
   ok({"wal", db, "--segment", std::to_string(std::stoi(name(paths[1])))});

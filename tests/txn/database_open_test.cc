@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -233,10 +234,47 @@ TEST_F(BadFilesTest, missing_file_of_each_kind_is_corruption_that_names_it) {
     EXPECT_FAILS(try_open(), corruption, path);
     restore();
   }
-  // Without its only segment the log is as empty as it was at the last flush: nothing tells. With
-  // one missing in the middle it is told: see wal_reader_test.cc.
+  // A segment in the middle: see wal_reader_test.cc.
+  ASSERT_OK(disk_->remove(only(".wal")));
+  EXPECT_FAILS(try_open(), corruption, "no log segment is there");
+  restore();
   open();
   EXPECT_EQ(rows(), expected_);
+}
+
+// Sound, and of the right name and number, but another database's: nothing of it is taken, and
+// nothing that was there is thrown away.
+TEST_F(BadFilesTest, files_of_another_database_are_corruption_that_names_them) {
+  for (const bool killed : {false, true}) {
+    SCOPED_TRACE(killed);
+    make(killed, Durability::sync);
+    const auto ours = image_;
+    const Rows expected = expected_;
+    for (const auto& [path, bytes] : ours) ASSERT_OK(disk_->remove(path));
+    image_.clear();
+    make(killed, Durability::sync);
+    const auto others = image_;
+    image_ = ours;
+    expected_ = expected;
+    restore();
+    for (const char* suffix : {".manifest", ".sst", ".wal"}) {
+      const std::string path = only(suffix);
+      const auto other = std::find_if(others.begin(), others.end(),
+                                      [&](const auto& file) { return file.first == path; });
+      ASSERT_NE(other, others.end()) << "the same name in both";
+      write_file(disk_.get(), path, other->second);
+      EXPECT_FAILS(try_open(), corruption, path);
+      EXPECT_EQ(read_file(disk_.get(), path), other->second) << "left as it was";
+      restore();
+    }
+    open();
+    EXPECT_EQ(rows(), expected_);
+    close();
+    for (const std::string& name : std::vector<std::string>(disk_->list(kPath).value())) {
+      ASSERT_OK(disk_->remove(std::string(kPath) + "/" + name));
+    }
+    image_.clear();
+  }
 }
 
 TEST_F(BadFilesTest, empty_and_truncated_files_are_corruption_that_names_them) {
@@ -245,8 +283,7 @@ TEST_F(BadFilesTest, empty_and_truncated_files_are_corruption_that_names_them) {
     const std::string path = only(suffix);
     const std::string whole = read_file(disk_.get(), path);
     for (const size_t size : {size_t{0}, size_t{1}, whole.size() / 3, whole.size() - 1}) {
-      if (suffix == std::string(".manifest") && size == whole.size() - 1) continue;  // a torn tail
-      if (suffix == std::string(".manifest") && size == whole.size() / 3) continue;  // maybe too
+      if (suffix == std::string(".manifest") && size == whole.size() - 1) continue;  // padding
       write_file(disk_.get(), path, std::string_view(whole).substr(0, size));
       EXPECT_FAILS(try_open(), corruption, path);
       restore();

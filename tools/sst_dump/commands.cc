@@ -58,12 +58,6 @@ std::string_view codec_name(Compression codec) {
   return "unknown";
 }
 
-std::string hex_number(uint64_t value) {
-  return format("%016llx", static_cast<unsigned long long>(value));
-}
-
-std::string file_id_text(const FileId& id) { return hex_number(id.high) + hex_number(id.low); }
-
 std::string bytes_text(const Options& options, std::string_view bytes) {
   return tools::format_bytes(bytes, options.output_hex);
 }

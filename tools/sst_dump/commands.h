@@ -58,8 +58,6 @@ void identify_file(Context* context, const std::string& path);
 
 std::string_view kind_name(VersionKind kind);
 std::string_view codec_name(Compression codec);
-std::string hex_number(uint64_t value);  // 16 digits
-std::string file_id_text(const FileId& id);
 // A key or value as --output_hex says.
 std::string bytes_text(const Options& options, std::string_view bytes);
 // Member `name` (nanoseconds, as a string: readers that think in doubles would round it) and,

@@ -37,7 +37,7 @@ Identity identify_sstable(Context* context, const std::string& path) {
     identity.damage = parts.status();
     return identity;
   }
-  identity.details = "id " + file_id_text((*parts)->id());
+  identity.details = "id " + id_text((*parts)->id());
   const Result<SstableProperties> properties = (*parts)->properties();
   if (!properties.ok()) {
     identity.damage = properties.status();
@@ -60,10 +60,10 @@ Identity identify_log_segment(const std::string& path, std::string_view bytes) {
     identity.damage = header.status().with_context(path + " at offset 0");
     return identity;
   }
-  identity.details =
-      format("id %s, number %llu, begins at LSN %llu", file_id_text(header->file).c_str(),
-             static_cast<unsigned long long>(header->number.value),
-             static_cast<unsigned long long>(header->start.value));
+  identity.details = format("id %s, database %s, number %llu, begins at LSN %llu",
+                            id_text(header->file).c_str(), id_text(header->database).c_str(),
+                            static_cast<unsigned long long>(header->number.value),
+                            static_cast<unsigned long long>(header->start.value));
   return identity;
 }
 
@@ -79,8 +79,8 @@ Identity identify_manifest(Context* context, const std::string& path) {
   }
   uint64_t files = 0;
   for (const auto& [id, keyspace] : state->keyspaces) files += keyspace.files.size();
-  identity.details = tools::counted(edits, "edit") + ", " +
-                     tools::counted(state->keyspaces.size(), "keyspace") + ", " +
+  identity.details = "database " + id_text(state->database) + ", " + tools::counted(edits, "edit") +
+                     ", " + tools::counted(state->keyspaces.size(), "keyspace") + ", " +
                      tools::counted(files, "sstable");
   return identity;
 }

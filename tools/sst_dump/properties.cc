@@ -26,7 +26,7 @@ std::string percent(uint64_t part, uint64_t whole) {
 void print_text(Context* context, const SstableParts& parts, const SstableProperties& p) {
   const Options& options = context->options();
   const std::vector<std::pair<const char*, std::string>> lines{
-      {"file id", file_id_text(parts.id())},
+      {"file id", id_text(parts.id())},
       {"file size", tools::format_count(parts.file_size()) + " bytes"},
       {"keyspace", std::to_string(p.keyspace)},
       {"created", time_text({p.created_nanos})},
@@ -54,7 +54,7 @@ void print_text(Context* context, const SstableParts& parts, const SstableProper
 void print_json(Context* context, const SstableParts& parts, const SstableProperties& p) {
   const Options& options = context->options();
   nlohmann::ordered_json object = new_object(parts.path(), "properties");
-  object["file_id"] = file_id_text(parts.id());
+  object["file_id"] = id_text(parts.id());
   object["file_size"] = parts.file_size();
   object["keyspace"] = p.keyspace;
   set_time(&object, "created", "created_time", {p.created_nanos});

@@ -62,7 +62,7 @@ class Printer {
       nlohmann::ordered_json object = new_object(parts_.path(), "header");
       object["offset"] = 0;
       object["format_version"] = kSstableVersion;
-      object["file_id"] = file_id_text(parts_.id());
+      object["file_id"] = id_text(parts_.id());
       context_.out().json(object);
       object = new_object(parts_.path(), "footer");
       object["offset"] = parts_.file_size() - kSstableFooterSize;
@@ -80,7 +80,7 @@ class Printer {
     out.line(tools::escape(parts_.path()) + ": " + tools::format_count(parts_.file_size()) +
              " bytes");
     out.line(format("header at 0: format %u, file id %s", kSstableVersion,
-                    file_id_text(parts_.id()).c_str()));
+                    id_text(parts_.id()).c_str()));
     out.line(
         format("footer at %llu: top index at %llu, %u bytes (%u uncompressed, %u rows); "
                "properties at %llu, %u bytes",

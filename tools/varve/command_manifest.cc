@@ -47,13 +47,6 @@ std::string retention_text(const KeyspaceOptions& options) {
                                                : "as the database";
 }
 
-std::string id_text(const FileId& id) {
-  char text[40];
-  std::snprintf(text, sizeof text, "%016llx%016llx", static_cast<unsigned long long>(id.high),
-                static_cast<unsigned long long>(id.low));
-  return text;
-}
-
 ordered_json json_file(const AddedFile& file, bool hex) {
   const SstableInfo& info = file.info;
   ordered_json object = {{"file", sstable_name(info.number)},
@@ -171,14 +164,12 @@ Result<int> print_manifest(const ManifestOptions& options, Output& out) {
   }
   if (!current.ok()) return current.status();
   const std::string name = manifest_name(current->number);
-  const auto print = [&](const char* type, std::optional<uint64_t> offset, const LevelsEdit& edit) {
+  const auto print = [&](ordered_json head, const std::string& line, const LevelsEdit& edit) {
     if (json) {
-      ordered_json object = {{"type", type}};
-      if (offset.has_value()) object["offset"] = *offset;
-      object.update(json_edit(edit, hex));
-      out.json(object);
+      head.update(json_edit(edit, hex));
+      out.json(head);
     } else {
-      out.line(type + (offset.has_value() ? " at " + std::to_string(*offset) : std::string()));
+      out.line(line);
       out.write(edit_text(edit, hex));
     }
   };
@@ -187,13 +178,18 @@ Result<int> print_manifest(const ManifestOptions& options, Output& out) {
   } else {
     out.line("manifest " + name + "  id " + id_text(current->file));
   }
-  const Result<ManifestState> state =
-      read_manifest(files, path_in(options.common.directory, name), &current->file,
-                    [&](uint64_t offset, const LevelsEdit& edit) {
-                      if (!options.state) print("edit", offset, edit);
-                    });
+  const Result<ManifestState> state = read_manifest(
+      files, path_in(options.common.directory, name), &current->file,
+      [&](uint64_t offset, const LevelsEdit& edit) {
+        if (options.state) return;
+        print({{"type", "edit"}, {"offset", offset}}, "edit at " + std::to_string(offset), edit);
+      });
   if (!state.ok()) return state.status();
-  if (options.state) print("state", std::nullopt, state->as_edit());
+  if (options.state) {
+    const std::string database = id_text(state->database);
+    print({{"type", "state"}, {"database_id", database}}, "state of database " + database,
+          state->as_edit());
+  }
   return kExitOk;
 }
 

@@ -71,6 +71,7 @@ class WalPrinter final : public LogVisitor {
       out_.json({{"type", "segment"},
                  {"file", name_},
                  {"file_bytes", info.file_size},
+                 {"database_id", id_text(header.database)},
                  {"start_lsn", header.start.value},
                  {"predecessor", header.predecessor.value},
                  {"durable_lsn", header.durable.value}});

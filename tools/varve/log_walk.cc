@@ -49,13 +49,19 @@ class LogWalk {
 
   // `alone`: without a look at the segments before it. `last`: none comes after it.
   Status segment(FileNumber number, bool alone, bool last) {
-    WalReader reader(FileSystem::posix(), directory_, &memory_);
+    WalReader reader(FileSystem::posix(), directory_, &memory_,
+                     state_ == nullptr ? nullptr : &state_->database);
     Status status = reader.open({number}, kLsnMax);
+    name_ = wal_name(number);
+    if (status.code() == StatusCode::corruption) {
+      visitor_.problem(name_, status);
+      unreadable_.insert(number);
+      return Status();
+    }
     if (!status.ok()) return status;
     const WalSegmentInfo& info = reader.segments().front();
     // Its owner is just making it, or died when it was.
     if (last && info.file_size == 0) return Status();
-    name_ = wal_name(number);
     if (!info.status.ok()) {
       problem_at(0, std::string(info.status.message()));
       unreadable_.insert(number);
