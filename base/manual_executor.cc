@@ -4,9 +4,9 @@
 
 namespace varve {
 
-void ManualExecutor::schedule(Task* task, TaskPriority priority, uint64_t /*delay_nanos*/) {
+void ManualExecutor::schedule(Task* task, TaskPriority priority, uint64_t delay_nanos) {
   MutexLock lock(mutex_);
-  queue_.push_back({task, priority});
+  queue_.push_back({task, priority, delay_nanos == 0 ? 0 : round_ + 1});
 }
 
 bool ManualExecutor::cancel(Task* task) {
@@ -18,14 +18,20 @@ bool ManualExecutor::cancel(Task* task) {
   return true;
 }
 
-bool ManualExecutor::run_one() {
+bool ManualExecutor::run_one() { return run_next(UINT64_MAX); }
+
+bool ManualExecutor::run_next(uint64_t round) {
   Task* task = nullptr;
   {
     MutexLock lock(mutex_);
     // The first of equals is the oldest.
-    const auto most_urgent =
-        std::min_element(queue_.begin(), queue_.end(),
-                         [](const Entry& a, const Entry& b) { return a.priority < b.priority; });
+    auto most_urgent = queue_.end();
+    for (auto entry = queue_.begin(); entry != queue_.end(); ++entry) {
+      if (entry->round > round) continue;
+      if (most_urgent == queue_.end() || entry->priority < most_urgent->priority) {
+        most_urgent = entry;
+      }
+    }
     if (most_urgent == queue_.end()) return false;
     task = most_urgent->task;
     queue_.erase(most_urgent);
@@ -35,8 +41,13 @@ bool ManualExecutor::run_one() {
 }
 
 size_t ManualExecutor::run_all(size_t most) {
+  uint64_t round;
+  {
+    MutexLock lock(mutex_);
+    round = ++round_;
+  }
   size_t count = 0;
-  while (count < most && run_one()) ++count;
+  while (count < most && run_next(round)) ++count;
   return count;
 }
 

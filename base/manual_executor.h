@@ -16,7 +16,9 @@ class ManualExecutor final : public Executor {
   bool cancel(Task* task) override;
   // Runs the most urgent, oldest step, delays ignored; false if none is queued.
   bool run_one();
-  // Runs steps, new ones included, until none is queued or `most` were run; returns how many.
+  // Runs steps, new ones included, until none is queued or `most` were run; returns how many. What
+  // is queued meanwhile with a delay waits for the next call: a step that is tried again later, for
+  // ever, is tried once.
   size_t run_all(size_t most = SIZE_MAX);
   size_t queued();
 
@@ -24,9 +26,12 @@ class ManualExecutor final : public Executor {
   struct Entry {
     Task* task;
     TaskPriority priority;
+    uint64_t round;  // from which on run_all() runs it
   };
+  bool run_next(uint64_t round);
   Mutex mutex_;
   std::vector<Entry> queue_ VARVE_GUARDED_BY(mutex_);
+  uint64_t round_ VARVE_GUARDED_BY(mutex_) = 0;  // of run_all()
 };
 
 }  // namespace varve

@@ -3,6 +3,9 @@
 //
 //   memtables  two write buffers are full: until a flush is done
 //   runs       reads have too many runs to look at: until a compaction is done
+//   pace       a flush or a compaction is under way, and writes come faster than it gets on: as
+//   long
+//              as is needed so that none of the others comes about (lsm/write_stall.h)
 //   memory     the budget is full of what cannot be evicted: until a flush gives memory back, or
 //              users let go of what they hold
 
@@ -16,8 +19,18 @@ namespace {
 
 // Reads look at every run; so many are never left for long.
 constexpr size_t kRunsStall = 24;
+// From so many on, writes wait a little for compactions.
+constexpr size_t kRunsSlow = kRunsStall / 2;
+// A sleep of less is not worth it: what is owed is paid with the next ones.
+constexpr uint64_t kPaceSleepMin = 200'000;
+// So much may be caught up with by who came later than it had to.
+constexpr uint64_t kPaceBurst = 1'000'000;
+constexpr uint64_t kPaceStep = 10'000'000;
 // Who waits looks again at least so often.
 constexpr uint64_t kLookAgainNanos = 100'000'000;
+
+// At what others do that share the budget, more often: they need not wake anybody.
+constexpr uint64_t kLookAtOthersNanos = 10'000'000;
 
 // Cursors and values come and go: so many moments a commit waits for that, two seconds in all.
 constexpr uint64_t kMomentNanos = 1'000'000;
@@ -35,6 +48,8 @@ Status out_of_time(WaitReason reason) {
       return Status::timed_out("memtables are full: flushes are behind");
     case WaitReason::runs:
       return Status::timed_out("too many runs: compactions are behind");
+    case WaitReason::pace:
+      return Status::timed_out("writes come faster than flushes and compactions get on");
     case WaitReason::memory:
       return Status::timed_out("the memory budget is full: flushes are behind");
   }
@@ -46,11 +61,16 @@ Status out_of_time(WaitReason reason) {
 // A wait, from its begin to its end, in the statistics.
 class Store::Wait {
  public:
-  Wait(Store* store, WaitReason reason, const std::optional<std::chrono::nanoseconds>& timeout)
-      : store_(store) {
+  Wait(Store* store, WaitReason reason, CommitWait* waited)
+      : store_(store),
+        began_(store->options_.clock->monotonic_nanos()),
+        first_(waited->since == 0) {
+    if (first_) waited->since = began_;
     waiter_.reason = reason;
-    if (timeout) waiter_.limit = static_cast<uint64_t>(std::max<int64_t>(timeout->count(), 0));
-    waiter_.since = store->options_.clock->monotonic_nanos();
+    waiter_.since = waited->since;
+    if (waited->timeout) {
+      waiter_.limit = static_cast<uint64_t>(std::max<int64_t>(waited->timeout->count(), 0));
+    }
     store->waiting_writers_.fetch_add(1);
     MutexLock lock(store->mutex_);
     waiter_.next = store->waiters_;
@@ -58,15 +78,15 @@ class Store::Wait {
   }
   ~Wait() {
     store_->waiting_writers_.fetch_sub(1);
-    const uint64_t waited = store_->options_.clock->monotonic_nanos() - waiter_.since;
+    const uint64_t now = store_->options_.clock->monotonic_nanos();
     MutexLock lock(store_->mutex_);
     Waiter** link = &store_->waiters_;
     while (*link != &waiter_) link = &(*link)->next;
     *link = waiter_.next;
     WaitStatistics& sum = store_->waits_[static_cast<size_t>(waiter_.reason)];
-    ++sum.waits;
-    sum.micros += waited / 1000;
-    sum.longest_micros = std::max(sum.longest_micros, waited / 1000);
+    sum.waits += first_;  // a commit that has to wait again goes on with its wait
+    sum.micros += (now - began_) / 1000;
+    sum.longest_micros = std::max(sum.longest_micros, (now - waiter_.since) / 1000);
   }
   Wait(const Wait&) = delete;
   Wait& operator=(const Wait&) = delete;
@@ -75,6 +95,8 @@ class Store::Wait {
 
  private:
   Store* const store_;
+  const uint64_t began_;
+  const bool first_;
   Waiter waiter_;
 };
 
@@ -87,7 +109,9 @@ Status Store::wait_for_change(Waiter* waiter, WaitReason reason, const Hindrance
   // Readers come and go, so want of memory passes, unless it was met again and again.
   if (!hindrance.status.ok() && (hindrance.status.code() != StatusCode::out_of_memory ||
                                  hindrance.times >= kMemoryHindrancesMax)) {
-    return hindrance.status;
+    // Not the fault itself: of a commit, io_error leaves open whether it is there.
+    return heals_by_itself(hindrance.status) ? hindrance.status
+                                             : Status::busy(hindrance.status.to_string());
   }
   const uint64_t waited = options_.clock->monotonic_nanos() - waiter->since;
   if (waited >= waiter->limit) return out_of_time(reason);
@@ -114,18 +138,75 @@ WriteStall Store::try_admit(uint64_t bytes) {
   return stall;
 }
 
-Status Store::admit(uint64_t bytes, const std::optional<std::chrono::nanoseconds>& timeout) {
-  WriteStall stall = try_admit(bytes);
+uint64_t Store::pace_of(uint64_t bytes, uint64_t now) {
+  uint64_t nanos = 0;
+  const uint64_t immutable = immutable_bytes_.load();
+  if (immutable != 0) {
+    const uint64_t most = 2 * options_.write_buffer_size;
+    const uint64_t held = active_bytes_.load() + immutable + admitted_bytes_.load();
+    nanos = pace_nanos(bytes, flush_rate_.nanos_left(immutable, now), most - std::min(most, held));
+  }
+  if (const size_t runs = runs_most_.load(kRelaxed); runs >= kRunsSlow) {  // a hint
+    const uint64_t room = (kRunsStall - std::min(kRunsStall, runs)) * options_.write_buffer_size;
+    const uint64_t merged = compaction_bytes_.load(kRelaxed);  // an estimate
+    nanos = std::max(nanos, pace_nanos(bytes, compaction_rate_.nanos_left(merged, now), room));
+  }
+  return nanos;
+}
+
+Status Store::keep_pace(uint64_t bytes, CommitWait* waited) {
+  if (immutable_bytes_.load() == 0 && runs_most_.load(kRelaxed) < kRunsSlow) return Status();
+  const uint64_t now = options_.clock->monotonic_nanos();
+  const uint64_t owed = pace_of(bytes, now);
+  if (owed == 0) return Status();
+  uint64_t paid = paced_until_.load(kRelaxed);  // a number, nothing is published through it
+  uint64_t until;
+  do {
+    // What was owed for work that is done by now is forgiven.
+    until = std::clamp(paid, now - std::min(now, kPaceBurst), now + kPaceStep) + owed;
+  } while (!paced_until_.compare_exchange(paid, until, kRelaxed));
+  if (until < now + kPaceSleepMin) return Status();
+  Wait wait(this, WaitReason::pace, waited);
+  Mutex mutex;
+  CondVar never;
+  for (uint64_t left = until - now; left > 0;) {
+    if (failed_.load()) return failure();
+    if (closing_.load()) return Status::closed("the database is being closed");
+    if (immutable_bytes_.load() == 0 && runs_most_.load(kRelaxed) < kRunsSlow) break;  // all done
+    const uint64_t passed = options_.clock->monotonic_nanos() - wait.waiter()->since;
+    if (passed >= wait.waiter()->limit) return out_of_time(WaitReason::pace);
+    const uint64_t step = std::min({left, kPaceStep, wait.waiter()->limit - passed});
+    MutexLock lock(mutex);
+    never.wait_for(mutex, step);
+    left -= step;
+  }
+  return Status();
+}
+
+bool Store::others_make_room(uint64_t bytes) {
+  return engine_memory_->memtables_exceed_share(bytes) && engine_memory_->shed(/*leader=*/nullptr);
+}
+
+Status Store::admit(uint64_t bytes, CommitWait* waited) {
+  if (waited->memory_waits == 0) VARVE_RETURN_IF_ERROR(keep_pace(bytes, waited));
+  WriteStall stall = others_make_room(bytes) ? WriteStall::memtables : try_admit(bytes);
   if (stall == WriteStall::none) return Status();
-  Wait wait(this, reason_of(stall), timeout);
-  MutexLock lock(mutex_);
-  while ((stall = try_admit(bytes)) != WriteStall::none) {
+  Wait wait(this, reason_of(stall), waited);
+  const Hindrance none;
+  for (;;) {
+    const bool others = others_make_room(bytes);
+    MutexLock lock(mutex_);
+    if (others) {  // who reports its own hindrances, and then makes no room
+      VARVE_RETURN_IF_ERROR(
+          wait_for_change(wait.waiter(), WaitReason::memtables, none, kLookAtOthersNanos));
+      continue;
+    }
+    if ((stall = try_admit(bytes)) == WriteStall::none) return Status();
     VARVE_RETURN_IF_ERROR(
         wait_for_change(wait.waiter(), reason_of(stall),
                         stall == WriteStall::memtables ? flush_hindrance_ : compaction_hindrance_,
                         kLookAgainNanos));
   }
-  return Status();
 }
 
 void Store::leave(uint64_t bytes) {
@@ -137,22 +218,36 @@ void Store::leave(uint64_t bytes) {
 
 void Store::commit_shed_memory() {
   if (immutable_bytes_.load() != 0) return;  // a flush is under way
-  Tree* tree = largest_active();
+  if (engine_memory_->shed(this)) return;    // as another's is, who holds more
   // If even this cannot be had, whoever waits is told so.
-  if (!tree->active->empty()) static_cast<void>(rotate(tree));
+  static_cast<void>(commit_rotate_largest());
 }
 
-Status Store::await_memory(const Status& refused, uint64_t drains, uint32_t times,
-                           const std::optional<std::chrono::nanoseconds>& timeout) {
-  if (drains_.load() != drains) return Status();
-  Wait wait(this, WaitReason::memory, timeout);
+EngineMemory::MemtableState Store::memtable_state() {
   MutexLock lock(mutex_);
-  while (drains_.load() == drains) {
+  return {.active = active_bytes_.load(),
+          .immutable = immutable_bytes_.load(),
+          .flushes = !failed_.load() && !closing_.load() && flush_hindrance_.status.ok()};
+}
+
+void Store::shed_memory() { schedule(&shed_task_); }
+
+void Store::memory_was_given_back() {
+  MutexLock lock(mutex_);
+  changed_.notify_all();
+}
+
+Status Store::await_memory(const Status& refused, uint64_t drains, CommitWait* waited) {
+  // It is not memtables that fill the budget, but what users hold, or one commit is too large.
+  if (++waited->memory_waits > kPatience) return refused;
+  if (this->drains() != drains) return Status();
+  const bool others = engine_memory_->shed(this);
+  Wait wait(this, WaitReason::memory, waited);
+  MutexLock lock(mutex_);
+  while (this->drains() == drains) {
     if (immutable_bytes_.load() == 0) {
-      // It is not memtables that fill the budget, but what users hold.
-      if (times > kPatience) return refused;
-      VARVE_RETURN_IF_ERROR(
-          wait_for_change(wait.waiter(), WaitReason::memory, flush_hindrance_, kMomentNanos));
+      VARVE_RETURN_IF_ERROR(wait_for_change(wait.waiter(), WaitReason::memory, flush_hindrance_,
+                                            others ? kLookAtOthersNanos : kMomentNanos));
       return Status();
     }
     VARVE_RETURN_IF_ERROR(

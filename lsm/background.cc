@@ -10,13 +10,16 @@
 #include "lsm/merge_cursor.h"
 #include "lsm/run_cursor.h"
 #include "lsm/store.h"
+#include "varve/clock.h"
 
 namespace varve {
 
 namespace {
 
-// A step that failed for want of disk or memory is tried again after this.
+// A step that failed for want of disk or memory is tried again after this; one that met a fault,
+// after twice as long each time, half a minute at most.
 constexpr uint64_t kRetryNanos = 500'000'000;
+constexpr uint32_t kRetryDoublings = 6;
 
 // Clears a flag of a tree, under the store's mutex, when the work is over.
 class WorkMark {
@@ -35,6 +38,22 @@ class WorkMark {
   Mutex& mutex_;
   CondVar& changed_;
   bool* flag_;
+};
+
+// Tells a rate how long a piece of work took, if it was done.
+class RateMark {
+ public:
+  RateMark(WorkRate* rate, Clock* clock) : rate_(rate), clock_(clock) {
+    rate_->begin(clock_->monotonic_nanos());
+  }
+  ~RateMark() { rate_->cancel(); }
+  RateMark(const RateMark&) = delete;
+  RateMark& operator=(const RateMark&) = delete;
+  void done(uint64_t bytes) { rate_->end(bytes, clock_->monotonic_nanos()); }
+
+ private:
+  WorkRate* const rate_;
+  Clock* const clock_;
 };
 
 }  // namespace
@@ -72,13 +91,9 @@ void Store::run_task(Task* task) {
 }
 
 bool Store::background_failed(const char* what, const Status& status) {
-  if (status.code() == StatusCode::cancelled || status.code() == StatusCode::read_only) {
-    return false;
-  }
-  if (!heals_by_itself(status)) {
-    fail(status.with_context(what));
-    return false;
-  }
+  // What fails in log or manifest has made the store read-only already. Before that nothing was
+  // changed, whatever the reason: what was written is named by nobody.
+  if (failed_.load() || status.code() == StatusCode::cancelled) return false;
   log_line(options_.logger, LogLevel::warning, "%s will be tried again: %s", what,
            status.to_string().c_str());
   return true;
@@ -86,7 +101,7 @@ bool Store::background_failed(const char* what, const Status& status) {
 
 void Store::fill_run_writer_options(Tree* tree, bool bottom, MemoryRole role,
                                     RunWriterOptions* options) {
-  options->file_system = options_.file_system;
+  options->file_system = &pooled_files_;
   options->directory = options_.directory;
   options->numbers = this;
   options->memory = &memory_;
@@ -102,7 +117,7 @@ Result<std::vector<Levels::Addition>> Store::open_outputs(const WrittenRun& run,
   std::vector<Levels::Addition> additions;
   for (const SstableInfo& info : run.files) {
     Result<Sstable*> sstable = Sstable::open(
-        &sstable_files_, path_in(options_.directory, sstable_name(info.number)), &cache_, info);
+        &pooled_files_, path_in(options_.directory, sstable_name(info.number)), &cache_, info);
     if (!sstable.ok()) {
       for (const Levels::Addition& addition : additions) addition.sstable->unref();
       // Nothing names them; the work is done again.
@@ -128,10 +143,21 @@ void Store::flush_work() {
     }
     if (compaction_due(tree)) schedule(&compaction_task_);
   }
-  if (!hindrance.ok()) schedule(&flush_task_, kRetryNanos);
-  MutexLock lock(mutex_);
-  flush_hindrance_.set(std::move(hindrance));
-  changed_.notify_all();
+  note_outcome(&flush_task_, &flush_hindrance_, std::move(hindrance));
+}
+
+void Store::note_outcome(StoreTask* task, Hindrance* of, Status hindrance) {
+  uint64_t delay = 0;
+  {
+    MutexLock lock(mutex_);
+    of->set(std::move(hindrance));
+    changed_.notify_all();
+    if (of->status.ok()) return;
+    // A fault of the disk is no matter of moments.
+    delay = heals_by_itself(of->status) ? kRetryNanos
+                                        : kRetryNanos << std::min(of->times, kRetryDoublings);
+  }
+  schedule(task, delay);
 }
 
 Result<bool> Store::flush_tree(Tree* tree) {
@@ -140,10 +166,9 @@ Result<bool> Store::flush_tree(Tree* tree) {
   // Their place is given to new ones only when they are gone.
   epochs_.drain();
   keep_spare_memtable();
-  MutexLock lock(mutex_);
   immutable_bytes_.fetch_sub(bytes);
-  drains_.fetch_add(1);
-  changed_.notify_all();
+  engine_memory_->count_drain();
+  memory_was_given_back();
   return true;
 }
 
@@ -168,6 +193,7 @@ Result<uint64_t> Store::write_memtables(Tree* tree) {
   WorkMark mark(mutex_, changed_, &tree->flushing);
 
   VARVE_RETURN_IF_ERROR(failure());
+  RateMark rate(&flush_rate_, options_.clock);
   // Protocol 13: the other half of a commit across keyspaces must not be left behind.
   VARVE_RETURN_IF_ERROR(sync_log());
   VARVE_SYNC_POINT("flush_log_synced");
@@ -178,6 +204,7 @@ Result<uint64_t> Store::write_memtables(Tree* tree) {
   }
   uint64_t bytes = 0;
   for (const Memtable* memtable : flushed) bytes += memtable->held_bytes();
+  rate.done(bytes);
   return bytes;
 }
 
@@ -267,10 +294,7 @@ void Store::compaction_work() {
     // One step a task: a flush that came up meanwhile goes first where threads are few.
     if (compacted.ok() && *compacted && compaction_due(tree)) schedule(&compaction_task_);
   }
-  if (!hindrance.ok()) schedule(&compaction_task_, kRetryNanos);
-  MutexLock lock(mutex_);
-  compaction_hindrance_.set(std::move(hindrance));
-  changed_.notify_all();
+  note_outcome(&compaction_task_, &compaction_hindrance_, std::move(hindrance));
 }
 
 Result<bool> Store::compact_tree(Tree* tree, bool manual) {
@@ -304,6 +328,8 @@ Result<bool> Store::compact_tree(Tree* tree, bool manual) {
     sources.push_back(cursors.back().get());
     bytes_in += run.bytes;
   }
+  compaction_bytes_.store(bytes_in, kRelaxed);  // an estimate's
+  RateMark rate(&compaction_rate_, options_.clock);
   MergeCursor merge;
   merge.reset(sources);
   RunWriterOptions writer_options;
@@ -332,6 +358,7 @@ Result<bool> Store::compact_tree(Tree* tree, bool manual) {
     if (tree->dropped.load()) return false;  // meanwhile: nothing is left to merge
     return status;
   }
+  rate.done(bytes_in);
   counters_.compactions.add();
   counters_.compaction_bytes_in.add(bytes_in);
   counters_.compaction_bytes_out.add(run.bytes);
@@ -396,9 +423,8 @@ Status Store::sync_log() {
 }
 
 void Store::log_sync_work() {
-  Status status = wal_->sync();
-  if (status.ok()) return;
-  if (background_failed("log sync", status)) schedule(&log_sync_task_, kRetryNanos);
+  const Status status = sync_log();
+  if (!status.ok() && background_failed("log sync", status)) schedule(&log_sync_task_, kRetryNanos);
 }
 
 void Store::lease_work() {

@@ -12,7 +12,7 @@ namespace {
 
 constexpr size_t kFrameAlignment = 64;
 // Steps of grace when installed: indexes and filters serve many data blocks.
-constexpr uint8_t kHeatOfIndex = 3;
+constexpr uint8_t kHeatOfIndex = FrameRing::kHeatMax;
 
 constexpr size_t align_up(size_t size, size_t alignment) {
   return (size + alignment - 1) & ~(alignment - 1);
@@ -40,34 +40,32 @@ Status read_exactly(File* file, uint64_t offset, char* to, size_t size) {
 
 }  // namespace
 
+BlockCache::BlockCache(FrameRing* ring)
+    : ring_(ring),
+      scratch_("block_load_scratch", ring->manager(), MemoryRole::block_frames, /*idle_max=*/4),
+      compaction_scratch_("compaction_load_scratch", ring->manager(), MemoryRole::compaction,
+                          /*idle_max=*/1) {}
+
 BlockCache::BlockCache(MemoryManager* manager, EpochDomain* epochs, uint64_t capacity)
-    : manager_(manager),
-      epochs_(epochs),
-      capacity_(capacity),
+    : own_ring_(std::make_unique<FrameRing>(manager, epochs, capacity)),
+      ring_(own_ring_.get()),
       scratch_("block_load_scratch", manager, MemoryRole::block_frames, /*idle_max=*/4),
       compaction_scratch_("compaction_load_scratch", manager, MemoryRole::compaction,
-                          /*idle_max=*/1) {
-  manager_->set_reclaimer(this);
-}
+                          /*idle_max=*/1) {}
 
 void BlockCache::release_idle() {
-  epochs_->drain();  // index partitions; freeing one retires the data blocks that hang in it,
-  epochs_->drain();  // which have no children
+  epochs().drain();  // index partitions; freeing one retires the data blocks that hang in it,
+  epochs().drain();  // which have no children
   scratch_.trim();
   compaction_scratch_.trim();
 }
 
-BlockCache::~BlockCache() {
-  manager_->set_reclaimer(nullptr);
-  release_idle();
-  MutexLock lock(mutex_);
-  VARVE_ASSERT(hand_ == nullptr);
-}
+BlockCache::~BlockCache() { release_idle(); }
 
 Result<FrameRef> BlockCache::acquire(FrameSlot* slot, Frame* parent, const BlockSource& source,
                                      bool fill) {
   {
-    EpochDomain::Guard guard(*epochs_);
+    EpochDomain::Guard guard(epochs());
     // Pairs with the release store in install(): what the frame points to is seen.
     if (Frame* frame = slot->load(kAcquire); frame != nullptr) {
       frame->references.fetch_add(1, kRelaxed);  // cannot be zero: invariant 1
@@ -84,7 +82,7 @@ Result<FrameRef> BlockCache::acquire(FrameSlot* slot, Frame* parent, const Block
   Frame* evicted = nullptr;  // a chain through retired.next
   FrameRef result;
   {
-    MutexLock lock(mutex_);
+    MutexLock lock(ring_->mutex_);
     if (Frame* winner = slot->load(kRelaxed); winner != nullptr) {  // changed under mutex_ only
       winner->references.fetch_add(1, kRelaxed);
       result = FrameRef(winner);
@@ -97,168 +95,13 @@ Result<FrameRef> BlockCache::acquire(FrameSlot* slot, Frame* parent, const Block
       frame->parent = parent;
       if (parent != nullptr) parent->resident_children.fetch_add(1, kRelaxed);  // under mutex_
       frame->heat.store(source.kind == FrameKind::data ? 0 : kHeatOfIndex, kRelaxed);
-      install(frame);
+      ring_->install(frame);
       result = std::move(loaded);
-      while (bytes_.load(kRelaxed) > capacity_) {
-        Frame* victim = evict_one();
-        if (victim == nullptr) break;
-        victim->retired.next = evicted == nullptr ? nullptr : &evicted->retired;
-        evicted = victim;
-      }
+      evicted = ring_->evict_excess();
     }
   }
-  retire_chain(evicted);
+  ring_->retire_chain(evicted);
   return result;
-}
-
-bool BlockCache::reclaim(size_t bytes) {
-  // Readers leave without a word, so their end is looked for.
-  constexpr uint64_t kLookAgainNanos = 50'000;
-  VARVE_DCHECK(!epochs_->is_guarded_here());
-  bool any = false;
-  for (size_t evicted = 0; evicted < bytes;) {
-    Frame* chain;
-    {
-      MutexLock lock(mutex_);
-      chain = evict_slab(&evicted);
-    }
-    if (chain == nullptr) break;
-    any = true;
-    retire_chain(chain);
-  }
-  if (!any && dying_bytes_.load(kRelaxed) == 0) return false;  // a hint: asked again if it grows
-  epochs_->collect();
-  if (!any && dying_bytes_.load(kRelaxed) != 0) {  // a hint
-    Mutex mutex;
-    CondVar never;
-    MutexLock lock(mutex);
-    never.wait_for(mutex, kLookAgainNanos);
-  }
-  return true;
-}
-
-void BlockCache::retire_chain(Frame* evicted) {
-  while (evicted != nullptr) {
-    Frame* next = reinterpret_cast<Frame*>(evicted->retired.next);
-    retire(evicted);
-    evicted = next;
-  }
-}
-
-void BlockCache::install(Frame* frame) {
-  if (hand_ == nullptr) {
-    frame->ring_next = frame->ring_previous = frame;
-    hand_ = frame;
-  } else {  // just behind the hand: the last that it will meet
-    frame->ring_next = hand_;
-    frame->ring_previous = hand_->ring_previous;
-    frame->ring_previous->ring_next = frame;
-    hand_->ring_previous = frame;
-  }
-  if (Frame** mates = mates_of(frame)) {
-    frame->mate_previous = nullptr;
-    frame->mate_next = *mates;
-    if (*mates != nullptr) (*mates)->mate_previous = frame;
-    *mates = frame;
-  }
-  bytes_.fetch_add(frame->memory_size, kRelaxed);
-  frame->slot->store(frame, kRelease);  // pairs with the loads of readers
-}
-
-void BlockCache::unlink(Frame* frame) {
-  if (frame->ring_next == frame) {
-    hand_ = nullptr;
-  } else {
-    if (hand_ == frame) hand_ = frame->ring_next;
-    frame->ring_previous->ring_next = frame->ring_next;
-    frame->ring_next->ring_previous = frame->ring_previous;
-  }
-  frame->ring_next = frame->ring_previous = nullptr;
-  if (frame->mate_next != nullptr) frame->mate_next->mate_previous = frame->mate_previous;
-  if (frame->mate_previous != nullptr) {
-    frame->mate_previous->mate_next = frame->mate_next;
-  } else if (Frame** mates = mates_of(frame)) {
-    *mates = frame->mate_next;
-  }
-  frame->mate_next = frame->mate_previous = nullptr;
-  bytes_.fetch_sub(frame->memory_size, kRelaxed);
-  frame->slot->store(nullptr, kRelease);
-  frame->slot = nullptr;
-  if (frame->parent != nullptr) {
-    frame->parent->resident_children.fetch_sub(1, kRelaxed);
-    frame->parent = nullptr;
-  }
-}
-
-// Head of the list of the frames that lie in the same slab.
-Frame** BlockCache::mates_of(Frame* frame) {
-  return reinterpret_cast<Frame**>(manager_->shared_word(frame, frame->memory_size));
-}
-
-// Nobody uses it, and it has no grace left.
-bool BlockCache::is_cold(const Frame* frame) {
-  return frame->heat.load(kRelaxed) == 0 && frame->references.load(kRelaxed) == 1 &&
-         frame->resident_children.load(kRelaxed) == 0;
-}
-
-Frame* BlockCache::evict_slab(size_t* bytes) {
-  // Twice around at most: then a single frame has to do, whoever lies beside it.
-  const Frame* first_kept = nullptr;
-  for (unsigned rounds = 0; hand_ != nullptr;) {
-    Frame* frame = hand_;
-    bool cold = true;
-    Frame** mates = mates_of(frame);
-    for (Frame* mate = mates == nullptr ? frame : *mates; cold && mate != nullptr;
-         mate = mate->mate_next) {
-      cold = is_cold(mate);
-    }
-    if (cold) return evict_mates(frame, bytes);
-    if (const uint8_t heat = frame->heat.load(kRelaxed); heat > 0) {
-      frame->heat.store(static_cast<uint8_t>(heat - 1), kRelaxed);
-    }
-    hand_ = frame->ring_next;
-    if (first_kept == nullptr) first_kept = frame;
-    if (frame == first_kept && ++rounds > 2) break;
-  }
-  Frame* single = evict_one();
-  if (single == nullptr) return nullptr;
-  single->retired.next = nullptr;
-  *bytes += single->memory_size;
-  return single;
-}
-
-Frame* BlockCache::evict_mates(Frame* first, size_t* bytes) {
-  Frame** mates = mates_of(first);
-  Frame* evicted = nullptr;
-  for (Frame* frame = mates == nullptr ? first : *mates; frame != nullptr;) {
-    Frame* next = frame->mate_next;
-    unlink(frame);
-    statistics_.evictions.add();
-    *bytes += frame->memory_size;
-    frame->retired.next = evicted == nullptr ? nullptr : &evicted->retired;
-    evicted = frame;
-    frame = next;
-  }
-  return evicted;
-}
-
-Frame* BlockCache::evict_one() {
-  // Every frame is passed at most once for each step of grace, plus once to be taken.
-  Frame* first_kept = nullptr;
-  for (unsigned kept = 0; hand_ != nullptr;) {
-    Frame* frame = hand_;
-    if (is_cold(frame)) {
-      unlink(frame);
-      statistics_.evictions.add();
-      return frame;
-    }
-    const uint8_t heat = frame->heat.load(kRelaxed);
-    if (heat > 0) frame->heat.store(static_cast<uint8_t>(heat - 1), kRelaxed);
-    hand_ = frame->ring_next;
-    if (first_kept == nullptr) first_kept = frame;
-    if (frame == first_kept && ++kept > kHeatOfIndex + 1u) return nullptr;  // all are in use
-  }
-  return nullptr;
 }
 
 void BlockCache::detach(FrameSlot* slot) {
@@ -266,28 +109,12 @@ void BlockCache::detach(FrameSlot* slot) {
   // but CLOCK may take the frame first. Its children are detached by whoever frees it.
   Frame* frame;
   {
-    MutexLock lock(mutex_);
+    MutexLock lock(ring_->mutex_);
     frame = slot->load(kRelaxed);
     if (frame == nullptr) return;
-    unlink(frame);
+    ring_->unlink(frame);
   }
-  retire(frame);
-}
-
-void BlockCache::retire(Frame* frame) {
-  frame->retired.reclaim = &BlockCache::reclaim;
-  frame->retired.next = nullptr;
-  dying_bytes_.fetch_add(frame->memory_size, kRelaxed);  // a hint for reclaim()
-  epochs_->retire(&frame->retired);
-}
-
-void BlockCache::reclaim(Retired* node) {
-  static_assert(offsetof(Frame, retired) == 0);
-  Frame* frame = reinterpret_cast<Frame*>(node);
-  BlockCache* cache = frame->cache;
-  const size_t size = frame->memory_size;
-  cache->unpin(frame);
-  cache->dying_bytes_.fetch_sub(size, kRelaxed);  // a hint for reclaim()
+  ring_->retire(frame);
 }
 
 void BlockCache::unpin(Frame* frame) {
@@ -302,7 +129,7 @@ void BlockCache::free_frame(Frame* frame) {
   const size_t size = frame->memory_size;
   const MemoryRole role = frame->role;
   frame->~Frame();
-  manager_->release(frame, size, role);
+  manager()->release(frame, size, role);
 }
 
 Frame* BlockCache::allocate_frame(const BlockSource& source, size_t payload_room, size_t* columns) {
@@ -313,7 +140,7 @@ Frame* BlockCache::allocate_frame(const BlockSource& source, size_t payload_room
   const size_t size = slots + children * sizeof(FrameSlot);
   const MemoryRole role = source.private_role.value_or(role_of(source.kind));
   void* memory =
-      manager_->allocate_urgently(size, role, std::max(urgency_of(role), source.urgency));
+      manager()->allocate_urgently(size, role, std::max(urgency_of(role), source.urgency));
   if (memory == nullptr) return nullptr;
   Frame* frame = new (memory) Frame;
   frame->cache = this;
@@ -383,12 +210,15 @@ Result<FrameRef> BlockCache::load_rows(const BlockSource& source) {
       if (scratch != nullptr) pool->release(scratch);
     }
   } release{&pool, scratch};
+  // A flush opens what it wrote with the memory that is kept for flushes, and seldom.
+  Scratch urgent(manager(), MemoryRole::sstable_builder);
+  Scratch* used = &urgent;
   if (compressed) {
-    scratch = pool.acquire(manager_, role);
-    if (scratch == nullptr || !scratch->stored.resize(read_size)) {
+    if (source.urgency != Urgency::flush) used = scratch = pool.acquire(manager(), role);
+    if (used == nullptr || !used->stored.resize(read_size)) {
       return Status::out_of_memory("no memory to read a block");
     }
-    stored = scratch->stored.data();
+    stored = used->stored.data();
   }
   VARVE_RETURN_IF_ERROR(read_exactly(source.file, source.offset, stored, read_size));
   VARVE_ASSIGN_OR_RETURN(const BlockTrailer trailer,
@@ -401,7 +231,7 @@ Result<FrameRef> BlockCache::load_rows(const BlockSource& source) {
   }
   if (compressed) {
     VARVE_RETURN_IF_ERROR(
-        scratch->codec.decompress({stored, source.stored_size}, payload, source.raw_size));
+        used->codec.decompress({stored, source.stored_size}, payload, source.raw_size));
   }
   VARVE_ASSIGN_OR_RETURN(frame->view, BlockView::parse({payload, source.raw_size}, source.rows,
                                                        reinterpret_cast<char*>(frame) + columns,

@@ -8,29 +8,26 @@
 //   evict:  CLOCK takes it from its slot and the ring and retires it; when no guard can see it any
 //           more the cache's own reference goes; whoever drops the last reference frees it.
 //
+// Which frames stay is the ring's business (lsm/frame_ring.h); databases that share a budget share
+// it, and each has a cache of its own on it.
+//
 // Invariants:
 //  1. A frame in a slot has the cache's reference; so inside a guard a pin never finds zero.
 //  2. An index partition with resident children is not evicted: their slots lie in it. A partition
 //     freed otherwise (its sstable is dropped) detaches its children first.
-//  3. bytes() counts the frames in the ring, and is brought back below the capacity on each insert.
-//  4. What is evicted to make room in the budget (reclaim) is free when no epoch guard that was
-//  held
-//     then is any more.
 //
-// Thread rule: everything from any thread. Source of the policy: F. Corbato, A paging experiment
-// with the Multics system, 1968 (CLOCK), with two bits, so that indexes outlive data.
+// Thread rule: everything from any thread.
 
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 
 #include "base/atomic.h"
-#include "base/mutex.h"
-#include "lsm/block_reader.h"
 #include "lsm/codec.h"
-#include "lsm/filter.h"
+#include "lsm/frame_ring.h"
 #include "lsm/pin_counter.h"
 #include "memory/buffer.h"
 #include "memory/epoch.h"
@@ -39,35 +36,6 @@
 #include "varve/file_system.h"
 
 namespace varve {
-
-enum class FrameKind : uint8_t { data, index, filter };
-
-class BlockCache;
-struct Frame;
-
-// Where a frame hangs.
-using FrameSlot = Atomic<Frame*>;
-
-struct Frame {
-  Retired retired;
-  Atomic<uint32_t> references{1};
-  Atomic<uint8_t> heat{0};  // CLOCK: steps of grace left
-  FrameKind kind = FrameKind::data;
-  MemoryRole role = MemoryRole::block_frames;
-  size_t memory_size = 0;
-  BlockCache* cache = nullptr;
-  FrameSlot* slot = nullptr;  // null: private, or evicted
-  Frame* parent = nullptr;    // the partition whose memory holds `slot`
-  Frame* ring_next = nullptr;
-  Frame* ring_previous = nullptr;
-  Frame* mate_next = nullptr;  // list of the frames in its slab
-  Frame* mate_previous = nullptr;
-  Atomic<uint32_t> resident_children{0};
-  uint32_t child_count = 0;
-  FrameSlot* children = nullptr;  // of an index partition: a slot a row
-  BlockView view;                 // data and index
-  FilterView filter;
-};
 
 // A counted reference to a frame.
 class FrameRef {
@@ -115,9 +83,10 @@ struct BlockCacheStatistics {
   Counter filter_negatives;
 };
 
-class BlockCache final : public MemoryReclaimer {
+class BlockCache {
  public:
-  // Makes itself the reclaimer of `manager`.
+  explicit BlockCache(FrameRing* ring);
+  // With a ring of its own.
   BlockCache(MemoryManager* manager, EpochDomain* epochs, uint64_t capacity);
   // Requires that every sstable was closed.
   ~BlockCache();
@@ -153,12 +122,12 @@ class BlockCache final : public MemoryReclaimer {
   }
   // Users hold so many blocks that values are better copied: a quarter of the budget.
   bool user_pins_are_many() {
-    const uint64_t budget = manager_->budget_bytes();
-    return budget != 0 && pins_.exceeds_share(budget / 4);
+    const uint64_t budget = manager()->budget_bytes();
+    return budget != 0 && pins_.exceeds(budget / 4);
   }
 
-  // Evicts frames for others that need the memory.
-  bool reclaim(size_t bytes) override;
+  // Evicts frames, of whichever cache on the ring, for others that need the memory.
+  bool reclaim(size_t bytes) { return ring_->reclaim(bytes); }
 
   // A compaction is over: its working space goes back.
   void end_compaction() { compaction_scratch_.trim(); }
@@ -166,16 +135,18 @@ class BlockCache final : public MemoryReclaimer {
   // Frees what was evicted or detached and the working space of loads. No load is in progress.
   void release_idle();
 
-  uint64_t bytes() const { return bytes_.load(kRelaxed); }  // a statistic
-  uint64_t capacity() const { return capacity_; }
-  EpochDomain& epochs() { return *epochs_; }
-  MemoryManager* manager() { return manager_; }
+  // Of all caches on the ring.
+  uint64_t bytes() const { return ring_->bytes(); }
+  uint64_t capacity() const { return ring_->capacity(); }
+  EpochDomain& epochs() { return ring_->epochs(); }
+  MemoryManager* manager() { return ring_->manager(); }
   BlockCacheStatistics& statistics() { return statistics_; }
   PinCounter& pins() { return pins_; }
   PoolStatistics scratch_statistics() { return scratch_.statistics(); }
 
  private:
   friend class FrameRef;
+  friend class FrameRing;
   // Working space of one load.
   struct Scratch : PoolLink {
     Scratch(MemoryManager* manager, MemoryRole role)
@@ -187,32 +158,15 @@ class BlockCache final : public MemoryReclaimer {
   Result<FrameRef> load_rows(const BlockSource& source);
   Result<FrameRef> load_filter(const BlockSource& source);
   Frame* allocate_frame(const BlockSource& source, size_t payload_room, size_t* size);
-  void install(Frame* frame) VARVE_REQUIRES(mutex_);
-  static bool is_cold(const Frame* frame);
-  Frame* evict_one() VARVE_REQUIRES(mutex_);
-  // Evicts a frame and all others of its slab, so that the slab can serve other sizes. A chain
-  // through retired.next; null: all are in use.
-  Frame* evict_slab(size_t* bytes) VARVE_REQUIRES(mutex_);
-  Frame* evict_mates(Frame* first, size_t* bytes) VARVE_REQUIRES(mutex_);
-  Frame** mates_of(Frame* frame);
-  void unlink(Frame* frame) VARVE_REQUIRES(mutex_);
-  void retire(Frame* frame);
-  void retire_chain(Frame* evicted);
   void unpin(Frame* frame);
-  static void reclaim(Retired* node);
   void free_frame(Frame* frame);
 
-  MemoryManager* const manager_;
-  EpochDomain* const epochs_;
-  const uint64_t capacity_;
+  const std::unique_ptr<FrameRing> own_ring_;
+  FrameRing* const ring_;
   ObjectPool<Scratch> scratch_;
   ObjectPool<Scratch> compaction_scratch_;  // from the memory that is kept for compactions
-  Atomic<uint64_t> bytes_{0};
   BlockCacheStatistics statistics_;
   PinCounter pins_;
-  Atomic<uint64_t> dying_bytes_{0};  // of frames that were retired and are not freed yet
-  Mutex mutex_;                      // the ring, and every slot's change
-  Frame* hand_ VARVE_GUARDED_BY(mutex_) = nullptr;
 };
 
 inline void FrameRef::reset() {

@@ -70,7 +70,10 @@ FilePool::~FilePool() {
 }
 
 Result<std::unique_ptr<File>> FilePool::open(const std::string& path, OpenMode mode) {
-  if (mode != OpenMode::read) return below_->open(path, mode);
+  while (mode != OpenMode::read) {
+    Result<std::unique_ptr<File>> opened = below_->open(path, mode);
+    if (opened.status().code() != StatusCode::busy || !give_up_one()) return opened;
+  }
   auto file = std::make_unique<PooledFile>(this, path);
   // Whether it is there is known now.
   VARVE_RETURN_IF_ERROR(acquire(file.get()).status());
@@ -107,6 +110,24 @@ Result<File*> FilePool::acquire(PooledFile* file) {
     evicted = evict_one();
     if (evicted == nullptr) return opened.status();
   }
+}
+
+Status FilePool::sync_directory(const std::string& directory) {
+  for (;;) {
+    Status status = below_->sync_directory(directory);
+    if (status.code() != StatusCode::busy || !give_up_one()) return status;
+  }
+}
+
+bool FilePool::give_up_one() {
+  std::unique_ptr<File> evicted;  // closed without the lock
+  {
+    MutexLock lock(mutex_);
+    evicted = evict_one();
+  }
+  const bool any = evicted != nullptr;
+  close_file(std::move(evicted));
+  return any;
 }
 
 void FilePool::release(PooledFile* file) {

@@ -3,13 +3,13 @@
 //
 // A file is opened when it is read and stays open until others need its place (CLOCK). What was
 // opened through the pool must not be renamed, replaced or removed while it is in use: sstables are
-// written once and removed last. All other calls go to the file system below as they are.
+// written once and removed last. All other calls go to the file system below.
 //
 // Thread rule: as FileSystem. Invariants:
 //  1. open_count_ <= open_max_, but for files that are all being read at this moment.
 //  2. A file that is being read (users > 0) is not closed.
 // Errors: of the file system below. Where that says `busy` (no more descriptors), a file that is
-// not being read is closed, and it is tried again.
+// not being read is closed, and it is tried again: whatever was to be opened.
 
 #pragma once
 
@@ -42,9 +42,7 @@ class FilePool final : public FileSystem {
   Status rename(const std::string& from, const std::string& to, bool replace) override {
     return below_->rename(from, to, replace);
   }
-  Status sync_directory(const std::string& directory) override {
-    return below_->sync_directory(directory);
-  }
+  Status sync_directory(const std::string& directory) override;
   Result<std::unique_ptr<FileLock>> lock(const std::string& path) override {
     return below_->lock(path);
   }
@@ -64,6 +62,8 @@ class FilePool final : public FileSystem {
   Result<File*> acquire(PooledFile* file);
   void release(PooledFile* file);
   void forget(PooledFile* file);
+  // Closes a file that is not being read; false: there is none.
+  bool give_up_one();
   // Takes the place of a file that is not being read; null: there is none.
   std::unique_ptr<File> evict_one() VARVE_REQUIRES(mutex_);
   void link(PooledFile* file) VARVE_REQUIRES(mutex_);

@@ -236,8 +236,14 @@ Result<std::unique_ptr<ManifestWriter>> ManifestWriter::create(FileSystem* file_
     return status;
   }
   VARVE_SYNC_POINT("manifest_created");
-  // From here on it may be the one in force, whatever is answered.
-  VARVE_RETURN_IF_ERROR(write_current(file_system, directory, {.number = number, .file = id}));
+  status = write_current(file_system, directory, {.number = number, .file = id});
+  if (!status.ok()) {
+    // It may be the one in force, whatever was answered: unless CURRENT still names another.
+    const Result<CurrentManifest> current = read_current(file_system, directory);
+    if (current.ok() && current->number != number) static_cast<void>(file_system->remove(path));
+    return status;
+  }
+  writer->first_size_ = writer->offset_;
   return writer;
 }
 
@@ -260,6 +266,8 @@ Status ManifestWriter::append(const LevelsEdit& edit) {
   if (status.code() == StatusCode::no_space) return status;  // written again, in the same place
   if (status.ok()) status = sync();
   if (status.ok()) status = write_mark();
+  // On a file system that copies on write. The mark before stays true, and the next one says more.
+  if (status.code() == StatusCode::no_space) status = Status();
   failed_ = !status.ok();
   return status;
 }
@@ -294,9 +302,7 @@ Status ManifestWriter::write_mark() {
                          {.size = offset_, .records = records_}, id_,
                          manifest_mark_offset(records_, copy));
   }
-  Status status = file_->write(manifest_mark_offset(records_, 0), bytes);
-  // On a file system that copies on write. The mark before stays true, and the next one says more.
-  return status.code() == StatusCode::no_space ? Status() : status;
+  return file_->write(manifest_mark_offset(records_, 0), bytes);
 }
 
 Status ManifestWriter::close() {

@@ -104,6 +104,8 @@ class ManifestWriter {
   Status close();
   FileNumber number() const { return number_; }
   uint64_t size() const { return offset_; }
+  // As it was created.
+  uint64_t first_size() const { return first_size_; }
 
  private:
   ManifestWriter(std::unique_ptr<File> file, const FileId& id, FileNumber number)
@@ -117,6 +119,7 @@ class ManifestWriter {
   const FileId id_;
   const FileNumber number_;
   uint64_t offset_ = kManifestRecordsOffset;
+  uint64_t first_size_ = 0;
   uint64_t records_ = 0;
   bool failed_ = false;
 };

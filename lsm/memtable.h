@@ -59,6 +59,8 @@ class Memtable : public ControlObject {
   static size_t entry_size_max(size_t key_size, size_t value_size);
   // Room for `entries` entries of `bytes` bytes in all, by entry_size_max().
   [[nodiscard]] bool reserve(size_t bytes, size_t entries);
+  // The reservation is not needed: its commit was refused.
+  void drop_reserve() { arena_.drop_reserve(); }
   // Adds a version that is newer than all others of its key. `hash`: key_hash(key).
   void apply(std::string_view key, uint64_t hash, Timestamp timestamp, VersionKind kind,
              std::string_view value);

@@ -30,10 +30,15 @@ class PinCounter {
     for (const Cell& cell : cells_) sum += cell.values.load(kAcquire);  // pairs with subtract()
     return sum;
   }
-  // Whether the calling thread's share of `most` bytes is used up: an estimate that looks at one
-  // cache line only.
-  bool exceeds_share(uint64_t most) {
-    return cell().bytes.load(kRelaxed) > static_cast<int64_t>(most / kCells);  // a statistic
+  // Whether users hold more than about `most` bytes. Looks at one cache line, as long as the
+  // calling thread's own account is small; where one thread pins and another lets go, at all.
+  bool exceeds(uint64_t most) {
+    const int64_t share = static_cast<int64_t>(most / kCells);
+    const int64_t own = cell().bytes.load(kRelaxed);  // a statistic
+    if (own <= share && own >= -share) return false;
+    int64_t sum = 0;
+    for (const Cell& cell : cells_) sum += cell.bytes.load(kRelaxed);  // a statistic
+    return sum > static_cast<int64_t>(most);
   }
 
  private:

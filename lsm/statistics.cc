@@ -85,6 +85,8 @@ const char* wait_reason_name(WaitReason reason) {
       return "memtables";
     case WaitReason::runs:
       return "runs";
+    case WaitReason::pace:
+      return "pace";
     case WaitReason::memory:
       return "memory";
   }

@@ -11,7 +11,8 @@ namespace varve {
 
 namespace {
 
-// Beyond this, a manifest is replaced by a new one that holds the state alone.
+// Beyond this, and twice its first size, a manifest is replaced by a new one that holds the state
+// alone.
 constexpr uint64_t kManifestSizeMax = 4 << 20;
 // The log is kept below about this many write buffers by flushing keyspaces that are seldom
 // written.
@@ -30,9 +31,13 @@ struct Store::TreeTable {
 
 Store::Store(const StoreOptions& options)
     : options_(options),
-      memory_(options.memory_budget),
-      cache_(&memory_, &epochs_, options.cache_size),
-      sstable_files_(options.file_system, options.open_files_max) {
+      engine_memory_(options.memory),
+      memory_(engine_memory_->manager()),
+      epochs_(engine_memory_->epochs()),
+      cache_(&engine_memory_->frames()),
+      pooled_files_(options.file_system, options.open_files_max),
+      active_bytes_(engine_memory_.get()),
+      immutable_bytes_(engine_memory_.get()) {
   const auto bind = [this](StoreTask& task, void (Store::*work)(), TaskPriority priority) {
     task.run = &Store::run_task;
     task.store = this;
@@ -45,6 +50,7 @@ Store::Store(const StoreOptions& options)
   bind(lease_task_, &Store::lease_work, TaskPriority::upkeep);
   bind(disposal_task_, &Store::disposal_work, TaskPriority::upkeep);
   bind(statistics_task_, &Store::publish_statistics_work, TaskPriority::upkeep);
+  bind(shed_task_, &Store::shed_work, TaskPriority::flush);
 }
 
 Result<std::unique_ptr<Store>> Store::open(const StoreOptions& options) {
@@ -61,14 +67,20 @@ Store::~Store() {
   delete tree_table_.load();
 }
 
+void Store::share_memory(MemoryHelp* help) {
+  memory_help_ = help;
+  engine_memory_->join(this);
+}
+
 void Store::stop_background() {
+  engine_memory_->leave(this);
   {
     MutexLock lock(mutex_);  // no step that looked before is queued again
     closing_.store(true);
   }
   changed_.notify_all();
   for (StoreTask* task : {&flush_task_, &compaction_task_, &log_sync_task_, &lease_task_,
-                          &disposal_task_, &statistics_task_}) {
+                          &disposal_task_, &statistics_task_, &shed_task_}) {
     const bool cancelled = options_.executor->cancel(task);
     MutexLock lock(mutex_);
     if (cancelled) task->queued.store(false);
@@ -354,6 +366,11 @@ Status Store::commit_make_room() {
   return Status();
 }
 
+Status Store::commit_rotate_largest() {
+  Tree* tree = largest_active();
+  return tree->active->empty() ? Status() : rotate(tree);
+}
+
 Status Store::commit_rotate_all() {
   for (Tree* tree : trees()) {
     if (!tree->active->empty()) VARVE_RETURN_IF_ERROR(rotate(tree));
@@ -431,10 +448,10 @@ void Store::count_commit_group(uint64_t commits, uint64_t entries, uint64_t user
 
 Status Store::append_to_manifest(const LevelsEdit& edit) {
   VARVE_RETURN_IF_ERROR(failure());
-  if (manifest_->size() > kManifestSizeMax) {
+  if (manifest_->size() > std::max(kManifestSizeMax, 2 * manifest_->first_size())) {
     const FileNumber old = manifest_->number();
-    Result<std::unique_ptr<ManifestWriter>> fresh = ManifestWriter::create(
-        options_.file_system, options_.directory, next_file_number(), state_);
+    Result<std::unique_ptr<ManifestWriter>> fresh =
+        ManifestWriter::create(&pooled_files_, options_.directory, next_file_number(), state_);
     if (!fresh.ok()) {
       if (heals_by_itself(fresh.status())) return fresh.status();
       fail(fresh.status());

@@ -26,12 +26,14 @@
 #include "base/mutex.h"
 #include "lsm/block_cache.h"
 #include "lsm/compaction_pick.h"
+#include "lsm/engine_memory.h"
 #include "lsm/file_pool.h"
 #include "lsm/manifest.h"
 #include "lsm/run_writer.h"
 #include "lsm/tree.h"
 #include "lsm/wal_reader.h"
 #include "lsm/wal_writer.h"
+#include "lsm/work_rate.h"
 #include "lsm/write_stall.h"
 #include "mvcc/snapshot_registry.h"
 #include "mvcc/timestamp_oracle.h"
@@ -51,12 +53,12 @@ struct StoreOptions {
   Logger* logger = nullptr;
   uint64_t memory_budget = 0;
   uint64_t write_buffer_size = 0;
-  uint64_t cache_size = 0;
+  std::shared_ptr<EngineMemory> memory;
   uint64_t log_segment_size = 0;
   size_t open_files_max = 0;  // of sstables
 };
 
-class Store final : public FileNumberSource, public Sstable::Disposer {
+class Store final : public FileNumberSource, public Sstable::Disposer, public EngineMemory::Member {
  public:
   static Result<std::unique_ptr<Store>> open(const StoreOptions& options);
   ~Store();
@@ -87,17 +89,37 @@ class Store final : public FileNumberSource, public Sstable::Disposer {
   Status commit_drop_keyspace(Keyspace keyspace, Timestamp timestamp);
 
   // -- writes --
+  // How long a commit has waited, in all its attempts.
+  struct CommitWait {
+    std::optional<std::chrono::nanoseconds> timeout;
+    uint64_t since = 0;  // nanoseconds of the monotonic clock; 0: not yet
+    uint32_t memory_waits = 0;
+  };
   // Around a commit that will take about `bytes` of memtable: waits while memtables, with what was
-  // admitted before, or runs exceed their bounds. Errors, and then there is nothing to leave:
-  // timed_out; no_space and others that keep flushes from being done.
-  Status admit(uint64_t bytes, const std::optional<std::chrono::nanoseconds>& timeout);
+  // admitted before, or runs exceed their bounds, and a little on the way there. Errors, and then
+  // there is nothing to leave: timed_out; no_space and others that keep flushes from being done.
+  Status admit(uint64_t bytes, CommitWait* waited);
   void leave(uint64_t bytes);
-  // A commit was refused memory (`refused`), for the `times`-th time: waits until a flush that ends
-  // after `drains` was read has given some back, or, when no flush would, a moment. Errors:
-  // `refused`, after many such moments in vain; as admit().
-  Status await_memory(const Status& refused, uint64_t drains, uint32_t times,
-                      const std::optional<std::chrono::nanoseconds>& timeout);
-  uint64_t drains() const { return drains_.load(); }
+  // A commit was refused memory (`refused`): waits until a flush that ends after `drains` was read
+  // has given some back, or, when no flush would, a moment. Errors: `refused`, after many such
+  // times in vain; as admit().
+  Status await_memory(const Status& refused, uint64_t drains, CommitWait* waited);
+  uint64_t drains() const { return engine_memory_->drains(); }
+  // What the layer above does where memory is short.
+  class MemoryHelp {
+   public:
+    // Calls commit_rotate_largest() in commit order.
+    virtual void rotate_largest() = 0;
+    // Has cursors that stand still let go of superseded views; false: none held any.
+    virtual bool renew_parked_cursors() = 0;
+
+   protected:
+    ~MemoryHelp() = default;
+  };
+  // From now on, until close(), this store gives memory back where it, or another that shares the
+  // budget, needs it.
+  void share_memory(MemoryHelp* help);
+  Status commit_rotate_largest();
   // The commit leader's, before a group: begins a new memtable where one is full.
   Status commit_make_room();
   // The commit leader's, when a memtable was refused memory: sees to it that a flush gives some
@@ -131,6 +153,10 @@ class Store final : public FileNumberSource, public Sstable::Disposer {
 
   FileNumber next_file_number() override;
   void dispose(Sstable* sstable) override;
+  EngineMemory::MemtableState memtable_state() override;
+  void shed_memory() override;
+  bool let_go_of_views() override { return memory_help_->renew_parked_cursors(); }
+  void memory_was_given_back() override;
 
   // Counters of reads, bumped by the layers above.
   struct ReadCounters {
@@ -216,6 +242,7 @@ class Store final : public FileNumberSource, public Sstable::Disposer {
   void lease_work();
   void disposal_work();
   void publish_statistics_work();
+  void shed_work() { memory_help_->rotate_largest(); }
 
   // Flushes the tree's immutable memtables; false: there are none.
   Result<bool> flush_tree(Tree* tree);
@@ -229,8 +256,20 @@ class Store final : public FileNumberSource, public Sstable::Disposer {
   bool compaction_due(Tree* tree);
   Result<std::vector<Levels::Addition>> open_outputs(const WrittenRun& run, RunId id);
   void fill_run_writer_options(Tree* tree, bool bottom, MemoryRole role, RunWriterOptions* options);
-  // Logs the failure, or makes the store read-only when it cannot heal; true: try again.
+  // Logs the failure; true: try again.
   bool background_failed(const char* what, const Status& status);
+
+  // Remembers what keeps the task's work from being done, if anything, and tries again later.
+  struct Hindrance {
+    Status status;
+    uint32_t times = 0;  // in a row
+
+    void set(Status why) {
+      times = why.ok() ? 0 : times + 1;
+      status = std::move(why);
+    }
+  };
+  void note_outcome(StoreTask* task, Hindrance* of, Status hindrance);
 
   // Admission, lsm/admission.cc.
   class Wait;
@@ -242,15 +281,11 @@ class Store final : public FileNumberSource, public Sstable::Disposer {
   };
   WriteStall stall_of(uint64_t more_bytes);
   WriteStall try_admit(uint64_t bytes);
-  struct Hindrance {
-    Status status;
-    uint32_t times = 0;  // in a row
-
-    void set(Status why) {
-      times = why.ok() ? 0 : times + 1;
-      status = std::move(why);
-    }
-  };
+  // What a commit pays for work that is behind, and paying it.
+  uint64_t pace_of(uint64_t bytes, uint64_t now);
+  Status keep_pace(uint64_t bytes, CommitWait* waited);
+  // Memtables of all that share the budget take too much of it, and one of them is flushed.
+  bool others_make_room(uint64_t bytes);
   // Until something changed, `most_nanos` at most. Errors: why there is nothing to wait for.
   Status wait_for_change(Waiter* waiter, WaitReason reason, const Hindrance& hindrance,
                          uint64_t most_nanos) VARVE_REQUIRES(mutex_);
@@ -258,10 +293,11 @@ class Store final : public FileNumberSource, public Sstable::Disposer {
 
   StoreOptions options_;
   std::unique_ptr<Logger> own_logger_;  // the file LOG, when the user gave none
-  MemoryManager memory_;
-  EpochDomain epochs_;
+  const std::shared_ptr<EngineMemory> engine_memory_;
+  MemoryManager& memory_;
+  EpochDomain& epochs_;
   BlockCache cache_;
-  FilePool sstable_files_;
+  FilePool pooled_files_;  // the file system, with sstables that share descriptors
   std::unique_ptr<FileLock> lock_;
   std::unique_ptr<TimestampOracle> oracle_;
   std::unique_ptr<SnapshotRegistry> snapshots_;
@@ -290,12 +326,15 @@ class Store final : public FileNumberSource, public Sstable::Disposer {
   Atomic<bool> failed_{false};
   Atomic<bool> closing_{false};
   Atomic<uint64_t> unapplied_from_{kLsnMax.value};
-  Atomic<uint64_t> active_bytes_{0};
-  Atomic<uint64_t> immutable_bytes_{0};
+  EngineMemory::Share active_bytes_;
+  EngineMemory::Share immutable_bytes_;
   Atomic<uint64_t> admitted_bytes_{0};  // of commits under way
-  Atomic<uint64_t> drains_{0};          // flushes whose memory was given back
   Atomic<uint32_t> waiting_writers_{0};
   Atomic<size_t> runs_most_{0};
+  WorkRate flush_rate_;
+  WorkRate compaction_rate_;
+  Atomic<uint64_t> compaction_bytes_{0};  // of the compaction under way, or the last one
+  Atomic<uint64_t> paced_until_{0};       // what commits have paid for, as monotonic time
 
   Mutex disposal_mutex_;
   std::vector<Sstable*> disposed_ VARVE_GUARDED_BY(disposal_mutex_);
@@ -308,6 +347,8 @@ class Store final : public FileNumberSource, public Sstable::Disposer {
   StoreTask lease_task_;
   StoreTask disposal_task_;
   StoreTask statistics_task_;
+  StoreTask shed_task_;
+  MemoryHelp* memory_help_ = nullptr;
 
   ReadCounters read_counters_;
   struct WorkCounters {
@@ -342,6 +383,9 @@ inline bool heals_by_itself(const Status& status) {
   return status.code() == StatusCode::no_space || status.code() == StatusCode::out_of_memory ||
          status.code() == StatusCode::busy;
 }
+
+// What `bytes` of a budget mean; 0: a quarter of the machine's memory. invalid_argument: too few.
+Result<uint64_t> derive_memory_budget(uint64_t bytes);
 
 // How much of the memory budget each part may use, and every seam's default, from what the user
 // gave. invalid_argument: settings that contradict each other.

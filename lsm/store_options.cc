@@ -17,6 +17,17 @@ constexpr uint64_t kBudgetFallback = 256 * kMiB;  // where the machine's memory 
 
 }  // namespace
 
+Result<uint64_t> derive_memory_budget(uint64_t bytes) {
+  if (bytes == 0) {
+    const uint64_t machine = machine_memory_bytes();
+    return machine != 0 ? std::max(machine / 4, kMemoryBudgetMin) : kBudgetFallback;
+  }
+  if (bytes >= kMemoryBudgetMin) return bytes;
+  return Status::invalid_argument(format("memory_budget of %llu bytes, at least %llu are needed",
+                                         static_cast<unsigned long long>(bytes),
+                                         static_cast<unsigned long long>(kMemoryBudgetMin)));
+}
+
 Result<StoreOptions> derive_store_options(const Options& options, const std::string& directory) {
   StoreOptions derived;
   derived.user = options;
@@ -30,15 +41,14 @@ Result<StoreOptions> derive_store_options(const Options& options, const std::str
   derived.executor = options.executor;
   derived.logger = options.logger;
 
-  const uint64_t machine = machine_memory_bytes();
-  const uint64_t budget = options.memory_budget != 0 ? options.memory_budget
-                          : machine != 0             ? std::max(machine / 4, kMemoryBudgetMin)
-                                                     : kBudgetFallback;
-  if (budget < kMemoryBudgetMin) {
-    return Status::invalid_argument(format("memory_budget of %llu bytes, at least %llu are needed",
-                                           static_cast<unsigned long long>(budget),
-                                           static_cast<unsigned long long>(kMemoryBudgetMin)));
+  const bool shares = options.shared_budget != nullptr;
+  if (shares && (options.memory_budget != 0 || options.cache_size != 0)) {
+    return Status::invalid_argument(
+        "memory_budget and cache_size belong to the shared budget, where there is one");
   }
+  VARVE_ASSIGN_OR_RETURN(const uint64_t budget,
+                         shares ? Result<uint64_t>(options.shared_budget->bytes())
+                                : derive_memory_budget(options.memory_budget));
   derived.memory_budget = budget;
   derived.write_buffer_size = options.write_buffer_size != 0
                                   ? options.write_buffer_size
@@ -46,10 +56,7 @@ Result<StoreOptions> derive_store_options(const Options& options, const std::str
   if (derived.write_buffer_size < 16 * 1024) {
     return Status::invalid_argument("write_buffer_size is below 16 KiB");
   }
-  // Without a bound of its own the cache takes what the budget has, and gives it back to whoever
-  // needs it: so the split between memtables and blocks follows demand.
-  derived.cache_size = options.cache_size != 0 ? options.cache_size : UINT64_MAX;
-  if (options.memory_budget == 0) {
+  if (options.memory_budget == 0 && !shares) {
     derived.memory_budget = std::max(
         budget, (2 * derived.write_buffer_size + options.cache_size) / 7 * 8);  // and an eighth
   } else if (2 * derived.write_buffer_size + options.cache_size > budget) {
@@ -59,6 +66,18 @@ Result<StoreOptions> derive_store_options(const Options& options, const std::str
                static_cast<unsigned long long>(options.cache_size),
                static_cast<unsigned long long>(budget)));
   }
+  const uint64_t kept = Budget::quota_of(derived.memory_budget);
+  if (2 * derived.write_buffer_size + kept > derived.memory_budget) {
+    return Status::invalid_argument(
+        format("two write buffers of %llu bytes leave less of a budget of %llu than the %llu that "
+               "flushing them may take",
+               static_cast<unsigned long long>(derived.write_buffer_size),
+               static_cast<unsigned long long>(derived.memory_budget),
+               static_cast<unsigned long long>(kept)));
+  }
+  derived.memory = shares
+                       ? EngineMemory::of(*options.shared_budget)
+                       : std::make_shared<EngineMemory>(derived.memory_budget, options.cache_size);
   derived.log_segment_size =
       std::clamp(derived.write_buffer_size / 2, uint64_t{256 * 1024}, 32 * kMiB);
   // Half of what the process may open: the program around has files too.

@@ -32,6 +32,14 @@ class VisibleCursor {
   std::string_view key() const { return key_.view(); }
   std::string_view value() const { return current_value_; }
   Timestamp timestamp() const { return timestamp_; }
+  // Makes the value independent of the source, as the key is. False: memory is refused; it is where
+  // it was.
+  bool keep_value() {
+    if (!forward_) return true;  // it is a copy
+    if (!value_.assign(current_value_)) return false;
+    current_value_ = value_.view();
+    return true;
+  }
   Status status() const;
 
   void seek_to_first();
@@ -57,7 +65,7 @@ class VisibleCursor {
   VersionCursor* source_ = nullptr;
   Timestamp snapshot_;
   Buffer key_;
-  Buffer value_;  // going back, the source is already past the version shown
+  Buffer value_;  // a copy: going back, the source is already past the version shown
   std::string_view current_value_;
   Buffer lower_;
   Buffer upper_;

@@ -87,13 +87,22 @@ Result<std::unique_ptr<File>> WalWriter::create_file(FileNumber number,
     Result<std::unique_ptr<File>> opened = files->open(free_path, OpenMode::read_write);
     Status reused = opened.ok() ? (*opened)->write(0, {bytes, sizeof bytes}) : opened.status();
     if (reused.ok()) reused = files->rename(free_path, path, /*replace=*/false);
-    if (!reused.ok()) {
+    if (reused.code() == StatusCode::busy) {
       MutexLock lock(mutex_);
       free_.push_back(recycled);
       return reused;
     }
-    file = std::move(*opened);
-  } else {
+    if (reused.ok()) {
+      file = std::move(*opened);
+    } else {
+      // Nothing depends on it. The rename may have been done, whatever was answered.
+      opened = Status::closed("given up");
+      static_cast<void>(files->remove(free_path));
+      static_cast<void>(files->remove(path));
+      recycled = {};
+    }
+  }
+  if (recycled == FileNumber{}) {
     VARVE_ASSIGN_OR_RETURN(file, files->open(path, OpenMode::create_exclusive));
   }
   Status status;
@@ -183,13 +192,18 @@ void WalWriter::add_commit(Timestamp timestamp, std::string_view batch) {
 Status WalWriter::end_group(bool buffered) {
   group_.payload_size = static_cast<uint32_t>(group_bytes_.size() - kWalGroupHeaderSize);
   group_.durable = durable();
-  const uint64_t start = end_.load();
-  const size_t size = wal_group_size(group_.payload_size);
-  static_cast<void>(group_bytes_.resize(size));  // reserved
+  static_cast<void>(group_bytes_.resize(wal_group_size(group_.payload_size)));  // reserved
   seal_wal_group(group_bytes_.data(), group_, current_file_,
-                 kWalHeaderSize + start - current_start_.value);
+                 kWalHeaderSize + end_.load() - current_start_.value);
   MutexLock lock(mutex_);
-  if (!failure_.ok()) return failure_;
+  Status status = failure_.ok() ? append_group(buffered) : failure_;
+  keep_buffers_small();
+  return status;
+}
+
+Status WalWriter::append_group(bool buffered) {
+  const uint64_t start = end_.load();
+  const size_t size = group_bytes_.size();
   const bool wait = buffered && pending_.size() + size <= kPendingBytesMax;
   if (wait || pending_.size() != 0) {
     if (!pending_.append(group_bytes_.view())) {
@@ -208,6 +222,15 @@ Status WalWriter::end_group(bool buffered) {
   VARVE_RETURN_IF_ERROR(write_bytes(group_bytes_.view()));
   end_.store(start + size);
   return Status();
+}
+
+void WalWriter::keep_buffers_small() {
+  // One large commit must not hold memory for ever that nothing can evict.
+  const uint64_t budget = options_.memory->budget_bytes();
+  const uint64_t most = budget == 0 ? kPendingBytesMax
+                                    : std::clamp<uint64_t>(budget / 32, 64 << 10, kPendingBytesMax);
+  if (group_bytes_.capacity() > most) group_bytes_.reset();
+  if (pending_.size() == 0 && pending_.capacity() > 2 * most) pending_.reset();
 }
 
 Status WalWriter::write_bytes(std::string_view bytes) {

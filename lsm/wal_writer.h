@@ -129,6 +129,8 @@ class WalWriter {
   // Writes `bytes`, which begin at LSN written().
   Status write_bytes(std::string_view bytes) VARVE_REQUIRES(mutex_);
   Status write_pending() VARVE_REQUIRES(mutex_);
+  Status append_group(bool buffered) VARVE_REQUIRES(mutex_);
+  void keep_buffers_small() VARVE_REQUIRES(mutex_);
   Status fail(Status status) VARVE_REQUIRES(mutex_);
 
   const WalWriterOptions options_;

@@ -13,7 +13,7 @@ struct Arena::Block {
 };
 
 Arena::~Arena() {
-  if (reserved_ != nullptr) release_block(reserved_);
+  drop_reserve();
   while (blocks_ != nullptr) {
     Block* block = blocks_;
     blocks_ = block->next;
@@ -82,7 +82,7 @@ bool Arena::reserve(size_t size, size_t pieces) {
   Block* block = new_block(needed > next_block_size_ ? needed : next_block_size_);
   if (block == nullptr) return false;
   if (needed <= next_block_size_ && next_block_size_ < block_size_max_) next_block_size_ *= 2;
-  if (reserved_ != nullptr) release_block(reserved_);
+  drop_reserve();
   reserved_ = block;
   return true;
 }

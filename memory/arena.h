@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #include "memory/memory_manager.h"
 #include "memory/poison.h"
@@ -36,6 +37,10 @@ class Arena {
   // without a failure. Not cumulative: it speaks of what is allocated from now on. False: memory is
   // refused; nothing is changed.
   bool reserve(size_t size, size_t pieces);
+  // Gives back what is reserved and not begun.
+  void drop_reserve() {
+    if (reserved_ != nullptr) release_block(std::exchange(reserved_, nullptr));
+  }
   // Bytes taken from the manager.
   size_t held_bytes() const { return held_bytes_; }
 

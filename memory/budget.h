@@ -61,11 +61,12 @@ class Budget {
   uint64_t bytes() const { return bytes_; }
 
   // The part that reads, cursors and batches may not use: a flush and a compaction, each with a
-  // codec's working space and an output buffer, take 1.2 MiB.
+  // codec's working space and an output buffer, take 1.2 MiB, and slabs that others hold a piece of
+  // as much again.
   static constexpr uint64_t quota_of(uint64_t bytes) {
     constexpr uint64_t kEnough = 3 << 20;
     constexpr uint64_t kMost = 32 << 20;
-    return std::clamp(bytes / 8, std::min(bytes / 3, kEnough), kMost);
+    return std::clamp(bytes / 8, std::min(bytes / 2, kEnough), kMost);
   }
 
   // False: that would be more than `urgency` may use; nothing is changed.

@@ -68,20 +68,22 @@ void EpochDomain::retire(Retired* node) {
   } while (!fresh_.compare_exchange(head, node, kRelease));
   if (retired_count_.fetch_add(1, kRelaxed) % kCollectEvery != 0 || is_reclaiming) return;
   Retired* reclaimable = nullptr;
+  uint64_t generation = 0;
   if (!mutex_.try_lock()) return;  // another thread collects
-  collect_locked(&reclaimable);
+  collect_locked(&reclaimable, &generation);
   mutex_.unlock();
-  reclaim_all(reclaimable);
+  reclaim_all(reclaimable, generation);
 }
 
 size_t EpochDomain::collect() {
   Retired* reclaimable = nullptr;
+  uint64_t generation = 0;
   size_t waiting = 0;
   {
     MutexLock lock(mutex_);
-    waiting = collect_locked(&reclaimable);
+    waiting = collect_locked(&reclaimable, &generation);
   }
-  return reclaim_all(reclaimable) + waiting;
+  return reclaim_all(reclaimable, generation) + waiting;
 }
 
 // Moves what was retired to the end of the list. Newer ones first among equals: no order is
@@ -106,7 +108,7 @@ void EpochDomain::stamp_fresh(uint64_t epoch) {
 
 // Detaches what may be reclaimed, as a list, and counts the caller as reclaiming if it is not
 // empty. Returns how many wait on.
-size_t EpochDomain::collect_locked(Retired** reclaimable) {
+size_t EpochDomain::collect_locked(Retired** reclaimable, uint64_t* generation) {
   *reclaimable = nullptr;
   const uint64_t epoch = epoch_.load();
   stamp_fresh(epoch);
@@ -130,12 +132,13 @@ size_t EpochDomain::collect_locked(Retired** reclaimable) {
   oldest_ = *end;
   *end = nullptr;
   if (oldest_ == nullptr) newest_ = nullptr;
-  ++reclaiming_;
+  *generation = generation_;
+  ++reclaiming_[generation_ % 2];
   return waiting_;
 }
 
 // Returns how many objects were retired meanwhile by the reclaimed ones, at least: 0 or 1.
-size_t EpochDomain::reclaim_all(Retired* nodes) {
+size_t EpochDomain::reclaim_all(Retired* nodes, uint64_t generation) {
   if (nodes == nullptr) return 0;
   const bool was_reclaiming = is_reclaiming;
   is_reclaiming = true;
@@ -147,7 +150,7 @@ size_t EpochDomain::reclaim_all(Retired* nodes) {
   is_reclaiming = was_reclaiming;
   {
     MutexLock lock(mutex_);
-    --reclaiming_;
+    --reclaiming_[generation % 2];
   }
   reclaimed_.notify_all();
   return fresh_.load(kRelaxed) != nullptr ? 1 : 0;  // a hint
@@ -166,11 +169,20 @@ void EpochDomain::drain() {
   for (;;) {
     {
       MutexLock lock(mutex_);
-      const bool stamped_are_newer = oldest_ == nullptr || oldest_->epoch >= target;
-      if (stamped_are_newer && reclaiming_ == 0) return;
+      if (oldest_ == nullptr || oldest_->epoch >= target) break;
       reclaimed_.wait_for(mutex_, kLookAgainNanos);
     }
     collect();
+  }
+  // Who is at work now may have something older in hand; who comes later has not.
+  MutexLock lock(mutex_);
+  const uint64_t generation = generation_;
+  for (;;) {
+    if (generation_ == generation && reclaiming_[(generation + 1) % 2] == 0) ++generation_;
+    // A second step was taken only when those of `generation` were through.
+    if (generation_ > generation + 1) return;
+    if (generation_ == generation + 1 && reclaiming_[generation % 2] == 0) return;
+    reclaimed_.wait_for(mutex_, kLookAgainNanos);
   }
 }
 

@@ -125,9 +125,9 @@ class EpochDomain {
   size_t enter_shared();
   void leave_shared(size_t index);
 
-  size_t collect_locked(Retired** reclaimable) VARVE_REQUIRES(mutex_);
+  size_t collect_locked(Retired** reclaimable, uint64_t* generation) VARVE_REQUIRES(mutex_);
   uint64_t oldest_guard();
-  size_t reclaim_all(Retired* nodes);
+  size_t reclaim_all(Retired* nodes, uint64_t generation);
   void stamp_fresh(uint64_t epoch) VARVE_REQUIRES(mutex_);
 
   Atomic<uint64_t> epoch_{1};
@@ -142,7 +142,10 @@ class EpochDomain {
   Retired* oldest_ VARVE_GUARDED_BY(mutex_) = nullptr;
   Retired* newest_ VARVE_GUARDED_BY(mutex_) = nullptr;
   size_t waiting_ VARVE_GUARDED_BY(mutex_) = 0;
-  size_t reclaiming_ VARVE_GUARDED_BY(mutex_) = 0;  // threads at work on what collect() detached
+  // Threads at work on what collect() detached, by generation: drain() begins a new one, so that it
+  // waits for those that were there before and for no others.
+  uint64_t generation_ VARVE_GUARDED_BY(mutex_) = 0;
+  size_t reclaiming_[2] VARVE_GUARDED_BY(mutex_) = {};
 
   Mutex shared_mutex_;
   Shared shared_[2] VARVE_GUARDED_BY(shared_mutex_);

@@ -11,6 +11,7 @@
 #include "memory/leak_check.h"
 #include "memory/page_source.h"
 #include "memory/slab_allocator.h"
+#include "varve/clock.h"
 
 namespace varve {
 namespace {
@@ -23,9 +24,9 @@ PageSource::Limits limits_for(uint64_t budget_bytes) {
           .held_bytes_max = static_cast<size_t>(budget_bytes)};
 }
 
-// So often is the reclaimer asked for one request. It frees something each time, or waits for
-// readers.
-constexpr int kReclaimsMax = 1000;
+// So long is the reclaimer asked for one request. It frees something each time, or waits for
+// readers a moment: in the sum, for one that was stopped while it read.
+constexpr uint64_t kReclaimNanosMax = 2'000'000'000;
 
 }  // namespace
 
@@ -66,7 +67,9 @@ class MemoryManager::Impl {
   void* allocate_when_full(size_t size, Urgency urgency) {
     MemoryReclaimer* const asked = reclaimer.load();
     void* block = nullptr;
-    for (int i = 0; block == nullptr && asked != nullptr && i < kReclaimsMax; ++i) {
+    const uint64_t begin = asked == nullptr ? 0 : Clock::system()->monotonic_nanos();
+    while (block == nullptr && asked != nullptr &&
+           Clock::system()->monotonic_nanos() - begin < kReclaimNanosMax) {
       if (!asked->reclaim(SlabAllocator::reservation_size(size))) break;
       slabs.trim();
       block = slabs.allocate(size, urgency);

@@ -87,6 +87,12 @@ void CommitPipeline::fail_group(const Status& status) {
   group_.clear();
 }
 
+void CommitPipeline::refuse_group(const Status& status) {
+  for (const Touched& touched : touched_) touched.tree->active->drop_reserve();
+  if (status.code() == StatusCode::out_of_memory) store_->commit_shed_memory();
+  fail_group(status);
+}
+
 CommitPipeline::Touched* CommitPipeline::touch(Tree* tree) {
   for (Touched& touched : touched_) {
     if (touched.tree == tree) return &touched;
@@ -129,7 +135,6 @@ Status CommitPipeline::reserve() {
   VARVE_RETURN_IF_ERROR(store_->commit_make_room());
   for (const Touched& touched : touched_) {
     if (!touched.tree->active->reserve(touched.bytes, touched.entries)) {
-      store_->commit_shed_memory();
       return Status::out_of_memory("no memory for the memtable");
     }
   }
@@ -142,7 +147,7 @@ void CommitPipeline::run_group() {
   for (Request* request : group_) examine(request);
   std::erase_if(group_, [](const Request* request) { return !request->status.ok(); });
   if (group_.empty()) return;
-  if (Status status = reserve(); !status.ok()) return fail_group(status);
+  if (Status status = reserve(); !status.ok()) return refuse_group(status);
 
   const Timestamp first = store_->oracle().allocate(group_.size());
   store_->commit_begin_group();
@@ -150,7 +155,7 @@ void CommitPipeline::run_group() {
   if (Status status = log_group(first, &start); !status.ok()) {
     store_->commit_end_group();
     if (!heals_by_itself(status)) store_->fail(status);
-    return fail_group(status);
+    return refuse_group(status);
   }
   VARVE_SYNC_POINT("commit_logged");
   apply_group(first, start, store_->wal().end());
@@ -227,7 +232,9 @@ Status CommitPipeline::log_group(Timestamp first, Lsn* start) {
     if (!group_[i]->logged) continue;
     store_->wal().add_commit(Timestamp{first.nanos + i}, logged_part(*group_[i]));
   }
-  return store_->wal().end_group(buffered);
+  Status status = store_->wal().end_group(buffered);
+  if (logged_part_.capacity() > kLoggedPartKept) logged_part_.reset();
+  return status;
 }
 
 void CommitPipeline::apply_group(Timestamp first, Lsn start, Lsn end) {

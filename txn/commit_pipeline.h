@@ -96,10 +96,14 @@ class CommitPipeline {
   std::string_view logged_part(const Request& request);
   void apply_group(Timestamp first, Lsn start, Lsn end);
   void fail_group(const Status& status);
+  // Before anything of it was done.
+  void refuse_group(const Status& status);
 
   // A group ends at either; a larger one keeps its members waiting for no gain.
   static constexpr size_t kGroupBytesMax = 1 << 20;
   static constexpr size_t kGroupRequestsMax = 256;
+  // Of the buffer for the logged part of a commit, between commits.
+  static constexpr size_t kLoggedPartKept = 64 << 10;
 
   Store* const store_;
   Mutex mutex_;

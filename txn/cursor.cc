@@ -23,6 +23,7 @@ void successor_of_prefix(std::string_view prefix, std::string* successor) {
 }  // namespace
 
 Status CursorImpl::open(const ScanOptions& options, Tree* tree, const Timestamp* snapshot) {
+  const Use use(this);
   close();
   tree_ = tree;
   fill_cache_ = options.fill_cache;
@@ -65,11 +66,13 @@ void CursorImpl::build_sources() {
     runs_.push_back(std::make_unique<RunCursor>(&store_->memory()));
   }
   sources_.clear();
+  stale_ = false;
   for (size_t i = 0; i < memtables.size(); ++i) {
     if (memtables[i]->empty()) continue;
     memtables_[i].reset(memtables[i], snapshot_, /*all_versions=*/false);
     sources_.push_back(&memtables_[i]);
   }
+  memtable_sources_ = sources_.size();
   for (size_t i = 0; i < runs.size(); ++i) {
     runs_[i]->reset(runs[i].files, fill_cache_);
     sources_.push_back(runs_[i].get());
@@ -77,17 +80,35 @@ void CursorImpl::build_sources() {
   merge_.reset(sources_);
 }
 
-void CursorImpl::renew_view() {
-  if (tree_->view.load(kRelaxed) == view_ || tree_->dropped.load(kRelaxed)) return;  // a hint
+ReadView* CursorImpl::newer_view() {
+  if (tree_->view.load(kRelaxed) == view_ || tree_->dropped.load(kRelaxed))
+    return nullptr;  // hints
   ReadView* newer = store_->view_of(tree_);
-  if (tree_->dropped.load()) {  // meanwhile: its view is empty, this one is not
-    newer->unref();
-    return;
-  }
+  if (newer != view_ && !tree_->dropped.load()) return newer;
+  newer->unref();  // dropped meanwhile: its view is empty, the cursor's is not
+  return nullptr;
+}
+
+void CursorImpl::renew_view() {
+  ReadView* newer = newer_view();
+  if (newer == nullptr && !stale_) return;
   for (const std::unique_ptr<RunCursor>& run : runs_) run->clear();
-  std::exchange(view_, newer)->unref();
+  if (newer != nullptr) std::exchange(view_, newer)->unref();
   build_sources();
   visible_.replace_source(source());
+}
+
+ReadView* CursorImpl::take_superseded_view() {
+  if (view_ == nullptr || in_place_) return nullptr;
+  ReadView* newer = newer_view();
+  if (newer == nullptr) return nullptr;
+  stale_ = true;
+  return std::exchange(view_, newer);
+}
+
+void CursorImpl::wait_at_the_door() {
+  leave();
+  all_->pass_the_door(&in_use_);
 }
 
 Cursor::Cursor(Cursor&& other) noexcept { *this = std::move(other); }
@@ -110,6 +131,7 @@ Cursor::~Cursor() {
 }
 
 void Cursor::show() {
+  impl_->settle();
   const VisibleCursor& visible = impl_->visible();
   valid_ = visible.valid();
   if (valid_) {
@@ -133,6 +155,7 @@ bool Cursor::ready() {
 
 void Cursor::seek_to_first() {
   if (!ready()) return;
+  const CursorImpl::Use use(impl_);
   impl_->renew_view();
   impl_->visible().seek_to_first();
   show();
@@ -140,6 +163,7 @@ void Cursor::seek_to_first() {
 
 void Cursor::seek_to_last() {
   if (!ready()) return;
+  const CursorImpl::Use use(impl_);
   impl_->renew_view();
   impl_->visible().seek_to_last();
   show();
@@ -147,6 +171,7 @@ void Cursor::seek_to_last() {
 
 void Cursor::seek(std::string_view key) {
   if (!ready()) return;
+  const CursorImpl::Use use(impl_);
   impl_->renew_view();
   impl_->visible().seek(key);
   show();
@@ -154,6 +179,7 @@ void Cursor::seek(std::string_view key) {
 
 void Cursor::seek_for_prev(std::string_view key) {
   if (!ready()) return;
+  const CursorImpl::Use use(impl_);
   impl_->renew_view();
   impl_->visible().seek_for_prev(key);
   show();
@@ -161,6 +187,7 @@ void Cursor::seek_for_prev(std::string_view key) {
 
 void Cursor::next() {
   if (!valid_) return;
+  const CursorImpl::Use use(impl_);
   impl_->look_for_newer_view();
   if (impl_->visible().valid()) impl_->visible().next();
   show();
@@ -168,6 +195,7 @@ void Cursor::next() {
 
 void Cursor::prev() {
   if (!valid_) return;
+  const CursorImpl::Use use(impl_);
   impl_->look_for_newer_view();
   if (impl_->visible().valid()) impl_->visible().prev();
   show();

@@ -5,8 +5,10 @@
 //   runs      -> RunCursor -----+
 //
 // It holds a counted read view and a registered snapshot. A view that was superseded is let go at
-// the next look, at each seek and every kStepsBetweenLooks steps: the cursor finds its place again
-// by key, and sees the same, since the snapshot is the same (protocol 24).
+// the next look, at each seek and every kStepsBetweenLooks steps, and while the cursor stands still
+// when memory is short (txn/open_cursors.h): the cursor finds its place again by key, and sees the
+// same, since the snapshot is the same (protocol 24). What it shows stays in place meanwhile: keys
+// and values of memtables are copies, blocks are pinned.
 //
 // Thread rule: one thread at a time. Pooled: keeps its memory between uses.
 
@@ -22,14 +24,30 @@
 #include "lsm/store.h"
 #include "lsm/visible_cursor.h"
 #include "memory/object_pool.h"
+#include "txn/open_cursors.h"
 #include "varve/cursor.h"
 
 namespace varve {
 
 class CursorImpl final : public PoolLink {
  public:
-  explicit CursorImpl(Store* store, ObjectPool<CursorImpl>* pool)
-      : store_(store), pool_(pool), visible_(&store->memory()) {}
+  CursorImpl(Store* store, ObjectPool<CursorImpl>* pool, OpenCursors* all)
+      : store_(store), pool_(pool), all_(all), visible_(&store->memory()) {
+    all_->add(this);
+  }
+  ~CursorImpl() { all_->remove(this); }
+
+  // Around everything that follows: the cursor does not stand still.
+  class Use {
+   public:
+    explicit Use(CursorImpl* cursor) : cursor_(cursor) { cursor_->enter(); }
+    ~Use() { cursor_->leave(); }
+    Use(const Use&) = delete;
+    Use& operator=(const Use&) = delete;
+
+   private:
+    CursorImpl* const cursor_;
+  };
 
   // Takes hold of view and snapshot; unpositioned. `snapshot`: of one that the caller holds during
   // the call; null: as of now. Registers a snapshot of its own in either case.
@@ -38,7 +56,10 @@ class CursorImpl final : public PoolLink {
   void close();
   // close(), and back to the pool.
   void release() {
-    close();
+    {
+      const Use use(this);
+      close();
+    }
     pool_->release(this);
   }
 
@@ -46,22 +67,52 @@ class CursorImpl final : public PoolLink {
   VisibleCursor& visible() { return visible_; }
   // To be called before each step.
   void look_for_newer_view() {
-    if (++steps_ % kStepsBetweenLooks == 0) renew_view();
+    if (++steps_ % kStepsBetweenLooks == 0 || stale_) renew_view();
   }
   // Goes on over the newest view, if there is a newer one. To be called before each seek.
   void renew_view();
+  // To be called after each step and seek: what is shown is made to stay in place.
+  void settle() {
+    in_place_ = false;
+    if (memtable_sources_ != 0 && visible_.valid() && stands_in_memtable()) {
+      in_place_ = !visible_.keep_value();
+    }
+  }
 
  private:
+  friend class OpenCursors;
+
   // A look costs a load of a shared pointer; a view held for so many steps more costs little.
   static constexpr uint64_t kStepsBetweenLooks = 1024;
 
+  void enter() {
+    in_use_.store(true, kRelaxed);  // the barrier orders it
+    all_->cursor_side();
+    if (__builtin_expect(wanted_.load(kAcquire), 0)) wait_at_the_door();
+  }
+  void leave() { in_use_.store(false, kRelease); }
+  void wait_at_the_door();
+  // Of a cursor that is not in use: puts the newest view in place of a superseded one, which the
+  // caller lets go of. Null: there is none, or what is shown lies in it.
+  ReadView* take_superseded_view();
+  // The newest view, with a reference; null if there is no newer one.
+  ReadView* newer_view();
+
   void build_sources();
+  bool stands_in_memtable() const {
+    return sources_.size() == 1 || merge_.source() < memtable_sources_;
+  }
   VersionCursor* source() {
     return sources_.size() == 1 ? sources_[0] : static_cast<VersionCursor*>(&merge_);
   }
 
   Store* const store_;
   ObjectPool<CursorImpl>* const pool_;
+  OpenCursors* const all_;
+  CursorImpl* next_ = nullptr;  // the list's
+  CursorImpl* previous_ = nullptr;
+  Atomic<bool> in_use_{false};
+  Atomic<bool> wanted_{false};
   Tree* tree_ = nullptr;
   ReadView* view_ = nullptr;
   SnapshotEntry entry_;
@@ -69,6 +120,9 @@ class CursorImpl final : public PoolLink {
   Timestamp snapshot_;
   bool fill_cache_ = true;
   uint64_t steps_ = 0;
+  bool stale_ = false;     // sources are those of a view that was taken
+  bool in_place_ = false;  // what is shown lies in a memtable: there was no memory to copy it
+  size_t memtable_sources_ = 0;
   std::vector<MemtableCursor> memtables_;
   std::vector<std::unique_ptr<RunCursor>> runs_;  // as many as ever needed
   std::vector<VersionCursor*> sources_;

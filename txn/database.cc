@@ -41,7 +41,7 @@ Status unknown_keyspace(Keyspace keyspace) {
 
 }  // namespace
 
-class Database::Impl {
+class Database::Impl final : private Store::MemoryHelp {
  public:
   Impl(std::unique_ptr<Executor> executor, std::unique_ptr<Store> store)
       : own_executor_(std::move(executor)),
@@ -50,7 +50,9 @@ class Database::Impl {
         cursors_("cursor", &store_->memory(), MemoryRole::cursor, kIdleCursors),
         snapshots_("snapshot", &store_->memory(), MemoryRole::snapshot_registry, kIdleSnapshots),
         batches_("batch", &store_->memory(), MemoryRole::batch, kIdleBatches),
-        value_size_max_(std::min(kValueSizeMax, store_->options().memory_budget / 8)) {}
+        value_size_max_(std::min(kValueSizeMax, store_->options().memory_budget / 8)) {
+    store_->share_memory(this);
+  }
 
   Status closed() const {
     return closed_.load(kRelaxed)  // close() needs that no other call is in progress
@@ -142,25 +144,34 @@ class Database::Impl {
   Status commit(std::string_view batch, uint32_t entries, const WriteOptions& options,
                 Timestamp* committed) {
     const uint64_t bytes = batch.size() + uint64_t{entries} * kEntryOverhead;
-    for (uint32_t times = 1;; ++times) {
-      VARVE_RETURN_IF_ERROR(store_->admit(bytes, options.timeout));
+    Store::CommitWait waited{.timeout = options.timeout};
+    for (;;) {
+      VARVE_RETURN_IF_ERROR(store_->admit(bytes, &waited));
       const uint64_t drains = store_->drains();
       const Status status = pipeline_.commit(batch, entries, options.durability, committed);
       store_->leave(bytes);
       if (status.code() != StatusCode::out_of_memory) return status;
-      VARVE_RETURN_IF_ERROR(store_->await_memory(status, drains, times, options.timeout));
+      VARVE_RETURN_IF_ERROR(store_->await_memory(status, drains, &waited));
     }
   }
 
   // Begins new memtables, in commit order.
-  Status rotate_all() {
+  Status rotate(Status (Store::*which)()) {
     struct Rotate final : CommitPipeline::Action {
       Store* store = nullptr;
-      Status run(Timestamp) override { return store->commit_rotate_all(); }
+      Status (Store::*which)() = nullptr;
+      Status run(Timestamp) override { return (store->*which)(); }
     } rotate;
     rotate.store = store_.get();
+    rotate.which = which;
     return pipeline_.run_alone(&rotate);
   }
+
+  void rotate_largest() override {
+    // What keeps it from being done is found by the store's own commits, and told there.
+    static_cast<void>(rotate(&Store::commit_rotate_largest));
+  }
+  bool renew_parked_cursors() override { return open_cursors_.renew_parked() != 0; }
 
   SnapshotHandle* new_snapshot() { return snapshots_.acquire(store_.get(), &snapshots_); }
 
@@ -173,6 +184,7 @@ class Database::Impl {
   const std::unique_ptr<Executor> own_executor_;
   std::unique_ptr<Store> store_;
   CommitPipeline pipeline_;
+  OpenCursors open_cursors_;
   ObjectPool<CursorImpl> cursors_;
   ObjectPool<SnapshotHandle> snapshots_;
   ObjectPool<PooledBatch> batches_;
@@ -328,7 +340,7 @@ Result<Cursor> Database::scan(const ScanOptions& options) {
     VARVE_RETURN_IF_ERROR(readable_through(*options.snapshot, tree));
     snapshot = options.snapshot->timestamp();
   }
-  CursorImpl* impl = impl_->cursors_.acquire(store, &impl_->cursors_);
+  CursorImpl* impl = impl_->cursors_.acquire(store, &impl_->cursors_, &impl_->open_cursors_);
   if (impl == nullptr) return Status::out_of_memory("no memory for a cursor");
   Cursor cursor(impl);
   VARVE_RETURN_IF_ERROR(
@@ -501,7 +513,7 @@ Status Database::flush() {
   VARVE_RETURN_IF_ERROR(impl_->closed());
   for (;;) {
     const uint64_t drains = impl_->store_->drains();
-    const Status rotated = impl_->rotate_all();
+    const Status rotated = impl_->rotate(&Store::commit_rotate_all);
     VARVE_RETURN_IF_ERROR(impl_->store_->flush_all());
     // With many keyspaces in a small budget, some memtables have to go before others can begin.
     const bool again =

@@ -1,5 +1,6 @@
 // varve itself, through its public interface only; file names apart, which no interface tells.
 
+#include <algorithm>
 #include <utility>
 
 #include "base/build_info.h"
@@ -137,7 +138,9 @@ Options to_options(const EngineConfig& config) {
   } else {
     options.write_buffer_size = config.write_buffer_size;
     options.cache_size = config.cache_size;
-    options.memory_budget = config.cache_size + 2 * config.write_buffer_size;
+    // With a small cache, what flushes take on top of two write buffers.
+    options.memory_budget = std::max(config.cache_size + 2 * config.write_buffer_size,
+                                     config.write_buffer_size / 7 * 16 + (uint64_t{4} << 20));
   }
   if (config.block_size != 0) options.block_size = config.block_size;
   options.filter_bits_per_key = static_cast<uint32_t>(config.bloom_bits);

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string_view>
 
@@ -16,6 +17,7 @@ class Clock;
 class Executor;
 class FileSystem;
 class Logger;
+class MemoryBudget;
 class Snapshot;
 
 // The least that Options::memory_budget may be.
@@ -46,6 +48,9 @@ struct Options {
   // Sstables that are open at a time; others are opened when they are read. 0: half of what the
   // process may open (RLIMIT_NOFILE).
   uint32_t open_files_max = 0;
+  // Memory that this database shares with others, instead of a budget of its own: memory_budget and
+  // cache_size stay 0. Null: it shares none.
+  std::shared_ptr<MemoryBudget> shared_budget = nullptr;
   // Codec of the bottom run, which holds most data; runs above it are not compressed.
   Compression compression = Compression::zstd;
   // Uncompressed bytes of a data block. Larger: denser on disk, more bytes read for a point read.

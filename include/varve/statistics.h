@@ -61,8 +61,9 @@ enum class WaitReason : uint8_t {
   memtables,  // two write buffers are full, flushes are behind
   runs,       // reads have too many runs to look at, compactions are behind
   memory,     // the budget is full of what cannot be evicted
+  pace,       // so that none of the above comes about: flushes or compactions are getting behind
 };
-inline constexpr size_t kWaitReasonCount = 3;
+inline constexpr size_t kWaitReasonCount = 4;
 const char* wait_reason_name(WaitReason reason);
 
 // Times in microseconds.

@@ -24,11 +24,12 @@ enum class StatusCode : uint8_t {
   corruption = 3,  // bytes on disk are not what was written; message: file, offset, both values
   io_error = 4,    // the operating system refused or failed; message: file, call, errno
   no_space = 5,    // the disk is full; writes resume by themselves when there is room
-  busy = 6,       // another owner holds it, or all file descriptors are taken, now; try again later
-  conflict = 7,   // a transaction lost against another one; retry it
-  timed_out = 8,  // the deadline passed before the work was begun; nothing was changed
-  read_only = 9,  // opened read-only, or made so by a failed sync: reopen to go on
-  closed = 10,    // the database was closed
+  busy = 6,      // now; try again later: another owner holds it, all file descriptors are taken, or
+                 // background work that a write waits for meets a fault
+  conflict = 7,  // a transaction lost against another one; retry it
+  timed_out = 8,        // the deadline passed before the work was begun; nothing was changed
+  read_only = 9,        // opened read-only, or made so by a failed sync: reopen to go on
+  closed = 10,          // the database was closed
   not_supported = 11,   // written by a newer version, or not available in this build
   out_of_memory = 12,   // the memory budget does not allow it
   cancelled = 13,       // stopped at the caller's request

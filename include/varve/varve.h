@@ -8,6 +8,7 @@
 #include "varve/executor.h"
 #include "varve/file_system.h"
 #include "varve/logger.h"
+#include "varve/memory_budget.h"
 #include "varve/options.h"
 #include "varve/snapshot.h"
 #include "varve/statistics.h"

@@ -15,13 +15,14 @@ struct Step : Task {
       step->order->push_back(step->name);
       if (step->again != nullptr) {
         Executor* executor = std::exchange(step->again, nullptr);
-        executor->schedule(step, TaskPriority::flush);
+        executor->schedule(step, TaskPriority::flush, step->again_delay_nanos);
       }
     };
   }
   std::string* order;
   char name;
   Executor* again = nullptr;
+  uint64_t again_delay_nanos = 0;
 };
 
 TEST(ManualExecutor, RunsNothingByItself) {
@@ -60,6 +61,20 @@ TEST(ManualExecutor, RunAllRunsNewStepsUpToALimit) {
   EXPECT_EQ(order, "aa");
   EXPECT_EQ(executor.run_all(), 1u);
   EXPECT_EQ(order, "aab");
+}
+
+TEST(ManualExecutor, RunAllTriesWhatIsDelayedOnce) {
+  std::string order;
+  Step a(&order, 'a'), b(&order, 'b');
+  ManualExecutor executor;
+  a.again = &executor;
+  a.again_delay_nanos = 1000;
+  executor.schedule(&a, TaskPriority::flush, 0);
+  executor.schedule(&b, TaskPriority::compaction, 1000);
+  EXPECT_EQ(executor.run_all(), 2u);
+  EXPECT_EQ(order, "ab");
+  EXPECT_EQ(executor.run_all(), 1u);
+  EXPECT_EQ(order, "aba");
 }
 
 TEST(ManualExecutor, CancelTakesOutQueuedSteps) {

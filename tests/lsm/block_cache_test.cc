@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <thread>
@@ -212,6 +213,32 @@ TEST(BlockCache, a_failed_load_leaves_the_slot_empty) {
   EXPECT_EQ(home.cache().bytes(), bytes);
   EXPECT_EQ(partition->children[0].load(), nullptr);
   EXPECT_TRUE(sstable->block(partition, 0, true).ok());
+}
+
+// A reader that was stopped inside a guard keeps what is evicted from being freed: evicting ever
+// more would not help.
+TEST(BlockCache, one_slow_reader_does_not_empty_it) {
+  SstableHome home(64 << 20);
+  write_one_row_blocks(&home, "f", 200, 8000);
+  const SstablePtr sstable = home.open("f");
+  const FrameRef partition = std::move(*sstable->partition(0, true));
+  for (uint32_t i = 0; i < 200; ++i) ASSERT_TRUE(sstable->block(partition, i, true).ok());
+  const uint64_t full = home.cache().bytes();
+  std::atomic<bool> inside{false};
+  std::atomic<bool> leave{false};
+  std::thread reader([&] {
+    EpochDomain::Guard guard(home.cache().epochs());
+    inside.store(true);
+    while (!leave.load()) std::this_thread::yield();
+  });
+  while (!inside.load()) std::this_thread::yield();
+  constexpr size_t kWanted = 64 << 10;
+  for (int i = 0; i < 100; ++i) EXPECT_TRUE(home.cache().reclaim(kWanted));
+  EXPECT_GT(home.cache().bytes(), full - 4 * kWanted);
+  leave.store(true);
+  reader.join();
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(home.cache().reclaim(kWanted));
+  EXPECT_LT(home.cache().bytes(), full - 2 * kWanted);
 }
 
 // Partitions are reclaimed first and retire their blocks then.

@@ -44,6 +44,32 @@ class FilePoolTest : public testing::Test {
   const std::unique_ptr<FileSystem> disk_ = FileSystem::create_memory();
 };
 
+// Where the process may open no more, an idle sstable gives up its descriptor to whatever else is
+// to be opened.
+TEST_F(FilePoolTest, gives_way_to_other_files) {
+  make(3);
+  ASSERT_OK(disk_->create_directory("directory"));
+  int free_descriptors = 3;
+  HookedFiles files(disk_.get(), [&](const FileCall& call) {
+    const bool opens =
+        call.kind == FileCall::Kind::open_read || call.kind == FileCall::Kind::open_write ||
+        call.kind == FileCall::Kind::create || call.kind == FileCall::Kind::sync_directory;
+    if (opens && free_descriptors == 0) return Status::busy("too many open files");
+    if (opens && call.kind != FileCall::Kind::sync_directory) --free_descriptors;
+    if (call.kind == FileCall::Kind::close) ++free_descriptors;
+    return Status();
+  });
+  FilePool pool(&files, 100);
+  std::vector<std::unique_ptr<File>> open = open_all(&pool, 3);
+  EXPECT_EQ(free_descriptors, 0);
+  Result<std::unique_ptr<File>> made = pool.open("new", OpenMode::create_exclusive);
+  ASSERT_OK(made);
+  EXPECT_OK(pool.sync_directory("directory"));
+  EXPECT_EQ(pool.statistics().open, 1u);
+  EXPECT_EQ(read(open[0].get()), content(0));
+  ASSERT_OK((*made)->close());
+}
+
 TEST_F(FilePoolTest, many_files_few_descriptors) {
   VARVE_SEEDED_TEST(random);
   make(50);

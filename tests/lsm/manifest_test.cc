@@ -238,6 +238,42 @@ TEST_F(ManifestTest, a_mark_without_room_is_made_up_for) {
   EXPECT_FAILS(read_manifest(&files_, path({1}), nullptr), corruption, "cut off: 3 records");
 }
 
+// A new manifest without a mark would read as a damaged one, and nothing but it would be there.
+TEST_F(ManifestTest, is_not_begun_without_its_mark) {
+  ManifestState state;
+  state.keyspaces[0].name = "default";
+  ASSERT_OK(create({1}, state)->close());
+  for (int nth = 1; nth <= 3; ++nth) {  // header, record, mark
+    int writes = 0;
+    files_.set_hook([&](const FileCall& call) {
+      const bool fails = call.kind == FileCall::Kind::write && ++writes == nth;
+      return fails ? Status::no_space("injected") : Status();
+    });
+    EXPECT_FAILS(ManifestWriter::create(&files_, kDirectory, {2}, state), no_space, "injected");
+    files_.set_hook(nullptr);
+    EXPECT_FALSE(disk_->info(path({2})).ok()) << "nothing is left lying";
+  }
+  const Result<CurrentManifest> current = read_current(&files_, kDirectory);
+  ASSERT_OK(current);
+  EXPECT_OK(read_manifest(&files_, path(current->number), &current->file));
+}
+
+// It would take its place on a full disk until the next opening, one for each try.
+TEST_F(ManifestTest, is_removed_where_current_does_not_come_to_name_it) {
+  ManifestState state;
+  state.keyspaces[0].name = "default";
+  ASSERT_OK(create({1}, state)->close());
+  files_.set_hook([&](const FileCall& call) {
+    return call.kind == FileCall::Kind::create && call.path.ends_with("CURRENT.tmp")
+               ? Status::no_space("injected")
+               : Status();
+  });
+  EXPECT_FAILS(ManifestWriter::create(&files_, kDirectory, {2}, state), no_space, "injected");
+  files_.set_hook(nullptr);
+  EXPECT_FALSE(disk_->info(path({2})).ok());
+  EXPECT_EQ(read_current(&files_, kDirectory)->number, FileNumber{1});
+}
+
 // A tool reads while the owner appends: it does not take the growth for a loss.
 TEST_F(ManifestTest, grows_while_it_is_read) {
   ManifestState state;

@@ -57,6 +57,133 @@ TEST_F(BudgetTest, data_of_many_budgets_is_written_and_read_within_it) {
   EXPECT_GT(most_held_, kBudget / 2) << "the budget is made use of";
 }
 
+// The memory that is kept for flushes is enough for one, with the largest write buffers that are
+// accepted: else a full budget would stay full for ever.
+TEST_F(BudgetTest, a_full_budget_always_drains) {
+  for (const uint64_t budget : {4, 6, 8, 16}) {
+    SCOPED_TRACE(budget);
+    options_.memory_budget = budget << 20;
+    options_.write_buffer_size = budget << 19;
+    while (!try_open().ok()) options_.write_buffer_size -= 64 << 10;
+    open();
+    const std::string small(100, 'v');
+    const int puts = static_cast<int>(3 * (budget << 20) / 300);
+    for (int i = 0; i < puts; ++i) {
+      ASSERT_OK(db_->put("k" + std::to_string(i * 7919ll % 1'000'003), small)) << i;
+    }
+    ASSERT_OK(db_->flush());
+    EXPECT_OK(db_->health().flush);
+    close();
+    for (const std::string& name : std::vector<std::string>(disk_->list(kPath).value())) {
+      ASSERT_OK(disk_->remove(std::string(kPath) + "/" + name));
+    }
+  }
+}
+
+// Cursors that are forgotten let go of what was flushed, and go on where they stood.
+TEST_F(BudgetTest, cursors_that_stand_still_do_not_stop_writes) {
+  options_.write_buffer_size = 1 << 20;
+  open();
+  constexpr int kRows = 20'000;
+  std::vector<Cursor> forgotten;
+  std::vector<int> seen;  // rows that each sees
+  for (int i = 0; i < kRows; ++i) {
+    ASSERT_OK(db_->put(key(i), value(i)));
+    if (i % 400 != 200) continue;
+    Result<Cursor> cursor = db_->scan();
+    ASSERT_OK(cursor);
+    switch (forgotten.size() % 3) {
+      case 0:  // in the memtable
+        cursor->seek(key(i));
+        break;
+      case 1:
+        cursor->seek_to_last();
+        break;
+      case 2:
+        cursor->seek_to_first();
+        break;
+    }
+    ASSERT_TRUE(cursor->valid()) << i << " " << cursor->status().to_string();
+    forgotten.push_back(std::move(*cursor));
+    seen.push_back(i + 1);
+  }
+  expect_within();
+  for (size_t c = 0; c < forgotten.size(); ++c) {
+    Cursor& cursor = forgotten[c];
+    const int at = c % 3 == 2 ? 0 : seen[c] - 1;
+    ASSERT_TRUE(cursor.valid());
+    ASSERT_EQ(cursor.key(), key(at));
+    ASSERT_EQ(cursor.value(), value(at));
+    int left = 0;
+    if (c % 3 == 2) {
+      for (; cursor.valid(); cursor.next()) ASSERT_EQ(cursor.value(), value(left++));
+    } else {
+      for (; cursor.valid(); cursor.prev()) ASSERT_EQ(cursor.value(), value(seen[c] - 1 - left++));
+    }
+    ASSERT_OK(cursor.status());
+    ASSERT_EQ(left, seen[c]) << c;
+  }
+}
+
+// The same by many threads, whose cursors now stand still and now do not.
+TEST_F(BudgetTest, views_are_taken_beside_cursors_in_use) {
+  options_.write_buffer_size = 512 << 10;
+  open();
+  constexpr int kRows = 2000;
+  for (int i = 0; i < kRows; ++i) ASSERT_OK(db_->put(key(i), value(i)));
+  std::atomic<bool> done{false};
+  std::vector<std::thread> readers;
+  for (int t = 0; t < 4; ++t) {
+    readers.emplace_back([this, t, &done] {
+      std::vector<Cursor> cursors;
+      for (uint64_t round = 0; !done.load(); ++round) {
+        if (cursors.size() < 40) {
+          Result<Cursor> cursor = db_->scan();
+          if (!cursor.ok()) {
+            ASSERT_EQ(cursor.status().code(), StatusCode::out_of_memory);
+            continue;
+          }
+          cursor->seek(key(t * 100));
+          cursors.push_back(std::move(*cursor));
+        }
+        Cursor& cursor = cursors[round % cursors.size()];
+        for (int step = 0; step < 20 && cursor.valid(); ++step) cursor.next();
+        if (cursor.valid()) {
+          ASSERT_EQ(cursor.value().substr(0, 3), cursor.value().substr(997));
+        } else if (cursor.status().ok()) {
+          cursor.seek_to_first();
+        } else {
+          ASSERT_EQ(cursor.status().code(), StatusCode::out_of_memory);
+          cursors.clear();
+        }
+      }
+    });
+  }
+  for (int i = 0; i < 12'000; ++i) ASSERT_OK(db_->put(key(i % kRows), value(i)));
+  done.store(true);
+  for (std::thread& reader : readers) reader.join();
+  expect_within();
+}
+
+// A deadline is one for the whole commit, however often it has to look again.
+TEST_F(BudgetTest, a_deadline_ends_a_wait_for_memory) {
+  options_.write_buffer_size = 2 << 20;
+  open();
+  // Values that are held are copies.
+  std::vector<std::optional<PinnedValue>> held;
+  WriteOptions patient;
+  patient.timeout = std::chrono::milliseconds(30);
+  Status status;
+  for (int i = 0; i < 100'000 && status.ok(); ++i) {
+    status = db_->put(key(i), value(i), patient);
+    Result<std::optional<PinnedValue>> got = db_->get(key(i));
+    if (got.ok()) held.push_back(std::move(*got));
+  }
+  EXPECT_FAILS(status, timed_out, "");
+  held.clear();
+  EXPECT_OK(db_->put("after", "that"));
+}
+
 TEST_F(BudgetTest, the_cache_gives_way_to_memtables_and_takes_it_back) {
   open();
   fill();

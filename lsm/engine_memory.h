@@ -1,0 +1,107 @@
+// The memory that a store lives off, alone or together with others: the budget, the epochs in which
+// what was taken away is freed, the ring of cached frames, and an eye on all memtables.
+//
+// Stores that share it are its members. Memtables of all members together may take half of the
+// budget, so that there is always something left for readers; when they would exceed it, or memory
+// is refused, the member whose active memtables hold most is asked to flush them.
+//
+// Thread rule: all functions from any thread.
+// Locks: mutex_ before those of members.
+
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "base/atomic.h"
+#include "base/mutex.h"
+#include "lsm/frame_ring.h"
+#include "memory/epoch.h"
+#include "memory/memory_manager.h"
+#include "varve/memory_budget.h"
+
+namespace varve {
+
+class EngineMemory final : private MemoryReclaimer {
+ public:
+  // Bytes. `budget`: 0: without a limit. `cache_size`: 0: without a bound of its own the cache
+  // takes what the budget has, and gives it back to whoever needs it; so the split between
+  // memtables and blocks follows demand.
+  EngineMemory(uint64_t budget, uint64_t cache_size);
+  ~EngineMemory() = default;
+  static std::shared_ptr<EngineMemory> of(const MemoryBudget& budget) { return budget.memory_; }
+
+  MemoryManager& manager() { return manager_; }
+  EpochDomain& epochs() { return epochs_; }
+  FrameRing& frames() { return frames_; }
+
+  struct MemtableState {
+    uint64_t active = 0;     // bytes
+    uint64_t immutable = 0;  // bytes that are being written out, or wait for it
+    bool flushes = true;     // false: it cannot, until a fault is mended
+  };
+  class Member {
+   public:
+    virtual MemtableState memtable_state() = 0;
+    // Has cursors that stand still let go of what was superseded; false: none held any.
+    virtual bool let_go_of_views() = 0;
+    // Begins to flush the largest active memtable soon, on another thread.
+    virtual void shed_memory() = 0;
+    // Memory was given back: whoever waits for it looks again.
+    virtual void memory_was_given_back() = 0;
+
+   protected:
+    ~Member() = default;
+  };
+  void join(Member* member);
+  void leave(Member* member);
+
+  // What the memtables of one member hold, as a part of what all hold.
+  class Share {
+   public:
+    explicit Share(EngineMemory* memory) : total_(memory->memtable_bytes_) {}
+    ~Share() { total_.fetch_sub(own_.load()); }
+    Share(const Share&) = delete;
+    Share& operator=(const Share&) = delete;
+    void fetch_add(uint64_t bytes) {
+      own_.fetch_add(bytes);
+      total_.fetch_add(bytes);
+    }
+    void fetch_sub(uint64_t bytes) {
+      own_.fetch_sub(bytes);
+      total_.fetch_sub(bytes);
+    }
+    uint64_t load() const { return own_.load(); }
+
+   private:
+    Atomic<uint64_t>& total_;
+    Atomic<uint64_t> own_{0};
+  };
+
+  // Whether memtables of several members would together take more than their half.
+  bool memtables_exceed_share(uint64_t more_bytes) const;
+  // Sees to it that a flush gives memory back: by the member whose active memtables hold most.
+  // False: none can, or it is `leader`, who begins one itself. Under no member's lock.
+  bool shed(const Member* leader);
+
+  // Flushes, of any member, that gave memory back.
+  uint64_t drains() const { return drains_.load(); }
+  // Under no member's lock.
+  void count_drain();
+
+ private:
+  // First what is cached, then what cursors hold for nothing.
+  bool reclaim(size_t bytes) override;
+
+  MemoryManager manager_;
+  EpochDomain epochs_;
+  FrameRing frames_;
+  Atomic<uint64_t> memtable_bytes_{0};
+  Atomic<uint64_t> drains_{0};
+  Atomic<size_t> member_count_{0};
+  Mutex mutex_;
+  std::vector<Member*> members_ VARVE_GUARDED_BY(mutex_);
+};
+
+}  // namespace varve

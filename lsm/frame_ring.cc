@@ -1,0 +1,199 @@
+#include "lsm/frame_ring.h"
+
+#include "base/assert.h"
+#include "lsm/block_cache.h"
+
+namespace varve {
+
+FrameRing::FrameRing(MemoryManager* manager, EpochDomain* epochs, uint64_t capacity)
+    : manager_(manager), epochs_(epochs), capacity_(capacity) {
+  manager_->set_reclaimer(this);
+}
+
+FrameRing::~FrameRing() {
+  manager_->set_reclaimer(nullptr);
+  MutexLock lock(mutex_);
+  VARVE_ASSERT(hand_ == nullptr);
+}
+
+bool FrameRing::reclaim(size_t bytes) {
+  // Readers leave without a word, so their end is looked for.
+  constexpr uint64_t kLookAgainNanos = 50'000;
+  VARVE_DCHECK(!epochs_->is_guarded_here());
+  // What is dying already counts: else one slow reader would have all of the cache evicted. Hints
+  // all: who is refused asks again.
+  size_t dying = dying_bytes_.load(kRelaxed);
+  for (size_t evicted = 0; dying < bytes; dying += evicted) {
+    Frame* chain;
+    evicted = 0;
+    {
+      MutexLock lock(mutex_);
+      chain = evict_slab(&evicted);
+    }
+    if (chain == nullptr) break;
+    retire_chain(chain);
+  }
+  if (dying == 0) return false;
+  epochs_->collect();
+  if (dying_bytes_.load(kRelaxed) >= dying) {  // nothing was freed
+    Mutex mutex;
+    CondVar never;
+    MutexLock lock(mutex);
+    never.wait_for(mutex, kLookAgainNanos);
+  }
+  return true;
+}
+
+void FrameRing::retire_chain(Frame* evicted) {
+  while (evicted != nullptr) {
+    Frame* next = reinterpret_cast<Frame*>(evicted->retired.next);
+    retire(evicted);
+    evicted = next;
+  }
+}
+
+void FrameRing::install(Frame* frame) {
+  if (hand_ == nullptr) {
+    frame->ring_next = frame->ring_previous = frame;
+    hand_ = frame;
+  } else {  // just behind the hand: the last that it will meet
+    frame->ring_next = hand_;
+    frame->ring_previous = hand_->ring_previous;
+    frame->ring_previous->ring_next = frame;
+    hand_->ring_previous = frame;
+  }
+  if (Frame** mates = mates_of(frame)) {
+    frame->mate_previous = nullptr;
+    frame->mate_next = *mates;
+    if (*mates != nullptr) (*mates)->mate_previous = frame;
+    *mates = frame;
+  }
+  bytes_.fetch_add(frame->memory_size, kRelaxed);
+  frame->slot->store(frame, kRelease);  // pairs with the loads of readers
+}
+
+Frame* FrameRing::evict_excess() {
+  Frame* evicted = nullptr;
+  while (bytes_.load(kRelaxed) > capacity_) {
+    Frame* victim = evict_one();
+    if (victim == nullptr) break;
+    victim->retired.next = evicted == nullptr ? nullptr : &evicted->retired;
+    evicted = victim;
+  }
+  return evicted;
+}
+
+void FrameRing::unlink(Frame* frame) {
+  if (frame->ring_next == frame) {
+    hand_ = nullptr;
+  } else {
+    if (hand_ == frame) hand_ = frame->ring_next;
+    frame->ring_previous->ring_next = frame->ring_next;
+    frame->ring_next->ring_previous = frame->ring_previous;
+  }
+  frame->ring_next = frame->ring_previous = nullptr;
+  if (frame->mate_next != nullptr) frame->mate_next->mate_previous = frame->mate_previous;
+  if (frame->mate_previous != nullptr) {
+    frame->mate_previous->mate_next = frame->mate_next;
+  } else if (Frame** mates = mates_of(frame)) {
+    *mates = frame->mate_next;
+  }
+  frame->mate_next = frame->mate_previous = nullptr;
+  bytes_.fetch_sub(frame->memory_size, kRelaxed);
+  frame->slot->store(nullptr, kRelease);
+  frame->slot = nullptr;
+  if (frame->parent != nullptr) {
+    frame->parent->resident_children.fetch_sub(1, kRelaxed);
+    frame->parent = nullptr;
+  }
+}
+
+// Head of the list of the frames that lie in the same slab.
+Frame** FrameRing::mates_of(Frame* frame) {
+  return reinterpret_cast<Frame**>(manager_->shared_word(frame, frame->memory_size));
+}
+
+// Nobody uses it, and it has no grace left.
+bool FrameRing::is_cold(const Frame* frame) {
+  return frame->heat.load(kRelaxed) == 0 && frame->references.load(kRelaxed) == 1 &&
+         frame->resident_children.load(kRelaxed) == 0;
+}
+
+Frame* FrameRing::evict_slab(size_t* bytes) {
+  // Twice around at most: then a single frame has to do, whoever lies beside it.
+  const Frame* first_kept = nullptr;
+  for (unsigned rounds = 0; hand_ != nullptr;) {
+    Frame* frame = hand_;
+    bool cold = true;
+    Frame** mates = mates_of(frame);
+    for (Frame* mate = mates == nullptr ? frame : *mates; cold && mate != nullptr;
+         mate = mate->mate_next) {
+      cold = is_cold(mate);
+    }
+    if (cold) return evict_mates(frame, bytes);
+    if (const uint8_t heat = frame->heat.load(kRelaxed); heat > 0) {
+      frame->heat.store(static_cast<uint8_t>(heat - 1), kRelaxed);
+    }
+    hand_ = frame->ring_next;
+    if (first_kept == nullptr) first_kept = frame;
+    if (frame == first_kept && ++rounds > 2) break;
+  }
+  Frame* single = evict_one();
+  if (single == nullptr) return nullptr;
+  single->retired.next = nullptr;
+  *bytes += single->memory_size;
+  return single;
+}
+
+Frame* FrameRing::evict_mates(Frame* first, size_t* bytes) {
+  Frame** mates = mates_of(first);
+  Frame* evicted = nullptr;
+  for (Frame* frame = mates == nullptr ? first : *mates; frame != nullptr;) {
+    Frame* next = frame->mate_next;
+    unlink(frame);
+    frame->cache->statistics_.evictions.add();
+    *bytes += frame->memory_size;
+    frame->retired.next = evicted == nullptr ? nullptr : &evicted->retired;
+    evicted = frame;
+    frame = next;
+  }
+  return evicted;
+}
+
+Frame* FrameRing::evict_one() {
+  // Every frame is passed at most once for each step of grace, plus once to be taken.
+  Frame* first_kept = nullptr;
+  for (unsigned kept = 0; hand_ != nullptr;) {
+    Frame* frame = hand_;
+    if (is_cold(frame)) {
+      unlink(frame);
+      frame->cache->statistics_.evictions.add();
+      return frame;
+    }
+    const uint8_t heat = frame->heat.load(kRelaxed);
+    if (heat > 0) frame->heat.store(static_cast<uint8_t>(heat - 1), kRelaxed);
+    hand_ = frame->ring_next;
+    if (first_kept == nullptr) first_kept = frame;
+    if (frame == first_kept && ++kept > kHeatMax + 1u) return nullptr;  // all are in use
+  }
+  return nullptr;
+}
+
+void FrameRing::retire(Frame* frame) {
+  frame->retired.reclaim = &FrameRing::free_retired;
+  frame->retired.next = nullptr;
+  dying_bytes_.fetch_add(frame->memory_size, kRelaxed);  // a hint for reclaim()
+  epochs_->retire(&frame->retired);
+}
+
+void FrameRing::free_retired(Retired* node) {
+  static_assert(offsetof(Frame, retired) == 0);
+  Frame* frame = reinterpret_cast<Frame*>(node);
+  BlockCache* cache = frame->cache;
+  const size_t size = frame->memory_size;
+  FrameRing* ring = cache->ring_;  // the cache may go with its last frame
+  cache->unpin(frame);
+  ring->dying_bytes_.fetch_sub(size, kRelaxed);  // a hint for reclaim()
+}
+
+}  // namespace varve

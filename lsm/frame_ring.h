@@ -1,0 +1,103 @@
+// Frames (blocks in memory), and which of them stay: CLOCK goes round a ring of all that are
+// resident, of one block cache or of several whose databases share a budget.
+//
+// Invariants:
+//  1. bytes() counts the frames in the ring, and is brought back below the capacity on each insert.
+//  2. What is evicted to make room in the budget (reclaim) is free when no epoch guard that was
+//     held then is any more.
+//
+// Thread rule: everything from any thread; slots change under the ring's mutex only. Source of the
+// policy: F. Corbato, A paging experiment with the Multics system, 1968 (CLOCK), with two bits, so
+// that indexes outlive data.
+
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/atomic.h"
+#include "base/mutex.h"
+#include "lsm/block_reader.h"
+#include "lsm/filter.h"
+#include "memory/epoch.h"
+#include "memory/memory_manager.h"
+
+namespace varve {
+
+enum class FrameKind : uint8_t { data, index, filter };
+
+class BlockCache;
+struct Frame;
+
+// Where a frame hangs.
+using FrameSlot = Atomic<Frame*>;
+
+struct Frame {
+  Retired retired;
+  Atomic<uint32_t> references{1};
+  Atomic<uint8_t> heat{0};  // CLOCK: steps of grace left
+  FrameKind kind = FrameKind::data;
+  MemoryRole role = MemoryRole::block_frames;
+  size_t memory_size = 0;
+  BlockCache* cache = nullptr;  // whose sstable it is of
+  FrameSlot* slot = nullptr;    // null: private, or evicted
+  Frame* parent = nullptr;      // the partition whose memory holds `slot`
+  Frame* ring_next = nullptr;
+  Frame* ring_previous = nullptr;
+  Frame* mate_next = nullptr;  // list of the frames in its slab
+  Frame* mate_previous = nullptr;
+  Atomic<uint32_t> resident_children{0};
+  uint32_t child_count = 0;
+  FrameSlot* children = nullptr;  // of an index partition: a slot a row
+  BlockView view;                 // data and index
+  FilterView filter;
+};
+
+class FrameRing final : public MemoryReclaimer {
+ public:
+  static constexpr uint8_t kHeatMax = 3;  // steps of grace that a frame has at most
+
+  // Makes itself the reclaimer of `manager`. `epochs`: in which readers of the frames are guarded.
+  FrameRing(MemoryManager* manager, EpochDomain* epochs, uint64_t capacity);
+  // Requires that no frame is left.
+  ~FrameRing();
+
+  // Evicts frames for others that need the memory.
+  bool reclaim(size_t bytes) override;
+
+  uint64_t bytes() const { return bytes_.load(kRelaxed); }  // a statistic
+  uint64_t capacity() const { return capacity_; }
+  EpochDomain& epochs() { return *epochs_; }
+  MemoryManager* manager() { return manager_; }
+
+ private:
+  friend class BlockCache;
+
+  // Links the frame, whose slot is set, and makes it visible there.
+  void install(Frame* frame) VARVE_REQUIRES(mutex_);
+  // A chain through retired.next: what must go for the capacity.
+  Frame* evict_excess() VARVE_REQUIRES(mutex_);
+  void unlink(Frame* frame) VARVE_REQUIRES(mutex_);
+  // An unlinked frame: freed when no reader can see it any more.
+  void retire(Frame* frame);
+  void retire_chain(Frame* evicted);
+
+  static bool is_cold(const Frame* frame);
+  Frame* evict_one() VARVE_REQUIRES(mutex_);
+  // Evicts a frame and all others of its slab, so that the slab can serve other sizes. A chain
+  // through retired.next; null: all are in use.
+  Frame* evict_slab(size_t* bytes) VARVE_REQUIRES(mutex_);
+  Frame* evict_mates(Frame* first, size_t* bytes) VARVE_REQUIRES(mutex_);
+  Frame** mates_of(Frame* frame);
+  static void free_retired(Retired* node);
+
+  MemoryManager* const manager_;
+  EpochDomain* const epochs_;
+  const uint64_t capacity_;
+  Atomic<uint64_t> bytes_{0};
+  Atomic<uint64_t> dying_bytes_{0};  // of frames that were retired and are not freed yet
+  Mutex mutex_;                      // the ring, and every slot's change
+  Frame* hand_ VARVE_GUARDED_BY(mutex_) = nullptr;
+};
+
+}  // namespace varve

@@ -1,0 +1,198 @@
+// Several databases on one budget: what one does not need the others use, memtables of one make
+// room for another's writes, and each is closed on its own.
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/support/leak_checks.h"
+#include "tests/support/status_check.h"
+#include "tests/support/test_files.h"
+#include "varve/varve.h"
+
+namespace varve::test {
+namespace {
+
+class SharedBudgetTest : public testing::Test {
+ protected:
+  static constexpr uint64_t kBudget = 16 << 20;
+
+  SharedBudgetTest() {
+    Result<std::shared_ptr<MemoryBudget>> budget = MemoryBudget::create(kBudget);
+    EXPECT_OK(budget);
+    budget_ = std::move(*budget);
+    options_.shared_budget = budget_;
+    options_.durability = Durability::os;
+    options_.block_size = 4096;
+    options_.write_buffer_size = 1 << 20;
+    options_.file_system = &files_;
+    options_.executor = executor_.get();
+  }
+  void TearDown() override {
+    for (std::unique_ptr<Database>& database : databases_) {
+      if (database != nullptr) EXPECT_OK(database->close());
+    }
+    databases_.clear();
+    options_.shared_budget = nullptr;
+    EXPECT_EQ(budget_->report().live_bytes, 0u);
+  }
+
+  Database* open(const std::string& path) {
+    Result<std::unique_ptr<Database>> opened = Database::open(options_, path);
+    EXPECT_OK(opened);
+    if (!opened.ok()) return nullptr;
+    databases_.push_back(std::move(*opened));
+    return databases_.back().get();
+  }
+  static std::string key(int i) { return "key" + std::to_string(1'000'000 + i); }
+  static std::string value(int i) { return std::string(1000, static_cast<char>('a' + i % 26)); }
+  static void fill(Database* database, int rows) {
+    for (int i = 0; i < rows; ++i) ASSERT_OK(database->put(key(i), value(i)));
+  }
+  static void expect_filled(Database* database, int rows) {
+    Result<Cursor> cursor = database->scan();
+    ASSERT_OK(cursor);
+    int i = 0;
+    for (cursor->seek_to_first(); cursor->valid(); cursor->next(), ++i) {
+      ASSERT_EQ(cursor->key(), key(i));
+      ASSERT_EQ(cursor->value(), value(i));
+    }
+    ASSERT_OK(cursor->status());
+    EXPECT_EQ(i, rows);
+  }
+  void expect_within() {
+    const MemoryReport report = budget_->report();
+    EXPECT_LE(report.held_bytes, kBudget + kBudget / 20) << report.to_string();
+  }
+
+  const std::unique_ptr<FileSystem> disk_ = FileSystem::create_memory();
+  HookedFiles files_{disk_.get()};
+  const std::unique_ptr<Executor> executor_ = Executor::create_threads(2);
+  std::shared_ptr<MemoryBudget> budget_;
+  Options options_;
+  std::vector<std::unique_ptr<Database>> databases_;
+};
+
+TEST_F(SharedBudgetTest, many_databases_write_and_read_within_it) {
+  constexpr int kDatabases = 12;
+  constexpr int kRows = 4000;  // 4 MB each: three budgets in all
+  for (int i = 0; i < kDatabases; ++i) open("/db" + std::to_string(i));
+  std::atomic<bool> done{false};
+  std::thread looks([&] {
+    while (!done.load()) expect_within();
+  });
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([this, t] {
+      for (int i = t; i < kDatabases; i += 4) {
+        Database* database = databases_[static_cast<size_t>(i)].get();
+        fill(database, kRows);
+        expect_filled(database, kRows);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const std::unique_ptr<Database>& database : databases_) {
+    ASSERT_OK(database->wait_for_background());
+    expect_filled(database.get(), kRows);
+  }
+  done.store(true);
+  looks.join();
+  expect_within();
+  EXPECT_GT(budget_->report().live_bytes, kBudget / 2) << "one cache, and it is made use of";
+}
+
+// Without it a database that was written to once would keep its memtables from the others for ever.
+TEST_F(SharedBudgetTest, idle_memtables_make_room_for_others) {
+  options_.write_buffer_size = 6 << 20;
+  Database* idle = open("/idle");
+  fill(idle, 4500);
+  ASSERT_EQ(idle->statistics().flushes, 0u);
+  Database* busy = open("/busy");
+  fill(busy, 12'000);
+  EXPECT_GE(idle->statistics().flushes, 1u);
+  expect_within();
+  expect_filled(idle, 4500);
+  expect_filled(busy, 12'000);
+}
+
+// A full disk stops flushes: its memtables are not waited for.
+TEST_F(SharedBudgetTest, who_cannot_flush_is_not_waited_for) {
+  options_.write_buffer_size = 6 << 20;
+  Database* full = open("/full");
+  fill(full, 4000);
+  files_.set_hook([](const FileCall& call) {
+    return call.kind == FileCall::Kind::create && call.path.starts_with("/full/")
+               ? Status::no_space("injected")
+               : Status();
+  });
+  Database* other = open("/other");
+  fill(other, 12'000);
+  expect_filled(other, 12'000);
+  files_.set_hook(nullptr);
+  expect_filled(full, 4000);
+  ASSERT_OK(full->flush());
+}
+
+TEST_F(SharedBudgetTest, is_closed_whatever_users_hold_of_another) {
+  Database* first = open("/first");
+  Database* second = open("/second");
+  fill(first, 100);
+  fill(second, 100);
+  ASSERT_OK(first->flush());
+  ASSERT_OK(second->flush());
+  std::optional<PinnedValue> held;
+  {
+    Result<std::optional<PinnedValue>> got = second->get(key(7));
+    ASSERT_OK(got);
+    held = std::move(*got);
+    ASSERT_TRUE(held.has_value());
+  }
+  Result<Cursor> cursor = second->scan();
+  ASSERT_OK(cursor);
+  cursor->seek_to_first();
+  expect_filled(first, 100);
+  EXPECT_OK(first->close(std::chrono::nanoseconds(0)));
+  EXPECT_FAILS(second->close(std::chrono::nanoseconds(0)), busy, "2 cursors");
+  EXPECT_EQ(held->view(), value(7));
+  EXPECT_EQ(cursor->key(), key(0));
+  held.reset();
+  cursor = Status::closed("done");
+  EXPECT_OK(second->close(std::chrono::nanoseconds(0)));
+  databases_.clear();
+}
+
+TEST_F(SharedBudgetTest, statistics_are_each_databases_own) {
+  Database* first = open("/first");
+  Database* second = open("/second");
+  fill(first, 100);
+  ASSERT_OK(first->flush());
+  expect_filled(first, 100);
+  EXPECT_GT(first->statistics().block_misses, 0u);
+  EXPECT_EQ(second->statistics().block_misses, 0u);
+  EXPECT_EQ(first->memory_report().live_bytes, second->memory_report().live_bytes);
+}
+
+TEST_F(SharedBudgetTest, settings_that_contradict_it_are_refused) {
+  options_.memory_budget = 8 << 20;
+  EXPECT_FAILS(Database::open(options_, "/db"), invalid_argument, "shared budget");
+  options_.memory_budget = 0;
+  options_.cache_size = 1 << 20;
+  EXPECT_FAILS(Database::open(options_, "/db"), invalid_argument, "shared budget");
+  options_.cache_size = 0;
+  options_.write_buffer_size = 9 << 20;
+  EXPECT_FAILS(Database::open(options_, "/db"), invalid_argument, "exceed the budget");
+  EXPECT_FAILS(MemoryBudget::create(1 << 20), invalid_argument, "at least");
+  EXPECT_FAILS(MemoryBudget::create(8 << 20, 9 << 20), invalid_argument, "exceeds the budget");
+  Result<std::shared_ptr<MemoryBudget>> derived = MemoryBudget::create(0);
+  ASSERT_OK(derived);
+  EXPECT_GE((*derived)->bytes(), kMemoryBudgetMin);
+}
+
+}  // namespace
+}  // namespace varve::test
