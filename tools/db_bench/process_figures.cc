@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -29,6 +30,16 @@ double labelled_number(const char* file, const char* label) {
   return number;
 }
 
+int entries_of(const char* directory) {
+  int count = 0;
+  std::error_code error;
+  for (std::filesystem::directory_iterator at(directory, error), end; !error && at != end;
+       at.increment(error)) {
+    ++count;
+  }
+  return error ? -1 : count;
+}
+
 double seconds(const timeval& time) {
   return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
 }
@@ -39,6 +50,16 @@ double rss_peak_mib() {
   const double kib = labelled_number("/proc/self/status", "VmHWM:");
   return kib < 0 ? kib : kib / 1024;
 }
+
+double rss_mib() {
+  const double kib = labelled_number("/proc/self/status", "VmRSS:");
+  return kib < 0 ? kib : kib / 1024;
+}
+
+// Less the one that looks.
+int open_descriptors() { return std::max(-1, entries_of("/proc/self/fd") - 1); }
+
+int running_threads() { return entries_of("/proc/self/task"); }
 
 double cpu_seconds() {
   rusage usage;

@@ -10,6 +10,9 @@
 namespace varve::bench {
 
 double rss_peak_mib();           // since the process started; 2^20 bytes
+double rss_mib();                // now
+int open_descriptors();          // now
+int running_threads();           // now
 double cpu_seconds();            // user and system, all threads
 double storage_written_bytes();  // handed to block devices, also later, by the kernel
 double disk_mib(const std::string& directory);  // allocated blocks, all files below
