@@ -126,5 +126,20 @@ TEST_F(FoundFaults, manifest_stays_until_the_current_that_replaces_it_is_durable
   ASSERT_OK(again.open());
 }
 
+// A disk that was full just when the first mark of a new manifest was to be written: CURRENT went
+// on to name a manifest without one, and the database did not open again.
+TEST_F(FoundFaults, full_disk_at_any_write_of_a_new_manifest_leaves_the_old_one) {
+  for (uint64_t nth = 0; nth < 4; ++nth) {
+    for (const bool sticky : {false, true}) {
+      make(1);
+      expect_all_after({.error = SimError::no_space,
+                        .call = FileCall::Kind::write,
+                        .file = FileType::manifest,
+                        .nth = nth,
+                        .sticky = sticky});
+    }
+  }
+}
+
 }  // namespace
 }  // namespace varve::test
