@@ -1,6 +1,10 @@
 // A process that is killed, for real: a child writes from many threads and acknowledges each commit
 // through a pipe; it dies by SIGKILL at random times and at every named sync point. After each
-// death everything acknowledged is there, batches are whole, and every file verifies.
+// death everything acknowledged is there, batches are whole, and every file verifies. Each life has
+// other options than the one before.
+//
+//   VARVE_TEST_SEED        replays the choices; when a random kill strikes is the machine's
+//   VARVE_TEST_ITERATIONS  kills in each test (default: few; tests/campaign.sh asks for hundreds)
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -9,11 +13,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <thread>
@@ -33,7 +40,7 @@ extern char** environ;
 namespace varve::test {
 namespace {
 
-constexpr int kThreads = 4;
+constexpr int kThreads = 8;
 // Each commit erases what the thread wrote so many commits ago.
 constexpr uint64_t kLiveCommits = 50;
 constexpr const char* kEnvironment = "VARVE_CRASH_WRITER";
@@ -42,6 +49,8 @@ struct Acknowledgement {  // written to the pipe whole: smaller than PIPE_BUF
   uint64_t thread;
   uint64_t commit;
 };
+// Instead of a thread: the writer dies now, at its sync point.
+constexpr uint64_t kDies = UINT64_MAX;
 
 // What differs from round to round: nothing that was promised before may depend on it.
 Options options_of_round(uint64_t choice) {
@@ -124,13 +133,35 @@ struct WriterTask {
 }
 
 #if defined(VARVE_SYNC_POINTS)
+struct Place {
+  const char* name;
+  uint64_t hits_max;
+};
+constexpr Place kPlaces[] = {
+    {"commit_logged", 300},         {"commit_before_sync", 30},
+    {"commit_before_publish", 300}, {"commit_published", 300},
+    {"wal_segment_opened", 2},      {"flush_log_synced", 6},
+    {"sstable_finished", 8},        {"before_install", 8},
+    {"after_install", 8},           {"manifest_appended", 8},
+    {"manifest_created", 1},        {"current_written", 1},
+    {"recovery_log_replayed", 1},   {"recovery_manifest_written", 1},
+};
+
 struct DeadlySyncPoint {
   std::string name;
   std::atomic<uint64_t> hits_left;
+  int pipe;
 };
 void die_at_sync_point(const char* name, void* context) {
   auto* deadly = static_cast<DeadlySyncPoint*>(context);
-  if (deadly->name == name && deadly->hits_left.fetch_sub(1) == 1) kill(getpid(), SIGKILL);
+  if (std::none_of(std::begin(kPlaces), std::end(kPlaces),
+                   [&](const Place& place) { return std::strcmp(place.name, name) == 0; })) {
+    fail_writer("sync point", Status::not_found(std::string(name) + " is not among kPlaces"));
+  }
+  if (deadly->name != name || deadly->hits_left.fetch_sub(1) != 1) return;
+  const Acknowledgement last{kDies, 0};
+  if (write(deadly->pipe, &last, sizeof last) != sizeof last) _exit(4);
+  kill(getpid(), SIGKILL);
 }
 #endif
 
@@ -167,6 +198,7 @@ TEST(CrashWriter, DISABLED_writes_until_it_is_killed) {
   if (!task.sync_point.empty()) {
     deadly.name = task.sync_point;
     deadly.hits_left = task.hits;
+    deadly.pipe = task.pipe;
     set_sync_point_handler(&die_at_sync_point, &deadly);
   }
 #endif
@@ -191,7 +223,8 @@ TEST(CrashWriter, DISABLED_writes_until_it_is_killed) {
 
 class CrashTest : public testing::Test {
  protected:
-  // Starts a writer, waits for `acknowledgements` more of them (or its own death), kills it.
+  // Starts a writer, waits for `acknowledgements` more of them (or its own death), kills it. With
+  // 0: after `delay`.
   void run_writer(WriterTask task, uint64_t acknowledgements,
                   std::chrono::microseconds delay = {}) {
     int ends[2];
@@ -217,7 +250,12 @@ class CrashTest : public testing::Test {
     }
     uint64_t seen = 0;
     Acknowledgement done;
+    at_sync_point_ = false;
     while (read(ends[0], &done, sizeof done) == sizeof done) {
+      if (done.thread == kDies) {
+        at_sync_point_ = true;
+        continue;
+      }
       ASSERT_LT(done.thread, static_cast<uint64_t>(kThreads));
       ASSERT_EQ(done.commit, present_[done.thread] + 1) << "thread " << done.thread;
       present_[done.thread] = done.commit;
@@ -228,6 +266,9 @@ class CrashTest : public testing::Test {
     ASSERT_EQ(waitpid(child, &outcome, 0), child);
     ASSERT_TRUE(WIFSIGNALED(outcome) && WTERMSIG(outcome) == SIGKILL)
         << "the writer ended by itself: wait status " << outcome;
+    ++kills_;
+    if (at_sync_point_) ++kills_at_sync_points_;
+    if (seen == 0) ++kills_unheard_;
   }
 
   // Opens what is left (or a copy, so that the next writer recovers from the same) and compares.
@@ -237,7 +278,7 @@ class CrashTest : public testing::Test {
       path = directory_ / ("copy" + std::to_string(copies_++));
       copy_directory(FileSystem::posix(), directory_ / "db", FileSystem::posix(), path);
     }
-    Result<std::unique_ptr<Database>> opened = Database::open(options_of_round(copies_), path);
+    Result<std::unique_ptr<Database>> opened = Database::open(options_of_round(kills_), path);
     ASSERT_OK(opened);
     Database* database = opened->get();
     ASSERT_OK(database->verify());
@@ -267,10 +308,21 @@ class CrashTest : public testing::Test {
     close_and_check(std::move(*opened), FileSystem::posix());
   }
 
+  void print() const {
+    std::printf("kills: %llu, at sync points: %llu, before a commit was acknowledged: %llu\n",
+                static_cast<unsigned long long>(kills_),
+                static_cast<unsigned long long>(kills_at_sync_points_),
+                static_cast<unsigned long long>(kills_unheard_));
+  }
+
   const ProcessBaseline baseline_;
   TempDirectory directory_;
   std::array<uint64_t, kThreads> present_{};  // commits known to be there
   uint64_t copies_ = 0;
+  uint64_t kills_ = 0;
+  uint64_t kills_at_sync_points_ = 0;
+  uint64_t kills_unheard_ = 0;
+  bool at_sync_point_ = false;  // the last one
 };
 
 TEST_F(CrashTest, killed_at_random_times_keeps_everything_acknowledged) {
@@ -286,35 +338,34 @@ TEST_F(CrashTest, killed_at_random_times_keeps_everything_acknowledged) {
     check(/*on_a_copy=*/round % 2 == 0);
     if (HasFatalFailure()) return;
   }
+  print();
   baseline_.expect_restored();
 }
 
 #if defined(VARVE_SYNC_POINTS)
 TEST_F(CrashTest, killed_at_every_sync_point_keeps_everything_acknowledged) {
   VARVE_SEEDED_TEST(random);
-  struct Place {
-    const char* name;
-    uint64_t hits_max;
-  };
-  static constexpr Place kPlaces[] = {
-      {"commit_logged", 300},         {"commit_before_sync", 30},
-      {"commit_before_publish", 300}, {"commit_published", 300},
-      {"wal_segment_opened", 2},      {"flush_log_synced", 6},
-      {"sstable_finished", 8},        {"before_install", 8},
-      {"after_install", 8},           {"manifest_appended", 8},
-      {"manifest_created", 1},        {"current_written", 1},
-      {"recovery_log_replayed", 1},   {"recovery_manifest_written", 1},
-  };
-  for (const Place& place : kPlaces) {
-    SCOPED_TRACE(place.name);
+  constexpr uint64_t kPlaceCount = std::size(kPlaces);
+  const uint64_t rounds = std::max(test_iterations(kPlaceCount), kPlaceCount);
+  std::array<uint64_t, kPlaceCount> reached{};
+  for (uint64_t round = 0; round < rounds; ++round) {
+    const Place& place = kPlaces[round % kPlaceCount];
+    SCOPED_TRACE("round " + std::to_string(round) + ", " + place.name);
     // If it is not reached, the writer is killed anyway.
     run_writer({.choice = random.next(),
                 .sync_point = place.name,
                 .hits = 1 + random.below(place.hits_max)},
                2000);
     if (HasFatalFailure()) return;
+    if (at_sync_point_) ++reached[round % kPlaceCount];
     check(/*on_a_copy=*/random.one_in(2));
     if (HasFatalFailure()) return;
+  }
+  print();
+  for (uint64_t i = 0; i < kPlaceCount; ++i) {
+    std::printf("  %-26s%6llu\n", kPlaces[i].name, static_cast<unsigned long long>(reached[i]));
+    // One alone may be missed by a slow machine.
+    if (rounds >= 5 * kPlaceCount) EXPECT_GT(reached[i], 0u) << kPlaces[i].name;
   }
   baseline_.expect_restored();
 }
