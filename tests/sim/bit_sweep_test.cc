@@ -209,7 +209,8 @@ class BitSweep : public testing::Test {
   template <typename Each>
   void spread(uint64_t all, uint64_t wanted, Random* random, Each each) {
     wanted = std::min(wanted, all);
-    for (uint64_t i = 0; i < wanted && !HasFailure(); ++i) {
+    const TestPart part = test_part(wanted);
+    for (uint64_t i = part.begin; i < part.end && !HasFailure(); ++i) {
       const uint64_t from = i * all / wanted;
       each(from + random->below((i + 1) * all / wanted - from));
     }

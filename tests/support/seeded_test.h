@@ -1,5 +1,6 @@
 // Seeds and sizes of randomised tests. Each run draws a new seed, prints it, and takes it back from
-// the environment variable VARVE_TEST_SEED; VARVE_TEST_ITERATIONS says how much to run.
+// the environment variable VARVE_TEST_SEED; VARVE_TEST_ITERATIONS says how much to run, and
+// VARVE_TEST_PART, as K/N, that an enumeration is to do the K-th of N parts of it.
 
 #pragma once
 
@@ -27,6 +28,25 @@ inline uint64_t test_seed() {
 
 inline uint64_t test_iterations(uint64_t otherwise) {
   return number_from_environment("VARVE_TEST_ITERATIONS", otherwise);
+}
+
+// Of `count` things, those that the part asked for goes through.
+struct TestPart {
+  uint64_t begin;
+  uint64_t end;
+};
+inline TestPart test_part(uint64_t count) {
+  const char* given = std::getenv("VARVE_TEST_PART");
+  unsigned long long part = 1;
+  unsigned long long parts = 1;
+  if (given != nullptr &&
+      (std::sscanf(given, "%llu/%llu", &part, &parts) != 2 || part == 0 || part > parts)) {
+    ADD_FAILURE() << "VARVE_TEST_PART is '" << given << "', not K/N";
+    return {0, 0};
+  }
+  // count * part may not fit.
+  const auto bound = [&](uint64_t k) { return count / parts * k + count % parts * k / parts; };
+  return {bound(part - 1), bound(part)};
 }
 
 }  // namespace varve::test
