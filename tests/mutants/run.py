@@ -2,10 +2,12 @@
 """Plants the faults of mutants.py into a copy of the engine, all in one build, and switches them on
 one after another: each must make a test fail that passes without it.
 
-usage: tests/mutants/run.py [--sample N] [--seed N] [NAME...]
-  NAME       these mutants only
-  --sample   so many, drawn by --seed (by default: the date)
-  --survey   runs every test for each mutant, not only those that mutants.py names
+usage: tests/mutants/run.py [--sample N] [--binaries N] [--seed N] [--survey] [NAME...]
+  NAME        these mutants only
+  --sample    so many, drawn by --seed (by default: the date)
+  --binaries  of those only that the first test of mutants.py is to catch, and of these only those of
+              so many binaries, drawn likewise: little is built then
+  --survey    runs every test for each mutant, not only those that mutants.py names
 
 The copy lies in build-mutants/source, its build in build-mutants/build. Exit status 0: every mutant
 was caught, and without one every test passed.
@@ -109,18 +111,25 @@ def make_source():
             file.write(content)
 
 
-def binaries():
-    """Those whose tests the list names; a folder that does not exist yet is left out."""
+def exists(binary):
+    """A folder of tests that does not exist yet is left out."""
+    return os.path.isdir(os.path.join(ROOT, "tests", binary))
+
+
+def all_binaries():
+    """Those whose tests the list names."""
     names = {killer.split(":")[0] for *_, killers in MUTANTS.values() for killer in killers}
-    return sorted(name for name in names if os.path.isdir(os.path.join(ROOT, "tests", name)))
+    return sorted(name for name in names if exists(name))
 
 
-def build():
+def build(binaries):
     make_source()
-    configure = ["cmake", "-S", SOURCE, "-B", BUILD, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release",
+    # Little optimisation: compiling takes most of the time.
+    configure = ["cmake", "-S", SOURCE, "-B", BUILD, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Mutants",
+                 "-DCMAKE_C_FLAGS_MUTANTS=-O1 -DNDEBUG", "-DCMAKE_CXX_FLAGS_MUTANTS=-O1 -DNDEBUG",
                  "-DVARVE_BUILD_BENCHMARKS=OFF", "-DVARVE_BUILD_TOOLS=OFF", "-DVARVE_WITH_PEERS=OFF",
                  "-DVARVE_INSTALL=OFF"]
-    targets = [f"{name}_test" for name in binaries()]
+    targets = [f"{name}_test" for name in binaries]
     for command in (configure, ["cmake", "--build", BUILD, "--target", *targets]):
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode != 0:
@@ -147,17 +156,35 @@ def run_test(binary, test_filter, mutant):
     return failed.group(1) if failed else f"(ended with {done.returncode})"
 
 
-def killers_of(mutant, survey):
-    if survey:
-        return [(name, "*") for name in binaries()]
+def killers_of(mutant, options):
+    if options.survey:
+        return [(name, "*") for name in all_binaries()]
     pairs = [killer.split(":", 1) for killer in MUTANTS[mutant][3]]
-    return [(binary, test_filter) for binary, test_filter in pairs if binary in binaries()]
+    pairs = [(binary, test_filter) for binary, test_filter in pairs if exists(binary)]
+    return pairs[:1] if options.binaries else pairs
+
+
+def draw(names, options):
+    """What is left of them by --binaries and --sample."""
+    random_numbers = random.Random(options.seed)
+    if options.binaries:
+        first = {name: killers_of(name, options)[0][0] for name in names}
+        # By mutant, so that a binary with many comes often.
+        drawn = []
+        for name in random_numbers.sample(names, len(names)):
+            if first[name] not in drawn:
+                drawn.append(first[name])
+        names = [name for name in names if first[name] in drawn[:options.binaries]]
+    if options.sample:
+        names = random_numbers.sample(names, min(options.sample, len(names)))
+    return names
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("names", nargs="*")
     parser.add_argument("--sample", type=int)
+    parser.add_argument("--binaries", type=int)
     parser.add_argument("--seed", default=str(datetime.date.today()))
     parser.add_argument("--survey", action="store_true")
     options = parser.parse_args()
@@ -165,13 +192,11 @@ def main():
     for name in names:
         if name not in MUTANTS:
             die(f"{name}: no such mutant")
-    if options.sample:
-        names = random.Random(options.seed).sample(names, min(options.sample, len(names)))
+    names = draw(names, options)
+    wanted = sorted({pair for name in names for pair in killers_of(name, options)})
     start = time.monotonic()
-    build()
+    build(sorted({binary for binary, _ in wanted}))
     print(f"{len(MUTANTS)} mutants in one build: {time.monotonic() - start:.0f} s", flush=True)
-
-    wanted = sorted({pair for name in names for pair in killers_of(name, options.survey)})
     for binary, test_filter in wanted:
         failed = run_test(binary, test_filter, None)
         if failed:
@@ -181,7 +206,7 @@ def main():
     missed = []
     for name in names:
         caught = None
-        for binary, test_filter in killers_of(name, options.survey):
+        for binary, test_filter in killers_of(name, options):
             caught = run_test(binary, test_filter, name)
             if caught:
                 print(f"caught  {name:52} {binary}: {caught}", flush=True)
