@@ -123,6 +123,8 @@ run_one() {
   fi
   echo "${command[*]}" >"$logs/$name.log"
   "${command[@]}" >>"$logs/$name.log" 2>&1 || status=$?
+  # Of SIGINT or SIGTERM: broken off, not ended.
+  if [ "$status" -eq 130 ] || [ "$status" -eq 143 ]; then return; fi
   echo "$status $((SECONDS - began))" >"$logs/$name.status"
   echo "$name: status $status, $((SECONDS - began)) s"
 }
@@ -149,7 +151,7 @@ done
 
 print_table() {
   printf '\nrevision     %s\n' "$revision"
-  printf 'runs         %d of %d ended, %d failed, %.1f hours of one processor\n' "$ended" "${#runs[@]}" \
+  printf 'runs         %d of %d ended, %d failed, %.1f hours all together\n' "$ended" "${#runs[@]}" \
     "${#failures[@]}" "$(awk -v s="$seconds" 'BEGIN { print s / 3600 }')"
   [ "$ended" -gt 0 ] || return 0
   awk '

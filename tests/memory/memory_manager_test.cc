@@ -235,8 +235,8 @@ TEST(MemoryManager, FlushesFindMemoryWhereOthersAreRefused) {
   EXPECT_NE(flush, nullptr);
   void* commit = manager.allocate(kPiece, MemoryRole::memtable);
   EXPECT_NE(commit, nullptr);
-  manager.release(flush, kPiece, MemoryRole::sstable_builder);
-  manager.release(commit, kPiece, MemoryRole::memtable);
+  if (flush != nullptr) manager.release(flush, kPiece, MemoryRole::sstable_builder);
+  if (commit != nullptr) manager.release(commit, kPiece, MemoryRole::memtable);
   for (void* piece : held) manager.release(piece, kPiece, MemoryRole::cursor);
 }
 
