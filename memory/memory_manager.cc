@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/atomic.h"
+#include "memory/allocation_faults.h"
 #include "memory/budget.h"
 #include "memory/leak_check.h"
 #include "memory/page_source.h"
@@ -56,6 +57,7 @@ class MemoryManager::Impl {
 
   __attribute__((noinline)) void* allocate_slow(size_t size, MemoryRole role, Urgency urgency,
                                                 const void* acquirer) {
+    if (AllocationFaults::refuses()) return nullptr;
     void* block = slabs.allocate(size, urgency);
     if (__builtin_expect(block == nullptr, 0)) block = allocate_when_full(size, urgency);
     if (block == nullptr) return nullptr;
