@@ -42,6 +42,8 @@ WaitReason reason_of(WriteStall stall) {
   return stall == WriteStall::memtables ? WaitReason::memtables : WaitReason::runs;
 }
 
+Status being_closed() { return Status::closed("the database is being closed"); }
+
 Status out_of_time(WaitReason reason) {
   switch (reason) {
     case WaitReason::memtables:
@@ -105,7 +107,7 @@ Status Store::wait_for_change(Waiter* waiter, WaitReason reason, const Hindrance
   waiter->reason = reason;
   // Waiting would last until the store is reopened, or someone makes room.
   if (failed_.load()) return failure_;
-  if (closing_.load()) return Status::closed("the database is being closed");
+  if (writes_ended_.load()) return being_closed();
   // Readers come and go, so want of memory passes, unless it was met again and again.
   if (!hindrance.status.ok() && (hindrance.status.code() != StatusCode::out_of_memory ||
                                  hindrance.times >= kMemoryHindrancesMax)) {
@@ -171,7 +173,7 @@ Status Store::keep_pace(uint64_t bytes, CommitWait* waited) {
   CondVar never;
   for (uint64_t left = until - now; left > 0;) {
     if (failed_.load()) return failure();
-    if (closing_.load()) return Status::closed("the database is being closed");
+    if (writes_ended_.load()) return being_closed();
     if (immutable_bytes_.load() == 0 && runs_most_.load(kRelaxed) < kRunsSlow) break;  // all done
     const uint64_t passed = options_.clock->monotonic_nanos() - wait.waiter()->since;
     if (passed >= wait.waiter()->limit) return out_of_time(WaitReason::pace);
@@ -190,7 +192,7 @@ bool Store::others_make_room(uint64_t bytes) {
 Status Store::admit(uint64_t bytes, CommitWait* waited) {
   if (waited->memory_waits == 0) VARVE_RETURN_IF_ERROR(keep_pace(bytes, waited));
   WriteStall stall = others_make_room(bytes) ? WriteStall::memtables : try_admit(bytes);
-  if (stall == WriteStall::none) return Status();
+  if (stall == WriteStall::none) return admitted(bytes);
   Wait wait(this, reason_of(stall), waited);
   const Hindrance none;
   for (;;) {
@@ -201,11 +203,27 @@ Status Store::admit(uint64_t bytes, CommitWait* waited) {
           wait_for_change(wait.waiter(), WaitReason::memtables, none, kLookAtOthersNanos));
       continue;
     }
-    if ((stall = try_admit(bytes)) == WriteStall::none) return Status();
+    if ((stall = try_admit(bytes)) == WriteStall::none) return admitted(bytes);
     VARVE_RETURN_IF_ERROR(
         wait_for_change(wait.waiter(), reason_of(stall),
                         stall == WriteStall::memtables ? flush_hindrance_ : compaction_hindrance_,
                         kLookAgainNanos));
+  }
+}
+
+// Of a commit that try_admit() has just counted: end_writes() either sees it, or is seen here.
+Status Store::admitted(uint64_t bytes) {
+  if (__builtin_expect(!writes_ended_.load(), 1)) return Status();
+  admitted_bytes_.fetch_sub(bytes);
+  return being_closed();
+}
+
+void Store::end_writes() {
+  writes_ended_.store(true);
+  MutexLock lock(mutex_);
+  changed_.notify_all();
+  while (admitted_bytes_.load() != 0 || waiters_ != nullptr) {
+    changed_.wait_for(mutex_, kMomentNanos);
   }
 }
 

@@ -100,6 +100,9 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
   // there is nothing to leave: timed_out; no_space and others that keep flushes from being done.
   Status admit(uint64_t bytes, CommitWait* waited);
   void leave(uint64_t bytes);
+  // From now on who waits above, or comes, is answered `closed`; returns when the commits that are
+  // under way were answered.
+  void end_writes();
   // A commit was refused memory (`refused`): waits until a flush that ends after `drains` was read
   // has given some back, or, when no flush would, a moment. Errors: `refused`, after many such
   // times in vain; as admit().
@@ -281,6 +284,7 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
   };
   WriteStall stall_of(uint64_t more_bytes);
   WriteStall try_admit(uint64_t bytes);
+  Status admitted(uint64_t bytes);
   // What a commit pays for work that is behind, and paying it.
   uint64_t pace_of(uint64_t bytes, uint64_t now);
   Status keep_pace(uint64_t bytes, CommitWait* waited);
@@ -325,6 +329,7 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
   std::array<WaitStatistics, kWaitReasonCount> waits_ VARVE_GUARDED_BY(mutex_);  // that are over
   Atomic<bool> failed_{false};
   Atomic<bool> closing_{false};
+  Atomic<bool> writes_ended_{false};
   Atomic<uint64_t> unapplied_from_{kLsnMax.value};
   EngineMemory::Share active_bytes_;
   EngineMemory::Share immutable_bytes_;

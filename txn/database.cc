@@ -55,9 +55,8 @@ class Database::Impl final : private Store::MemoryHelp {
   }
 
   Status closed() const {
-    return closed_.load(kRelaxed)  // close() needs that no other call is in progress
-               ? Status::closed("the database is closed")
-               : Status();
+    // Relaxed: beside close() only writes may be in progress, which admission sorts out.
+    return closed_.load(kRelaxed) ? Status::closed("the database is closed") : Status();
   }
 
   // A view and a timestamp that belong together: every commit at or below the timestamp is in the
@@ -233,6 +232,11 @@ Status Database::close(std::optional<std::chrono::nanoseconds> deadline) {
     never.wait_for(mutex, kCloseLookNanos);
   }
   impl_->closed_.store(true);
+  impl_->store_->end_writes();
+  while (impl_->batches_.in_use() != 0) {  // of writes that were just answered
+    MutexLock lock(mutex);
+    never.wait_for(mutex, kCloseLookNanos);
+  }
   impl_->cursors_.trim();
   impl_->snapshots_.trim();
   impl_->batches_.trim();

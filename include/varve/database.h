@@ -1,8 +1,8 @@
 // The database: opens a directory, writes, reads, scans, looks inside.
 //
-// Thread rule: every function from any thread at once, except close() and destruction, which need
-// that no other call is in progress or begins. Objects handed out (cursors, snapshots, pinned
-// values) must be gone before destruction.
+// Thread rule: every function from any thread at once, except that beside close() only writes (put,
+// erase, write) may be in progress, and beside destruction nothing. Objects handed out (cursors,
+// snapshots, pinned values) must be gone before destruction.
 // Errors: every call may return `closed` after close(), and writes `read_only` after a failed sync
 // of log or manifest: what is on disk is then unknown until the database is opened again.
 
@@ -104,7 +104,8 @@ class Database {
   Database& operator=(const Database&) = delete;
 
   // Stops background work, waits for cursors, snapshots and pinned values until `deadline` (busy if
-  // some are left: the database stays usable), makes the log durable and marks it complete.
+  // some are left: the database stays usable), makes the log durable and marks it complete. Writes
+  // that are in progress, or wait, are done before or answer `closed`.
   Status close(std::optional<std::chrono::nanoseconds> deadline = std::nullopt);
 
   // -- writes: each is a commit. Acknowledged means as durable as asked, and visible. --

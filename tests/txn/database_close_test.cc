@@ -2,12 +2,17 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <atomic>
 #include <chrono>
+#include <map>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "memory/allocation_faults.h"
 #include "tests/support/temp_directory.h"
 #include "tests/txn/database_fixture.h"
 
@@ -196,6 +201,183 @@ TEST_F(DatabaseCloseTest, with_queued_and_delayed_steps) {
   }
   open();
   EXPECT_EQ(rows().size(), 20u);
+}
+
+// Writers that do not stop by themselves when the database is closed beside them.
+class DatabaseCloseBesideWritersTest : public DatabaseTest {
+ protected:
+  DatabaseCloseBesideWritersTest() {
+    options_.write_buffer_size = 64 * 1024;
+    options_.memory_budget = 16 << 20;
+  }
+  // Until the database answers with something else than ok.
+  void begin_writers(size_t count, const std::vector<Keyspace>& keyspaces = {kDefaultKeyspace},
+                     bool some_large = true) {
+    for (size_t w = 0; w < count; ++w) {
+      writers_.emplace_back([this, w, keyspaces, some_large] {
+        for (uint32_t i = 0;; ++i) {
+          const Keyspace keyspace = keyspaces[i % keyspaces.size()];
+          const std::string key = std::to_string(w) + " " + std::to_string(i);
+          // The large ones are encoded in memory of the database's.
+          const std::string value(some_large && i % 7 == 0 ? 5000 : 100,
+                                  static_cast<char>('a' + i % 26));
+          const Status status = db_->put(key, value, in(keyspace));
+          const std::lock_guard lock(mutex_);
+          if (!status.ok()) {
+            ends_.push_back(status);
+            return;
+          }
+          acknowledged_[{keyspace.id, key}] = value;
+        }
+      });
+    }
+  }
+  void close_beside_writers() {
+    EXPECT_OK(db_->close());
+    for (std::thread& writer : writers_) writer.join();
+    EXPECT_EQ(db_->memory_report().live_bytes, 0u) << db_->memory_report().to_string();
+    check_directory(&files_, kPath);
+    db_.reset();
+  }
+  void expect_all_acknowledged() {
+    hook_ = nullptr;
+    open();
+    for (const auto& [place, value] : acknowledged_) {
+      EXPECT_EQ(get(place.second, from(Keyspace{place.first})), value) << place.second;
+    }
+    uint64_t found = 0;
+    for (const KeyspaceInfo& info : db_->keyspaces()) {
+      ScanOptions all;
+      all.keyspace = info.keyspace;
+      found += rows(all).size();
+    }
+    EXPECT_EQ(found, acknowledged_.size()) << "what was refused is not there";
+  }
+  void wait_until_stalled(WaitReason reason, uint64_t writers) {
+    while (db_->health().waits[static_cast<size_t>(reason)].waiting < writers) {
+      std::this_thread::sleep_for(milliseconds(1));
+    }
+  }
+  size_t acknowledged() {
+    const std::lock_guard lock(mutex_);
+    return acknowledged_.size();
+  }
+
+  std::vector<std::thread> writers_;
+  std::mutex mutex_;
+  std::map<std::pair<uint32_t, std::string>, std::string> acknowledged_;
+  std::vector<Status> ends_;
+};
+
+// A commit that was queued while the log was ended was lost, or met memory that was given back.
+TEST_F(DatabaseCloseBesideWritersTest, each_queued_commit_is_kept_or_answers_closed) {
+  options_.executor = nullptr;
+  options_.clock = nullptr;
+  for (int round = 0; round < 10; ++round) {
+    open();
+    if (round == 0) create("unlogged", {.durability = Durability::none});
+    const Keyspace unlogged = *db_->find_keyspace("unlogged");
+    acknowledged_.clear();
+    ends_.clear();
+    writers_.clear();
+    for (const auto& [key, value] : rows()) ASSERT_OK(db_->erase(key));
+    ScanOptions others;
+    others.keyspace = unlogged;
+    for (const auto& [key, value] : rows(others)) ASSERT_OK(db_->erase(key, in(unlogged)));
+    begin_writers(16, {kDefaultKeyspace, unlogged});
+    while (acknowledged() < 200) std::this_thread::yield();
+    close_beside_writers();
+    EXPECT_EQ(ends_.size(), 16u);
+    for (const Status& end : ends_) EXPECT_FAILS(end, closed, "closed");
+    expect_all_acknowledged();
+    close();
+  }
+}
+
+TEST_F(DatabaseCloseBesideWritersTest, writers_that_wait_for_a_flush_answer_closed) {
+  open();  // nothing is flushed: the executor is the test's
+  begin_writers(4);
+  wait_until_stalled(WaitReason::memtables, 4);
+  close_beside_writers();
+  EXPECT_EQ(ends_.size(), 4u);
+  for (const Status& end : ends_) EXPECT_FAILS(end, closed, "closed");
+  expect_all_acknowledged();
+}
+
+TEST_F(DatabaseCloseBesideWritersTest, writers_that_wait_for_memory_answer_closed) {
+  open();
+  ASSERT_OK(db_->put("k", "v"));
+  acknowledged_[{0, "k"}] = "v";
+  AllocationFaults::begin(1, UINT64_MAX);
+  begin_writers(4, {kDefaultKeyspace}, /*some_large=*/false);
+  wait_until_stalled(WaitReason::memory, 1);
+  close_beside_writers();
+  AllocationFaults::end();
+  EXPECT_EQ(ends_.size(), 4u);
+  for (const Status& end : ends_) EXPECT_FAILS(end, closed, "closed");
+  expect_all_acknowledged();
+}
+
+TEST_F(DatabaseCloseBesideWritersTest, writers_that_wait_on_a_full_disk_are_told_so) {
+  options_.executor = nullptr;
+  options_.clock = nullptr;
+  hook_ = [](const FileCall& call) {
+    const bool sstable = call.path.find(".sst") != std::string::npos;
+    return sstable && call.kind == FileCall::Kind::create
+               ? Status(StatusCode::no_space, call.path + ": no space")
+               : Status();
+  };
+  open();
+  begin_writers(4);
+  for (std::thread& writer : writers_) writer.join();
+  writers_.clear();
+  for (const Status& end : ends_) EXPECT_FAILS(end, no_space, "no space");
+  close_beside_writers();
+  expect_all_acknowledged();
+}
+
+TEST_F(DatabaseCloseBesideWritersTest, a_flush_and_a_compaction_under_way_are_given_up) {
+  options_.clock = nullptr;
+  for (int round = 0; round < 3; ++round) {
+    options_.executor = &executor_;  // runs pile up
+    hook_ = nullptr;
+    open();
+    ASSERT_OK(db_->compact());
+    const auto put = [&](int i) {
+      const std::string key = "key" + std::to_string(i);
+      const std::string value(300, static_cast<char>('a' + (i + round) % 26));
+      ASSERT_OK(db_->put(key, value));
+      acknowledged_[{0, key}] = value;
+    };
+    for (int i = 0; i < 600; ++i) {
+      put(i);
+      if (i % 30 == 29) ASSERT_OK(db_->flush());
+    }
+    close();
+    options_.executor = nullptr;
+    std::atomic<bool> opened{false};
+    std::atomic<bool> compacting{false};
+    std::atomic<bool> flushing{false};
+    hook_ = [&](const FileCall& call) {
+      if (call.path.find(".sst") == std::string::npos) return Status();
+      if (opened.load() && call.kind == FileCall::Kind::read) compacting = true;
+      if (opened.load() && call.kind == FileCall::Kind::create) flushing = true;
+      std::this_thread::sleep_for(milliseconds(5));
+      return Status();
+    };
+    open();
+    opened = true;
+    while (!compacting.load()) std::this_thread::yield();
+    for (int i = 0; !flushing.load(); ++i) put(i % 600);
+    EXPECT_EQ(db_->statistics().compactions, 0u) << "it is not done yet";
+    begin_writers(4);
+    close_beside_writers();
+    writers_.clear();
+    for (const Status& end : ends_) EXPECT_FAILS(end, closed, "closed");
+    expect_all_acknowledged();
+    EXPECT_OK(db_->verify());
+    close();
+  }
 }
 
 }  // namespace
