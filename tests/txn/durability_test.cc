@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <functional>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -237,6 +238,44 @@ TEST_F(DurabilityTest, failed_sstable_makes_it_read_only_and_keeps_everything) {
     EXPECT_EQ(get("k"), std::string(5000, 'v'));
     close();
   }
+}
+
+// A file that failed keeps its number: one of the same name could be taken for it, or removed in
+// its place.
+TEST_F(DurabilityTest, numbers_of_files_that_failed_are_not_given_again) {
+  options_.write_buffer_size = 64 * 1024;
+  std::set<std::string> created;
+  int sstables = 0;
+  hook_ = [&](const FileCall& call) {
+    const bool sstable = call.path.ends_with(".sst");
+    const bool numbered =
+        sstable || call.path.ends_with(".wal") || call.path.ends_with(".manifest");
+    if (call.kind == FileCall::Kind::create && numbered) {
+      EXPECT_TRUE(created.insert(call.path).second) << call.path;
+      sstables += sstable ? 1 : 0;
+    }
+    // Some fail as they are made, some when there is something in them.
+    const bool fails = sstables % 3 == 0 ? call.kind == FileCall::Kind::create
+                                         : call.kind == FileCall::Kind::write;
+    return sstable && sstables % 3 != 2 && fails ? Status(StatusCode::no_space, "injected")
+                                                 : Status();
+  };
+  open();
+  for (int round = 0; round < 30; ++round) {
+    ASSERT_OK(db_->put("k" + std::to_string(round % 7), std::string(2000, 'v')));
+    static_cast<void>(round % 10 == 9 ? db_->compact() : db_->flush());
+  }
+  EXPECT_GT(sstables, 30);
+  // What is there may not be met again either.
+  const auto survivors = created;
+  for (const std::string& path : survivors) {
+    if (!disk_->info(path).ok()) created.erase(path);
+  }
+  kill_and_reopen();
+  ASSERT_OK(db_->put("k", "v"));
+  static_cast<void>(db_->flush());
+  hook_ = nullptr;
+  EXPECT_EQ(rows().size(), 8u);
 }
 
 // Each call that can meet a full disk, once: the write or flush is refused, nothing acknowledged is

@@ -84,6 +84,51 @@ TEST_F(SnapshotTest, released_lets_compaction_of_a_single_run_forget) {
   EXPECT_EQ(get("k"), "2");
 }
 
+// A compaction looks at the snapshots once: one that goes while it runs, or comes, changes nothing
+// for those that stay.
+TEST_F(SnapshotTest, one_released_and_one_taken_in_the_middle_of_a_compaction) {
+  const auto key = [](int i) { return "key" + std::to_string(100 + i); };
+  options_.cache_size = 64 * 1024;  // what is merged has to be read
+  open();
+  std::vector<Snapshot> snapshots;
+  std::vector<Rows> expected;
+  for (int round = 0; round < 4; ++round) {
+    for (int i = 0; i < 80; ++i) {
+      if (i % 4 == round) {
+        ASSERT_OK(db_->erase(key(i)));
+      } else {
+        ASSERT_OK(db_->put(key(i), std::to_string(round) + std::string(2000, 'v')));
+      }
+    }
+    ASSERT_OK(db_->flush());
+    snapshots.push_back(snapshot());
+    expected.push_back(rows());
+  }
+  int reads = 0;
+  hook_ = [&](const FileCall& call) {
+    if (!call.path.ends_with(".sst") || call.kind != FileCall::Kind::read) return Status();
+    ++reads;
+    if (reads == 40) snapshots[0].release();
+    if (reads == 60) snapshots[2].release();
+    if (reads == 80) {
+      EXPECT_OK(db_->put(key(3), "later"));
+      snapshots.push_back(snapshot());
+    }
+    return Status();
+  };
+  ASSERT_OK(db_->compact());
+  hook_ = nullptr;
+  ASSERT_GT(reads, 120);
+  EXPECT_EQ(rows({.snapshot = &snapshots[1]}), expected[1]);
+  EXPECT_EQ(rows({.snapshot = &snapshots[3]}), expected[3]);
+  EXPECT_EQ(get(key(3), at(snapshots[4])), "later");
+  ASSERT_OK(db_->compact());
+  EXPECT_EQ(rows({.snapshot = &snapshots[1]}), expected[1]);
+  EXPECT_EQ(rows({.snapshot = &snapshots[3]}), expected[3]);
+  EXPECT_EQ(get(key(3), at(snapshots[4])), "later");
+  snapshots.clear();
+}
+
 TEST_F(SnapshotTest, of_an_empty_database_stays_empty) {
   open();
   const Snapshot empty = snapshot();
