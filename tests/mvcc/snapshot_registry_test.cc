@@ -1,4 +1,5 @@
 #include "mvcc/snapshot_registry.h"
+#include "base/mutex.h"
 
 #include <gtest/gtest.h>
 
@@ -137,15 +138,32 @@ TEST_F(SnapshotRegistryTest, random_snapshots_agree_with_a_multiset) {
 TEST_F(SnapshotRegistryTest, no_snapshot_slips_below_a_horizon_unseen) {
   Atomic<uint64_t> watermark{0};
   Atomic<uint64_t> stop{0};
+  Atomic<int> reading{2};
   std::thread publisher([&] {
     while (stop.load() == 0) published_.fetch_add(1);
   });
+  // What compactions went by, in order.
+  struct Horizon {
+    Timestamp reached;
+    std::vector<Timestamp> snapshots;
+  };
+  Mutex horizons_mutex;
+  std::vector<Horizon> horizons;
   std::vector<std::thread> readers;
   for (int t = 0; t < 2; ++t) {
     readers.emplace_back([&] {
-      for (int i = 0; i < 3000; ++i) {
+      for (int i = 0; i < 5000; ++i) {
         SnapshotEntry entry;
         registry_.acquire(&entry);
+        {
+          // Also those that were taken while it was being registered.
+          MutexLock lock(horizons_mutex);
+          for (auto at = horizons.rbegin(); at != horizons.rend() && at->reached > entry.timestamp;
+               ++at) {
+            EXPECT_TRUE(
+                std::binary_search(at->snapshots.begin(), at->snapshots.end(), entry.timestamp));
+          }
+        }
         // From here on every horizon must hold it, or stay at or below it.
         std::vector<Timestamp> snapshots;
         const Timestamp reached = registry_.horizon(0, &watermark, &snapshots);
@@ -153,15 +171,20 @@ TEST_F(SnapshotRegistryTest, no_snapshot_slips_below_a_horizon_unseen) {
                     std::binary_search(snapshots.begin(), snapshots.end(), entry.timestamp));
         registry_.release(&entry);
       }
+      reading.fetch_sub(1);
     });
   }
   uint64_t before = 0;
-  for (int i = 0; i < 3000; ++i) {
+  for (int i = 0; i < 3000 || reading.load() != 0; ++i) {
     std::vector<Timestamp> snapshots;
     const Timestamp reached = registry_.horizon(0, &watermark, &snapshots);
     EXPECT_GE(reached.nanos, before);
     before = reached.nanos;
     EXPECT_TRUE(std::is_sorted(snapshots.begin(), snapshots.end()));
+    {
+      MutexLock lock(horizons_mutex);
+      horizons.push_back({reached, snapshots});
+    }
     // A snapshot of the past that stands after the look at the watermark is in later horizons.
     SnapshotEntry entry;
     registry_.acquire_at(&entry, reached);
