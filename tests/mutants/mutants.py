@@ -116,7 +116,53 @@ MUTANTS = {
         "false",
         ["lsm:BlockFormat*", "lsm:Sstable*", "sim:*BitSweep*"],
     ),
+    "failed_write_of_the_log_is_forgotten": (
+        "txn/commit_pipeline.cc",
+        "if (!heals_by_itself(status)) store_->fail(status);",
+        ";",
+        ["txn:DurabilityTest.failed_write_of_the_log*"],
+    ),
+    "failed_close_of_an_sstable_is_forgotten": (
+        "lsm/sstable_writer.cc",
+        "VARVE_RETURN_IF_ERROR(file_->close());",
+        "static_cast<void>(file_->close());",
+        ["lsm:SstableWriter.every_failing_call*", "txn:DurabilityTest.failed_sstable*"],
+    ),
+    "full_disk_does_not_heal": (
+        "lsm/background.cc",
+        "if ([[!heals_by_itself(status)]]) { fail(status.with_context(what));",
+        "true",
+        ["txn:DurabilityTest.*full*", "sim:FullDisk*"],
+    ),
+    "numbers_of_files_that_are_gone_are_given_again": (
+        "lsm/run_writer.cc",
+        "number_ = options_.numbers->next_file_number();",
+        "static FileNumber last; "
+        "if (last.value == 0 || options_.file_system->info(path_of(last)).ok()) "
+        "last = options_.numbers->next_file_number(); "
+        "number_ = last;",
+        ["txn:DurabilityTest.numbers_of_files*"],
+    ),
+    "offsets_wrap_at_4_gib": (
+        "lsm/sstable.cc",
+        ".offset = [[handle.offset]], .stored_size = handle.stored_size",
+        "handle.offset & UINT32_MAX",
+        ["lsm:LargeOffsets.*"],
+    ),
+    "compressed_blocks_may_grow_without_bounds": (
+        "lsm/block_format.cc",
+        "trailer.raw_size > kBlockCompressedRawSizeMax",
+        "false",
+        ["lsm:BlockFormat.compressed*", "lsm:HostileSstable.*"],
+    ),
     # -- versions --
+    "snapshot_is_dated_before_it_is_registered": (
+        "mvcc/snapshot_registry.h",
+        "[[entry->timestamp = Timestamp{published_.load()};]] insert(entry);",
+        "mutex_.unlock(); entry->timestamp = Timestamp{published_.load()}; "
+        "for (int i = 0; i < 100; ++i) spin_pause(); mutex_.lock();",
+        ["mvcc:SnapshotRegistryTest.no_snapshot_slips*"],
+    ),
     "snapshots_do_not_hold_versions": (
         "lsm/background.cc",
         "std::vector<std::unique_ptr<RunCursor>> cursors;",
@@ -160,6 +206,20 @@ MUTANTS = {
         ["lsm:Filter*"],
     ),
     # -- log and recovery --
+    "hole_in_the_log_is_stepped_over": (
+        "lsm/wal_reader.cc",
+        "segments_[i].header.start == position_ && "
+        "segments_[i].header.predecessor == segments_[current_].number",
+        "segments_[i].header.start >= position_ && "
+        "((position_ = segments_[i].header.start), true)",
+        ["lsm:WalReaderTest.*"],
+    ),
+    "torn_tail_looks_like_damage": (
+        "lsm/wal_reader.cc",
+        "VARVE_ASSIGN_OR_RETURN(const bool lost, attested());",
+        "+if (!lost) return Status::corruption(\"torn\");",
+        ["lsm:WalReaderTest.zeros_and_noise*", "lsm:WalReaderTest.torn_last_group"],
+    ),
     "timestamps_start_below_the_lease": (
         "lsm/recovery.cc",
         "std::max({found.newest, found.state.last_timestamp, found.state.lease})",
