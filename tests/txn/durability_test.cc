@@ -120,6 +120,7 @@ TEST_F(DurabilityTest, buffered_commit_during_a_sync_step_is_synced_by_another) 
     return Status();
   };
   executor_.run_all();
+  executor_.run_all();  // the other was queued with a delay
   EXPECT_EQ(syncs.load(), 2);
   kill_and_reopen();
   EXPECT_EQ(get("first"), "v");
