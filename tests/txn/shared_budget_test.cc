@@ -124,19 +124,24 @@ TEST_F(SharedBudgetTest, idle_memtables_make_room_for_others) {
 // A full disk stops flushes: its memtables are not waited for.
 TEST_F(SharedBudgetTest, who_cannot_flush_is_not_waited_for) {
   options_.write_buffer_size = 6 << 20;
-  Database* full = open("/full");
-  fill(full, 4000);
-  files_.set_hook([](const FileCall& call) {
-    return call.kind == FileCall::Kind::create && call.path.starts_with("/full/")
+  std::atomic<bool> is_full{false};
+  files_.set_hook([&is_full](const FileCall& call) {
+    return is_full.load() && call.kind == FileCall::Kind::create && call.path.starts_with("/full/")
                ? Status::no_space("injected")
                : Status();
   });
+  Database* full = open("/full");
+  fill(full, 4000);
+  is_full.store(true);
   Database* other = open("/other");
   fill(other, 12'000);
   expect_filled(other, 12'000);
-  files_.set_hook(nullptr);
+  is_full.store(false);
   expect_filled(full, 4000);
   ASSERT_OK(full->flush());
+  EXPECT_OK(full->close());  // they use the hook
+  EXPECT_OK(other->close());
+  databases_.clear();
 }
 
 TEST_F(SharedBudgetTest, is_closed_whatever_users_hold_of_another) {
