@@ -331,6 +331,7 @@ class AllocatorHistory {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   varve::fuzz::Input input(data, size);
   varve::fuzz::AllocatorHistory(&input).run();
-  varve::fuzz::check_nothing_held();
+  // Without a look at how much was held: one role after another may fill the budget.
+  FUZZ_CHECK(varve::fuzz::shared_memory().live_bytes() == 0);
   return 0;
 }

@@ -130,9 +130,9 @@ MUTANTS = {
     ),
     "full_disk_does_not_heal": (
         "lsm/background.cc",
-        "if ([[!heals_by_itself(status)]]) { fail(status.with_context(what));",
-        "true",
-        ["txn:DurabilityTest.*full*", "sim:FullDisk*"],
+        "[[if (failed_.load() || status.code() == StatusCode::cancelled) return false;]] log_line",
+        "fail(status.with_context(what)); return false;",
+        ["txn:DurabilityTest.*full*", "txn:BackgroundFaultTest.*", "sim:FullDisk*"],
     ),
     "numbers_of_files_that_are_gone_are_given_again": (
         "lsm/run_writer.cc",
