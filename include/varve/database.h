@@ -114,7 +114,8 @@ class Database {
   Status erase(std::string_view key, const WriteOptions& options = {});
   // Commits `batch` whole; it stays as it was. `committed`, if given, receives the timestamp.
   // Errors: not_found (a keyspace that is unknown or dropped: nothing is committed), timed_out,
-  // no_space, read_only, invalid_argument; io_error: whether it is there is known after reopening.
+  // no_space, read_only, invalid_argument; busy: background work that it would wait for meets a
+  // fault, see health(); io_error: whether it is there is known after reopening.
   Status write(WriteBatch& batch, const WriteOptions& options = {}, Timestamp* committed = nullptr);
 
   // -- reads --
