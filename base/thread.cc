@@ -5,6 +5,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstring>
 
 namespace varve {
@@ -18,5 +19,7 @@ void set_current_thread(const char* name, int nice) {
   const id_t thread = static_cast<id_t>(syscall(SYS_gettid));
   setpriority(PRIO_PROCESS, thread, getpriority(PRIO_PROCESS, thread) + nice);
 }
+
+void pause_for(uint64_t nanos) { std::this_thread::sleep_for(std::chrono::nanoseconds(nanos)); }
 
 }  // namespace varve

@@ -9,6 +9,8 @@ namespace varve {
 
 // Names the calling thread (first 15 bytes are kept) and lowers its priority by `nice` steps.
 void set_current_thread(const char* name, int nice);
+// For who looks again after a while at what nobody tells of.
+void pause_for(uint64_t nanos);
 
 class Thread {
  public:

@@ -20,6 +20,7 @@
 #include <string>
 #include <vector>
 
+#include "base/assert.h"
 #include "lsm/current_file.h"
 #include "lsm/manifest.h"
 #include "lsm/sstable_format.h"

@@ -151,7 +151,7 @@ bool Load::answered(const char* what, const Status& status) {
 void Load::write_on(size_t writer) {
   Random random(random_seed());
   Slice& slice = slices_[writer];
-  WriteBatch batch;
+  WriteBatch batch(*database_);
   uint64_t count = 0;
   pace(kWritePause, [&] {
     uint32_t& row = slice.rows[random.below(slice.alive)];
@@ -250,7 +250,7 @@ void Load::hold_snapshots() {
 // Makes a keyspace, with a log or without, fills it, counts what is in it, drops it.
 void Load::make_keyspaces() {
   Random random(random_seed());
-  WriteBatch batch;
+  WriteBatch batch(*database_);
   pace(kKeyspacePause, [&] {
     const uint64_t number = keyspaces_made_++;
     KeyspaceOptions options;

@@ -9,7 +9,7 @@ pkg_check_modules(VARVE_ZSTD REQUIRED IMPORTED_TARGET GLOBAL libzstd)
 
 # mimalloc is compiled from source, because the packaged library replaces the malloc of the whole program. Here the
 # override stays off: it defines no malloc, free or operator new, only mi_* functions, and VarveLibrary.cmake makes
-# these local to libvarve.a. tests/library_symbols.sh checks it.
+# these local to libvarve.a. tests/library_symbols_test.sh checks it.
 set(VARVE_MIMALLOC_SOURCE_DIR "/usr/local/src/varve/mimalloc" CACHE PATH "Directory of mimalloc's source")
 if(NOT EXISTS "${VARVE_MIMALLOC_SOURCE_DIR}/src/static.c")
   message(FATAL_ERROR

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 
+#include "base/thread.h"
 #include "lsm/store.h"
 
 namespace varve {
@@ -169,34 +170,30 @@ Status Store::keep_pace(uint64_t bytes, CommitWait* waited) {
   } while (!paced_until_.compare_exchange(paid, until, kRelaxed));
   if (until < now + kPaceSleepMin) return Status();
   Wait wait(this, WaitReason::pace, waited);
-  Mutex mutex;
-  CondVar never;
   for (uint64_t left = until - now; left > 0;) {
     if (failed_.load()) return failure();
     if (writes_ended_.load()) return being_closed();
-    if (immutable_bytes_.load() == 0 && runs_most_.load(kRelaxed) < kRunsSlow) break;  // all done
     const uint64_t passed = options_.clock->monotonic_nanos() - wait.waiter()->since;
-    if (passed >= wait.waiter()->limit) return out_of_time(WaitReason::pace);
+    if (passed >= wait.waiter()->limit) {
+      paced_until_.fetch_sub(owed, kRelaxed);  // it writes nothing
+      return out_of_time(WaitReason::pace);
+    }
     const uint64_t step = std::min({left, kPaceStep, wait.waiter()->limit - passed});
-    MutexLock lock(mutex);
-    never.wait_for(mutex, step);
-    left -= step;
+    pause_for(step);
+    // The work that it was owed for may be done by now, or get on faster than was thought.
+    left = std::min(left - step, pace_of(bytes, options_.clock->monotonic_nanos()));
   }
   return Status();
 }
 
-bool Store::others_make_room(uint64_t bytes) {
-  return engine_memory_->memtables_exceed_share(bytes) && engine_memory_->shed(/*leader=*/nullptr);
-}
-
 Status Store::admit(uint64_t bytes, CommitWait* waited) {
   if (waited->memory_waits == 0) VARVE_RETURN_IF_ERROR(keep_pace(bytes, waited));
-  WriteStall stall = others_make_room(bytes) ? WriteStall::memtables : try_admit(bytes);
+  WriteStall stall = engine_memory_->shed_excess(bytes) ? WriteStall::memtables : try_admit(bytes);
   if (stall == WriteStall::none) return admitted(bytes);
   Wait wait(this, reason_of(stall), waited);
   const Hindrance none;
   for (;;) {
-    const bool others = others_make_room(bytes);
+    const bool others = engine_memory_->shed_excess(bytes);
     MutexLock lock(mutex_);
     if (others) {  // who reports its own hindrances, and then makes no room
       VARVE_RETURN_IF_ERROR(
@@ -250,6 +247,11 @@ EngineMemory::MemtableState Store::memtable_state() {
 
 void Store::shed_memory() { schedule(&shed_task_); }
 
+bool Store::give_up_idle_memory() {
+  const size_t scratch = cache_.trim_scratch();
+  return memory_help_.load()->give_up_idle_memory() || scratch != 0;
+}
+
 void Store::memory_was_given_back() {
   MutexLock lock(mutex_);
   changed_.notify_all();
@@ -259,13 +261,13 @@ Status Store::await_memory(const Status& refused, uint64_t drains, CommitWait* w
   // It is not memtables that fill the budget, but what users hold, or one commit is too large.
   if (++waited->memory_waits > kPatience) return refused;
   if (this->drains() != drains) return Status();
-  const bool others = engine_memory_->shed(this);
+  const bool sheds = engine_memory_->shed(/*leader=*/nullptr);
   Wait wait(this, WaitReason::memory, waited);
   MutexLock lock(mutex_);
   while (this->drains() == drains) {
     if (immutable_bytes_.load() == 0) {
       VARVE_RETURN_IF_ERROR(wait_for_change(wait.waiter(), WaitReason::memory, flush_hindrance_,
-                                            others ? kLookAtOthersNanos : kMomentNanos));
+                                            sheds ? kLookAtOthersNanos : kMomentNanos));
       return Status();
     }
     VARVE_RETURN_IF_ERROR(

@@ -392,8 +392,13 @@ Status Store::wait_for_background() {
       VARVE_ASSIGN_OR_RETURN(const bool flushed, flush_tree(tree));
       due |= flushed;
       // Done here too: correct whatever the executor does, and no slower than waiting for it.
-      VARVE_ASSIGN_OR_RETURN(const bool compacted, compact_tree(tree, /*manual=*/false));
-      due |= compacted;
+      const Result<bool> compacted = compact_tree(tree, /*manual=*/false);
+      if (!compacted.ok()) {
+        // The background's own step found the tree taken, and left.
+        if (compaction_due(tree)) schedule(&compaction_task_);
+        return compacted.status();
+      }
+      due |= *compacted;
       MutexLock lock(mutex_);
       while ((tree->flushing || tree->compacting) && !closing_.load()) {
         due = true;

@@ -54,7 +54,7 @@ bool BlockBuilder::add(std::string_view key, Timestamp timestamp, VersionKind ki
   return true;
 }
 
-bool BlockBuilder::finish(Buffer* to) {
+bool BlockBuilder::finish(Buffer* to, size_t kept) {
   VARVE_ASSERT(summary_.rows > 0);
   const uint32_t rows = summary_.rows;
   const size_t prefix_size = common_prefix_size(first_key_.view(), last_key_.view());
@@ -102,6 +102,7 @@ bool BlockBuilder::finish(Buffer* to) {
   VARVE_ASSERT(static_cast<size_t>(out - to->data()) <= to->capacity());
   if (!to->resize(static_cast<size_t>(out - to->data()))) return false;
   rows_.clear();
+  if (rows_.capacity() > kept) rows_.reset();
   timestamps_.clear();
   kinds_.clear();
   last_key_.clear();

@@ -42,8 +42,9 @@ class BlockBuilder {
   std::string_view last_key() const { return last_key_.view(); }
   const BlockSummary& summary() const { return summary_; }
 
-  // Appends the payload to `*to` and empties the builder.
-  [[nodiscard]] bool finish(Buffer* to);
+  // Appends the payload to `*to` and empties the builder. A buffer for rows of more than `kept`
+  // bytes is given back.
+  [[nodiscard]] bool finish(Buffer* to, size_t kept = SIZE_MAX);
 
  private:
   Buffer rows_;        // varint key size, varint value size, key, value

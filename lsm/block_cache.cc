@@ -44,14 +44,16 @@ BlockCache::BlockCache(FrameRing* ring)
     : ring_(ring),
       scratch_("block_load_scratch", ring->manager(), MemoryRole::block_frames, /*idle_max=*/4),
       compaction_scratch_("compaction_load_scratch", ring->manager(), MemoryRole::compaction,
-                          /*idle_max=*/1) {}
+                          /*idle_max=*/1) {
+  ring_->cache_count_.fetch_add(1, kRelaxed);  // a statistic
+}
 
 BlockCache::BlockCache(MemoryManager* manager, EpochDomain* epochs, uint64_t capacity)
-    : own_ring_(std::make_unique<FrameRing>(manager, epochs, capacity)),
-      ring_(own_ring_.get()),
-      scratch_("block_load_scratch", manager, MemoryRole::block_frames, /*idle_max=*/4),
-      compaction_scratch_("compaction_load_scratch", manager, MemoryRole::compaction,
-                          /*idle_max=*/1) {}
+    : BlockCache(std::make_unique<FrameRing>(manager, epochs, capacity)) {}
+
+BlockCache::BlockCache(std::unique_ptr<FrameRing> ring) : BlockCache(ring.get()) {
+  own_ring_ = std::move(ring);
+}
 
 void BlockCache::release_idle() {
   epochs().drain();  // index partitions; freeing one retires the data blocks that hang in it,
@@ -60,7 +62,10 @@ void BlockCache::release_idle() {
   compaction_scratch_.trim();
 }
 
-BlockCache::~BlockCache() { release_idle(); }
+BlockCache::~BlockCache() {
+  release_idle();
+  ring_->cache_count_.fetch_sub(1, kRelaxed);  // a statistic
+}
 
 Result<FrameRef> BlockCache::acquire(FrameSlot* slot, Frame* parent, const BlockSource& source,
                                      bool fill) {
@@ -79,7 +84,7 @@ Result<FrameRef> BlockCache::acquire(FrameSlot* slot, Frame* parent, const Block
   if (!fill) return loaded;
   VARVE_DCHECK(!source.private_role);
 
-  Frame* evicted = nullptr;  // a chain through retired.next
+  bool evicted = false;
   FrameRef result;
   {
     MutexLock lock(ring_->mutex_);
@@ -100,21 +105,20 @@ Result<FrameRef> BlockCache::acquire(FrameSlot* slot, Frame* parent, const Block
       evicted = ring_->evict_excess();
     }
   }
-  ring_->retire_chain(evicted);
+  if (evicted) epochs().collect_now_and_then();
   return result;
 }
 
 void BlockCache::detach(FrameSlot* slot) {
   // The slot belongs to a closing sstable or a dying partition: nobody installs into it any more,
   // but CLOCK may take the frame first. Its children are detached by whoever frees it.
-  Frame* frame;
   {
     MutexLock lock(ring_->mutex_);
-    frame = slot->load(kRelaxed);
+    Frame* frame = slot->load(kRelaxed);
     if (frame == nullptr) return;
-    ring_->unlink(frame);
+    ring_->remove(frame);
   }
-  ring_->retire(frame);
+  epochs().collect_now_and_then();
 }
 
 void BlockCache::unpin(Frame* frame) {

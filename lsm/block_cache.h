@@ -120,10 +120,11 @@ class BlockCache {
     cache->unpin(frame);
     cache->pins_.subtract(size);
   }
-  // Users hold so many blocks that values are better copied: a quarter of the budget.
+  // Users hold so many blocks that values are better copied: a quarter of the budget, of which each
+  // cache on the ring has its part.
   bool user_pins_are_many() {
     const uint64_t budget = manager()->budget_bytes();
-    return budget != 0 && pins_.exceeds(budget / 4);
+    return budget != 0 && pins_.exceeds(budget / (4 * ring_->cache_count()));
   }
 
   // Evicts frames, of whichever cache on the ring, for others that need the memory.
@@ -131,6 +132,9 @@ class BlockCache {
 
   // A compaction is over: its working space goes back.
   void end_compaction() { compaction_scratch_.trim(); }
+
+  // Gives back the working space that waits for loads; returns how many pieces.
+  size_t trim_scratch() { return scratch_.trim(); }
 
   // Frees what was evicted or detached and the working space of loads. No load is in progress.
   void release_idle();
@@ -142,9 +146,13 @@ class BlockCache {
   MemoryManager* manager() { return ring_->manager(); }
   BlockCacheStatistics& statistics() { return statistics_; }
   PinCounter& pins() { return pins_; }
-  PoolStatistics scratch_statistics() { return scratch_.statistics(); }
+  void append_statistics(std::vector<PoolStatistics>* pools) {
+    pools->push_back(scratch_.statistics());
+    pools->push_back(compaction_scratch_.statistics());
+  }
 
  private:
+  explicit BlockCache(std::unique_ptr<FrameRing> ring);
   friend class FrameRef;
   friend class FrameRing;
   // Working space of one load.
@@ -161,7 +169,7 @@ class BlockCache {
   void unpin(Frame* frame);
   void free_frame(Frame* frame);
 
-  const std::unique_ptr<FrameRing> own_ring_;
+  std::unique_ptr<FrameRing> own_ring_;  // if it does not share one
   FrameRing* const ring_;
   ObjectPool<Scratch> scratch_;
   ObjectPool<Scratch> compaction_scratch_;  // from the memory that is kept for compactions

@@ -45,24 +45,24 @@ std::string encode_current(const CurrentManifest& current) {
 }
 
 Result<CurrentManifest> decode_current(std::string_view line) {
-  const auto bad = [&](const char* what) {
-    return Status::corruption(std::string("at offset 0: ") + what + ": " + readable(line));
+  const auto bad = [&](const std::string& expected) {
+    return Status::corruption("at offset 0: expected " + expected + ", found " + readable(line));
   };
   if (!line.starts_with(kCurrentFirstWord) || line.size() < kCurrentFirstWord.size() + kSumSize ||
       line.back() != '\n') {
-    return bad("not a line that names a manifest");
+    return bad("a line that names a manifest");
   }
   const std::string_view content = line.substr(0, line.size() - kSumSize);
   const std::string_view sum = line.substr(content.size() + 1, 16);
   if (line[content.size()] != ' ' || sum != sum_of(content)) {
-    return bad("the checksum does not hold");
+    return bad("the checksum " + sum_of(content));
   }
   std::string_view rest = content.substr(kCurrentFirstWord.size());
   uint32_t version = 0;
   uint32_t features = 0;
   if (!parse_number(take_word(&rest), 10, &version) ||
       !parse_number(take_word(&rest), 16, &features)) {
-    return bad("no format version and feature flags");
+    return bad("format version and feature flags");
   }
   if (version > kCurrentVersion || features != 0) {
     return Status::not_supported(
@@ -71,11 +71,11 @@ Result<CurrentManifest> decode_current(std::string_view line) {
   }
   CurrentManifest current;
   const FileName name = parse_file_name(take_word(&rest));
-  if (name.type != FileType::manifest) return bad("not a manifest's name");
+  if (name.type != FileType::manifest) return bad("a manifest's name");
   current.number = name.number;
   if (!parse_number(take_word(&rest), 16, &current.file.high) ||
       !parse_number(take_word(&rest), 16, &current.file.low) || !rest.empty()) {
-    return bad("not a manifest's file id");
+    return bad("a manifest's file id");
   }
   return current;
 }

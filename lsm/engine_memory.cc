@@ -16,7 +16,7 @@ bool EngineMemory::reclaim(size_t bytes) {
   if (frames_.reclaim(bytes)) return true;
   bool any = false;
   MutexLock lock(mutex_);
-  for (Member* member : members_) any |= member->let_go_of_views();
+  for (Member* member : members_) any |= member->give_up_idle_memory();
   return any;
 }
 
@@ -32,17 +32,25 @@ void EngineMemory::leave(Member* member) {
   member_count_.store(members_.size());
 }
 
-bool EngineMemory::memtables_exceed_share(uint64_t more_bytes) const {
+bool EngineMemory::memtables_are_excessive() const {
   const uint64_t budget = manager_.budget_bytes();
-  // A single one keeps to its two write buffers.
-  if (budget == 0 || member_count_.load(kRelaxed) < 2) return false;  // a hint; looked at again
-  return memtable_bytes_.load() + more_bytes > budget / 2;
+  return budget != 0 && member_count_.load(kRelaxed) != 0 &&  // a hint
+         memtable_bytes_.load() > budget / 2;
 }
 
-bool EngineMemory::shed(const Member* leader) {
+bool EngineMemory::shed_excess(uint64_t more_bytes) {
+  const uint64_t budget = manager_.budget_bytes();
+  const size_t members = member_count_.load(kRelaxed);  // a hint; looked at again
+  // A single one keeps to its two write buffers.
+  if (budget == 0 || members < 2 || memtable_bytes_.load() + more_bytes <= budget / 2) return false;
+  // Half of what would be each one's part: were all below, no excess would be theirs.
+  return shed_from(/*leader=*/nullptr, budget / (4 * members));
+}
+
+bool EngineMemory::shed_from(const Member* leader, uint64_t worth_bytes) {
   MutexLock lock(mutex_);
   Member* largest = nullptr;
-  uint64_t most = 0;
+  uint64_t most = worth_bytes - 1;
   for (Member* member : members_) {
     const MemtableState state = member->memtable_state();
     if (!state.flushes) continue;

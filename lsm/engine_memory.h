@@ -6,7 +6,7 @@
 // is refused, the member whose active memtables hold most is asked to flush them.
 //
 // Thread rule: all functions from any thread.
-// Locks: mutex_ before those of members.
+// Locks: mutex_ before those of members. shed() under no member's lock.
 
 #pragma once
 
@@ -44,8 +44,9 @@ class EngineMemory final : private MemoryReclaimer {
   class Member {
    public:
     virtual MemtableState memtable_state() = 0;
-    // Has cursors that stand still let go of what was superseded; false: none held any.
-    virtual bool let_go_of_views() = 0;
+    // Gives up what it holds for nothing: views of cursors that stand still, buffers that wait for
+    // reuse. False: there was nothing.
+    virtual bool give_up_idle_memory() = 0;
     // Begins to flush the largest active memtable soon, on another thread.
     virtual void shed_memory() = 0;
     // Memory was given back: whoever waits for it looks again.
@@ -61,7 +62,7 @@ class EngineMemory final : private MemoryReclaimer {
   class Share {
    public:
     explicit Share(EngineMemory* memory) : total_(memory->memtable_bytes_) {}
-    ~Share() { total_.fetch_sub(own_.load()); }
+    ~Share() { clear(); }
     Share(const Share&) = delete;
     Share& operator=(const Share&) = delete;
     void fetch_add(uint64_t bytes) {
@@ -72,6 +73,7 @@ class EngineMemory final : private MemoryReclaimer {
       own_.fetch_sub(bytes);
       total_.fetch_sub(bytes);
     }
+    void clear() { total_.fetch_sub(own_.exchange(0)); }
     uint64_t load() const { return own_.load(); }
 
    private:
@@ -79,11 +81,15 @@ class EngineMemory final : private MemoryReclaimer {
     Atomic<uint64_t> own_{0};
   };
 
-  // Whether memtables of several members would together take more than their half.
-  bool memtables_exceed_share(uint64_t more_bytes) const;
-  // Sees to it that a flush gives memory back: by the member whose active memtables hold most.
-  // False: none can, or it is `leader`, who begins one itself. Under no member's lock.
-  bool shed(const Member* leader);
+  // Whether the memtables of members, and of one that is to become one, take more than their half.
+  bool memtables_are_excessive() const;
+  // Where memtables of several members would together take more than their half: sees to it that a
+  // flush gives some back, and says so. A member that cannot flush may hold that half; so the
+  // others are spared flushes of next to nothing.
+  bool shed_excess(uint64_t more_bytes);
+  // Memory is refused: sees to it that a flush gives some back, by the member whose active
+  // memtables hold most. False: none can, or it is `leader`, who begins one itself.
+  bool shed(const Member* leader) { return shed_from(leader, 1); }
 
   // Flushes, of any member, that gave memory back.
   uint64_t drains() const { return drains_.load(); }
@@ -91,7 +97,8 @@ class EngineMemory final : private MemoryReclaimer {
   void count_drain();
 
  private:
-  // First what is cached, then what cursors hold for nothing.
+  bool shed_from(const Member* leader, uint64_t worth_bytes);
+  // First what is cached, then what members hold for nothing.
   bool reclaim(size_t bytes) override;
 
   MemoryManager manager_;

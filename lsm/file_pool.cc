@@ -131,8 +131,14 @@ bool FilePool::give_up_one() {
 }
 
 void FilePool::release(PooledFile* file) {
-  MutexLock lock(mutex_);
-  --file->users;
+  std::unique_ptr<File> evicted;  // closed without the lock
+  {
+    MutexLock lock(mutex_);
+    --file->users;
+    // Files that were opened at the same moment each found room.
+    if (counts_.open > open_max_) evicted = evict_one();
+  }
+  close_file(std::move(evicted));
 }
 
 void FilePool::forget(PooledFile* file) {

@@ -44,7 +44,8 @@ bool build_filter(std::span<const uint64_t> hashes, uint32_t bits_per_key, Buffe
 
 Result<FilterView> FilterView::parse(std::string_view payload) {
   if (payload.size() < kFilterHeaderSize) {
-    return Status::corruption(format("filter of %zu bytes", payload.size()));
+    return Status::corruption(
+        format("filter of %zu bytes, expected at least %zu", payload.size(), kFilterHeaderSize));
   }
   const uint8_t kind = static_cast<uint8_t>(payload[0]);
   FilterView view;
@@ -56,8 +57,11 @@ Result<FilterView> FilterView::parse(std::string_view payload) {
   }
   if (view.probes_ < 1 || view.probes_ > 16 || view.line_count_ == 0 ||
       payload.size() != kFilterHeaderSize + uint64_t{view.line_count_} * kFilterLineSize) {
-    return Status::corruption(format("filter of %zu bytes: %u probes, %u lines", payload.size(),
-                                     view.probes_, view.line_count_));
+    return Status::corruption(
+        format("filter of %zu bytes: %u probes (expected 1 to 16), %u lines, which take %llu bytes",
+               payload.size(), view.probes_, view.line_count_,
+               static_cast<unsigned long long>(kFilterHeaderSize +
+                                               uint64_t{view.line_count_} * kFilterLineSize)));
   }
   return view;
 }

@@ -1,6 +1,7 @@
 #include "lsm/frame_ring.h"
 
 #include "base/assert.h"
+#include "base/thread.h"
 #include "lsm/block_cache.h"
 
 namespace varve {
@@ -23,33 +24,16 @@ bool FrameRing::reclaim(size_t bytes) {
   // What is dying already counts: else one slow reader would have all of the cache evicted. Hints
   // all: who is refused asks again.
   size_t dying = dying_bytes_.load(kRelaxed);
-  for (size_t evicted = 0; dying < bytes; dying += evicted) {
-    Frame* chain;
-    evicted = 0;
-    {
-      MutexLock lock(mutex_);
-      chain = evict_slab(&evicted);
-    }
-    if (chain == nullptr) break;
-    retire_chain(chain);
+  while (dying < bytes) {
+    MutexLock lock(mutex_);
+    const size_t evicted = evict_slab();
+    if (evicted == 0) break;
+    dying += evicted;
   }
   if (dying == 0) return false;
   epochs_->collect();
-  if (dying_bytes_.load(kRelaxed) >= dying) {  // nothing was freed
-    Mutex mutex;
-    CondVar never;
-    MutexLock lock(mutex);
-    never.wait_for(mutex, kLookAgainNanos);
-  }
+  if (dying_bytes_.load(kRelaxed) >= dying) pause_for(kLookAgainNanos);  // nothing was freed
   return true;
-}
-
-void FrameRing::retire_chain(Frame* evicted) {
-  while (evicted != nullptr) {
-    Frame* next = reinterpret_cast<Frame*>(evicted->retired.next);
-    retire(evicted);
-    evicted = next;
-  }
 }
 
 void FrameRing::install(Frame* frame) {
@@ -72,18 +56,13 @@ void FrameRing::install(Frame* frame) {
   frame->slot->store(frame, kRelease);  // pairs with the loads of readers
 }
 
-Frame* FrameRing::evict_excess() {
-  Frame* evicted = nullptr;
-  while (bytes_.load(kRelaxed) > capacity_) {
-    Frame* victim = evict_one();
-    if (victim == nullptr) break;
-    victim->retired.next = evicted == nullptr ? nullptr : &evicted->retired;
-    evicted = victim;
-  }
-  return evicted;
+bool FrameRing::evict_excess() {
+  bool any = false;
+  while (bytes_.load(kRelaxed) > capacity_ && evict_one() != 0) any = true;
+  return any;
 }
 
-void FrameRing::unlink(Frame* frame) {
+void FrameRing::remove(Frame* frame) {
   if (frame->ring_next == frame) {
     hand_ = nullptr;
   } else {
@@ -106,6 +85,16 @@ void FrameRing::unlink(Frame* frame) {
     frame->parent->resident_children.fetch_sub(1, kRelaxed);
     frame->parent = nullptr;
   }
+  frame->retired.reclaim = &FrameRing::free_retired;
+  dying_bytes_.fetch_add(frame->memory_size, kRelaxed);  // a hint for reclaim()
+  epochs_->retire_uncollected(&frame->retired);
+}
+
+size_t FrameRing::evict(Frame* frame) {
+  const size_t bytes = frame->memory_size;  // before it may be freed
+  frame->cache->statistics_.evictions.add();
+  remove(frame);
+  return bytes;
 }
 
 // Head of the list of the frames that lie in the same slab.
@@ -119,7 +108,7 @@ bool FrameRing::is_cold(const Frame* frame) {
          frame->resident_children.load(kRelaxed) == 0;
 }
 
-Frame* FrameRing::evict_slab(size_t* bytes) {
+size_t FrameRing::evict_slab() {
   // Twice around at most: then a single frame has to do, whoever lies beside it.
   const Frame* first_kept = nullptr;
   for (unsigned rounds = 0; hand_ != nullptr;) {
@@ -130,7 +119,7 @@ Frame* FrameRing::evict_slab(size_t* bytes) {
          mate = mate->mate_next) {
       cold = is_cold(mate);
     }
-    if (cold) return evict_mates(frame, bytes);
+    if (cold) return evict_mates(frame);
     if (const uint8_t heat = frame->heat.load(kRelaxed); heat > 0) {
       frame->heat.store(static_cast<uint8_t>(heat - 1), kRelaxed);
     }
@@ -138,52 +127,33 @@ Frame* FrameRing::evict_slab(size_t* bytes) {
     if (first_kept == nullptr) first_kept = frame;
     if (frame == first_kept && ++rounds > 2) break;
   }
-  Frame* single = evict_one();
-  if (single == nullptr) return nullptr;
-  single->retired.next = nullptr;
-  *bytes += single->memory_size;
-  return single;
+  return evict_one();
 }
 
-Frame* FrameRing::evict_mates(Frame* first, size_t* bytes) {
+size_t FrameRing::evict_mates(Frame* first) {
   Frame** mates = mates_of(first);
-  Frame* evicted = nullptr;
+  size_t bytes = 0;
   for (Frame* frame = mates == nullptr ? first : *mates; frame != nullptr;) {
     Frame* next = frame->mate_next;
-    unlink(frame);
-    frame->cache->statistics_.evictions.add();
-    *bytes += frame->memory_size;
-    frame->retired.next = evicted == nullptr ? nullptr : &evicted->retired;
-    evicted = frame;
+    bytes += evict(frame);
     frame = next;
   }
-  return evicted;
+  return bytes;
 }
 
-Frame* FrameRing::evict_one() {
+size_t FrameRing::evict_one() {
   // Every frame is passed at most once for each step of grace, plus once to be taken.
   Frame* first_kept = nullptr;
   for (unsigned kept = 0; hand_ != nullptr;) {
     Frame* frame = hand_;
-    if (is_cold(frame)) {
-      unlink(frame);
-      frame->cache->statistics_.evictions.add();
-      return frame;
-    }
+    if (is_cold(frame)) return evict(frame);
     const uint8_t heat = frame->heat.load(kRelaxed);
     if (heat > 0) frame->heat.store(static_cast<uint8_t>(heat - 1), kRelaxed);
     hand_ = frame->ring_next;
     if (first_kept == nullptr) first_kept = frame;
-    if (frame == first_kept && ++kept > kHeatMax + 1u) return nullptr;  // all are in use
+    if (frame == first_kept && ++kept > kHeatMax + 1u) return 0;  // all are in use
   }
-  return nullptr;
-}
-
-void FrameRing::retire(Frame* frame) {
-  frame->retired.reclaim = &FrameRing::free_retired;
-  frame->retired.next = nullptr;
-  dying_bytes_.fetch_add(frame->memory_size, kRelaxed);  // a hint for reclaim()
-  epochs_->retire(&frame->retired);
+  return 0;
 }
 
 void FrameRing::free_retired(Retired* node) {

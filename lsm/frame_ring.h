@@ -3,8 +3,9 @@
 //
 // Invariants:
 //  1. bytes() counts the frames in the ring, and is brought back below the capacity on each insert.
-//  2. What is evicted to make room in the budget (reclaim) is free when no epoch guard that was
-//     held then is any more.
+//  2. Whatever leaves the ring is retired before the mutex is let go. So a database that closes,
+//  and
+//     finds its slots empty, has its frames freed when it drains the epochs, whoever evicted them.
 //
 // Thread rule: everything from any thread; slots change under the ring's mutex only. Source of the
 // policy: F. Corbato, A paging experiment with the Multics system, 1968 (CLOCK), with two bits, so
@@ -67,6 +68,7 @@ class FrameRing final : public MemoryReclaimer {
 
   uint64_t bytes() const { return bytes_.load(kRelaxed); }  // a statistic
   uint64_t capacity() const { return capacity_; }
+  size_t cache_count() const { return cache_count_.load(kRelaxed); }  // a statistic; at least 1
   EpochDomain& epochs() { return *epochs_; }
   MemoryManager* manager() { return manager_; }
 
@@ -75,25 +77,26 @@ class FrameRing final : public MemoryReclaimer {
 
   // Links the frame, whose slot is set, and makes it visible there.
   void install(Frame* frame) VARVE_REQUIRES(mutex_);
-  // A chain through retired.next: what must go for the capacity.
-  Frame* evict_excess() VARVE_REQUIRES(mutex_);
-  void unlink(Frame* frame) VARVE_REQUIRES(mutex_);
-  // An unlinked frame: freed when no reader can see it any more.
-  void retire(Frame* frame);
-  void retire_chain(Frame* evicted);
+  // Takes the frame out of slot and ring; it is freed when no reader can see it any more. Whoever
+  // calls this, or evicts, calls the epochs' collect_now_and_then() afterwards.
+  void remove(Frame* frame) VARVE_REQUIRES(mutex_);
+  // Evicts what must go for the capacity; false: nothing.
+  bool evict_excess() VARVE_REQUIRES(mutex_);
 
   static bool is_cold(const Frame* frame);
-  Frame* evict_one() VARVE_REQUIRES(mutex_);
-  // Evicts a frame and all others of its slab, so that the slab can serve other sizes. A chain
-  // through retired.next; null: all are in use.
-  Frame* evict_slab(size_t* bytes) VARVE_REQUIRES(mutex_);
-  Frame* evict_mates(Frame* first, size_t* bytes) VARVE_REQUIRES(mutex_);
+  // These return the bytes; 0: all are in use. evict_slab: a frame and all others of its slab, so
+  // that the slab can serve other sizes.
+  size_t evict_one() VARVE_REQUIRES(mutex_);
+  size_t evict_slab() VARVE_REQUIRES(mutex_);
+  size_t evict_mates(Frame* first) VARVE_REQUIRES(mutex_);
+  size_t evict(Frame* frame) VARVE_REQUIRES(mutex_);
   Frame** mates_of(Frame* frame);
   static void free_retired(Retired* node);
 
   MemoryManager* const manager_;
   EpochDomain* const epochs_;
   const uint64_t capacity_;
+  Atomic<size_t> cache_count_{0};
   Atomic<uint64_t> bytes_{0};
   Atomic<uint64_t> dying_bytes_{0};  // of frames that were retired and are not freed yet
   Mutex mutex_;                      // the ring, and every slot's change

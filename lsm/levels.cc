@@ -20,6 +20,18 @@ Sstable* Run::file_for(std::string_view user_key, uint64_t head) const {
   return files[i];
 }
 
+namespace {
+
+// The account is that of the files; without any there is nothing to charge.
+MemoryManager* manager_of(const std::vector<Run>& runs) {
+  for (const Run& run : runs) {
+    if (!run.files.empty()) return run.files.front()->manager();
+  }
+  return nullptr;
+}
+
+}  // namespace
+
 Levels* Levels::create(std::vector<Run> runs) {
   for (Run& run : runs) {
     run.bytes = run.raw_bytes = run.versions = run.user_keys = run.tombstones = 0;
@@ -37,6 +49,12 @@ Levels* Levels::create(std::vector<Run> runs) {
     }
   }
   return new Levels(std::move(runs));
+}
+
+Levels::Levels(std::vector<Run> runs) : runs_(std::move(runs)), charge_(manager_of(runs_)) {
+  size_t bytes = sizeof(Levels) + runs_.size() * sizeof(Run);
+  for (const Run& run : runs_) bytes += run.files.size() * (sizeof(Sstable*) + sizeof(uint64_t));
+  charge_.set(bytes);
 }
 
 Levels* Levels::apply(const Levels& base, std::span<const FileNumber> removed,

@@ -61,10 +61,11 @@ class Levels {
   uint64_t bytes() const;
 
  private:
-  explicit Levels(std::vector<Run> runs) : runs_(std::move(runs)) {}
+  explicit Levels(std::vector<Run> runs);
   ~Levels();
   Atomic<uint32_t> references_{1};
   std::vector<Run> runs_;
+  ControlCharge charge_;  // for the lists
 };
 
 // Long work on files holds levels and not a read view, which would keep memtables.

@@ -14,8 +14,6 @@ namespace varve {
 
 namespace {
 
-// Far beyond what it needs.
-constexpr uint64_t kManifestBytesMax = 256 << 20;
 // Reserved when a manifest is begun, so that a full disk does not first show here (protocol 17).
 constexpr uint64_t kManifestReserve = 256 << 10;
 constexpr int kRereads = 3;
@@ -59,8 +57,13 @@ Result<Header> decode_header(std::string_view bytes) {
   header.database.high = decoder.u64();
   header.database.low = decoder.u64();
   const uint64_t expected = decoder.u64();
-  if (!decoder.ok() || magic != kManifestMagic) {
-    return Status::corruption("no manifest header at offset 0");
+  if (!decoder.ok()) {
+    return Status::corruption(format("header at offset 0: cut off at %zu bytes of %zu",
+                                     bytes.size(), kManifestHeaderSize));
+  }
+  if (magic != kManifestMagic) {
+    return Status::corruption("no manifest header at offset 0: " + hex(magic) + ", expected " +
+                              hex(kManifestMagic));
   }
   if (version > kManifestVersion || features != 0) {
     return Status::not_supported(
@@ -199,6 +202,19 @@ Status ManifestState::apply(const LevelsEdit& edit) {
   return Status();
 }
 
+size_t ManifestState::memory_bytes() const {
+  constexpr size_t kNodeBytes = 48;  // of a map, beside what it holds
+  size_t bytes = 0;
+  for (const auto& [id, keyspace] : keyspaces) {
+    bytes += kNodeBytes + sizeof(KeyspaceState) + keyspace.name.size();
+    for (const auto& [number, file] : keyspace.files) {
+      bytes += kNodeBytes + sizeof(AddedFile) + file.info.smallest_key.size() +
+               file.info.largest_key.size();
+    }
+  }
+  return bytes;
+}
+
 LevelsEdit ManifestState::as_edit() const {
   LevelsEdit edit;
   for (const auto& [id, keyspace] : keyspaces) {
@@ -289,6 +305,10 @@ Status ManifestWriter::write_record(const LevelsEdit& edit) {
   store_le(record.data() + 12, uint32_t{1});
   store_le(record.data(), checksum(std::string_view(record).substr(8), id_, offset_));
   record.resize(padded(record.size()), '\0');
+  if (offset_ + record.size() > kManifestBytesMax) {
+    return Status::not_supported(format("a manifest of more than %llu bytes",
+                                        static_cast<unsigned long long>(kManifestBytesMax)));
+  }
   VARVE_RETURN_IF_ERROR(file_->write(offset_, record));
   offset_ += record.size();
   ++records_;

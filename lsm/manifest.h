@@ -39,6 +39,8 @@ namespace varve {
 
 inline constexpr uint64_t kManifestMagic = 0x3146494e'414d7276;  // "vrMANIF1" in the file
 inline constexpr uint32_t kManifestVersion = 1;
+// A longer one is not read, nor written. Some ten million sstables.
+inline constexpr uint64_t kManifestBytesMax = uint64_t{1} << 30;
 inline constexpr size_t kManifestHeaderSize = 64;
 inline constexpr size_t kManifestMarkSize = 32;
 inline constexpr size_t kManifestMarkStride = 512;
@@ -84,6 +86,8 @@ struct ManifestState {
   // Errors: corruption (a file removed that is not there, added twice, an unknown keyspace, an id
   // beyond all that can be given out).
   Status apply(const LevelsEdit& edit);
+  // What it takes, about.
+  size_t memory_bytes() const;
   // One edit that makes this state from nothing.
   LevelsEdit as_edit() const;
 };

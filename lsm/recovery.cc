@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "base/sync_point.h"
+#include "base/thread.h"
 #include "lsm/batch_format.h"
 #include "lsm/current_file.h"
 #include "lsm/store.h"
@@ -30,6 +31,9 @@ namespace {
 
 // Less reserved space is not worth a system call.
 constexpr uint64_t kLogTrimMin = 64 * 1024;
+// How long a replay waits for memory that others are about to give back: ten seconds.
+constexpr uint64_t kReplayStepNanos = 2'000'000;
+constexpr uint64_t kReplayStepsMax = 5000;
 
 }  // namespace
 
@@ -73,6 +77,7 @@ Status Store::recover() {
   {
     MutexLock lock(manifest_mutex_);
     state_ = found.state;
+    state_charge_.set(state_.memory_bytes());
     state_.next_file = FileNumber{manifest_number.value + 1};
     VARVE_ASSIGN_OR_RETURN(manifest_, ManifestWriter::create(&pooled_files_, options_.directory,
                                                              manifest_number, state_));
@@ -290,6 +295,7 @@ Status Store::replay_log(Recovered* found) {
     while (active_bytes_.load() >= options_.write_buffer_size) {
       VARVE_RETURN_IF_ERROR(flush_replayed(found));
     }
+    VARVE_RETURN_IF_ERROR(make_room_for_replay(found));
   }
   for (const WalReader::UsedSegment& segment : reader.used()) {
     found->kept.push_back(
@@ -339,8 +345,13 @@ Status Store::replay_group(const WalGroup& group, Recovered* found) {
       const Lsn flushed = found->state.keyspaces[entry.keyspace.id].flushed;
       if (group.start < flushed) continue;  // in an sstable
       Memtable* memtable = tree->active;
-      if (!memtable->reserve(Memtable::entry_size_max(entry.key.size(), entry.value.size()), 1)) {
-        return Status::out_of_memory("no memory to replay the log");
+      const size_t size = Memtable::entry_size_max(entry.key.size(), entry.value.size());
+      // Nothing of ours can be flushed within a group, but what others hold can.
+      for (uint64_t steps = 0; !memtable->reserve(size, 1); ++steps) {
+        if (steps == kReplayStepsMax || !engine_memory_->shed(/*leader=*/nullptr)) {
+          return Status::out_of_memory("no memory to replay the log");
+        }
+        pause_for(kReplayStepNanos);
       }
       const uint64_t hash = key_hash(entry.key);
       if (memtable->has_at(entry.key, hash, commit.timestamp)) return bad("a key occurs twice");
@@ -351,6 +362,14 @@ Status Store::replay_group(const WalGroup& group, Recovered* found) {
     if (!entries.ok()) return bad("a batch is malformed");
   }
   return commits.ok() ? Status() : bad("a group's commits are malformed");
+}
+
+// Databases that are opened beside others, each with much in its log, would fill the budget with
+// memtables that nobody flushes, since none is full.
+Status Store::make_room_for_replay(Recovered* found) {
+  if (!engine_memory_->memtables_are_excessive()) return Status();
+  static_cast<void>(engine_memory_->shed(/*leader=*/nullptr));  // theirs, in the background
+  return active_bytes_.load() < options_.write_buffer_size / 8 ? Status() : flush_replayed(found);
 }
 
 // Writes the largest memtable. What it changes goes into the state that the new manifest begins

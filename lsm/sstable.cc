@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/format.h"
+#include "base/hash.h"
 
 namespace varve {
 
@@ -31,6 +32,17 @@ Result<Sstable*> Sstable::open_unknown(FileSystem* file_system, const std::strin
   return sstable;
 }
 
+namespace {
+
+Status cut_off(const char* what, uint64_t offset, uint64_t found, uint64_t expected) {
+  return Status::corruption(format("%s at offset %llu: cut off at %llu bytes of %llu", what,
+                                   static_cast<unsigned long long>(offset),
+                                   static_cast<unsigned long long>(found),
+                                   static_cast<unsigned long long>(expected)));
+}
+
+}  // namespace
+
 Status Sstable::load() {
   VARVE_ASSIGN_OR_RETURN(const uint64_t size, file_->size());
   if (size < kSstableHeaderSize + kSstableFooterSize) {
@@ -40,13 +52,23 @@ Status Sstable::load() {
   }
   char bytes[kSstableFooterSize];
   VARVE_ASSIGN_OR_RETURN(size_t got, file_->read(0, bytes, kSstableHeaderSize));
-  if (got != kSstableHeaderSize) return Status::corruption("the header is cut off");
+  if (got != kSstableHeaderSize) return cut_off("header", 0, got, kSstableHeaderSize);
   VARVE_ASSIGN_OR_RETURN(id_, decode_sstable_header({bytes, kSstableHeaderSize}));
   VARVE_ASSIGN_OR_RETURN(got, file_->read(size - kSstableFooterSize, bytes, kSstableFooterSize));
-  if (got != kSstableFooterSize) return Status::corruption("the footer is cut off");
-  VARVE_ASSIGN_OR_RETURN(const SstableFooter footer,
-                         decode_sstable_footer({bytes, kSstableFooterSize}, size));
-  if (footer.file != id_) return Status::corruption("header and footer are of different files");
+  if (got != kSstableFooterSize) {
+    return cut_off("footer", size - kSstableFooterSize, got, kSstableFooterSize);
+  }
+  Result<SstableFooter> decoded = decode_sstable_footer({bytes, kSstableFooterSize}, size);
+  if (!decoded.ok()) {
+    return decoded.status().with_context(
+        format("at offset %llu", static_cast<unsigned long long>(size - kSstableFooterSize)));
+  }
+  const SstableFooter& footer = *decoded;
+  if (footer.file != id_) {
+    return Status::corruption(format("footer at offset %llu: of file ",
+                                     static_cast<unsigned long long>(size - kSstableFooterSize)) +
+                              id_text(footer.file) + ", expected " + id_text(id_));
+  }
 
   const uint64_t properties_end =
       footer.properties_offset + footer.properties_stored_size + kBlockTrailerSize;
@@ -63,11 +85,16 @@ Status Sstable::load() {
   std::string properties(footer.properties_stored_size + kBlockTrailerSize, '\0');
   VARVE_ASSIGN_OR_RETURN(
       got, file_->read(footer.properties_offset, properties.data(), properties.size()));
-  if (got != properties.size()) return Status::corruption("the properties are cut off");
+  if (got != properties.size()) {
+    return cut_off("properties", footer.properties_offset, got, properties.size());
+  }
   VARVE_ASSIGN_OR_RETURN(
       const BlockTrailer trailer,
       open_block(properties.data(), footer.properties_stored_size, id_, footer.properties_offset));
-  if (trailer.codec != Compression::none) return Status::not_supported("compressed properties");
+  if (trailer.codec != Compression::none) {
+    return Status::not_supported(format("at offset %llu: compressed properties",
+                                        static_cast<unsigned long long>(footer.properties_offset)));
+  }
   VARVE_ASSIGN_OR_RETURN(
       properties_,
       decode_properties(std::string_view(properties).substr(0, footer.properties_stored_size)));
@@ -98,6 +125,7 @@ Status Sstable::load() {
   info_.timestamp_max = properties_.timestamp_max;
   info_.collapse_horizon = properties_.collapse_horizon;
   info_.raw_bytes = properties_.raw_bytes;
+  charge_.set(path_.size() + 2 * (info_.smallest_key.size() + info_.largest_key.size()));
   return Status();
 }
 

@@ -81,6 +81,7 @@ class Sstable : public ControlObject {
   const std::string& path() const { return path_; }
   const FileId& id() const { return id_; }
   File* file() const { return file_.get(); }
+  MemoryManager* manager() const { return cache_->manager(); }
 
   // Newest version of `user_key` at or below `snapshot` in this file. False: there is none, or
   // access->missed.
@@ -102,7 +103,7 @@ class Sstable : public ControlObject {
 
  private:
   Sstable(std::unique_ptr<File> file, std::string path, BlockCache* cache)
-      : file_(std::move(file)), path_(std::move(path)), cache_(cache) {}
+      : file_(std::move(file)), path_(std::move(path)), cache_(cache), charge_(cache->manager()) {}
   ~Sstable();
   Status load();
   Status check_against(const SstableInfo& info) const;
@@ -123,6 +124,7 @@ class Sstable : public ControlObject {
   uint64_t data_end_ = 0;  // handles point below it
   FrameRef top_;           // its children are the slots of partitions
   FrameSlot* filters_ = nullptr;
+  ControlCharge charge_;  // for path and keys
 };
 
 }  // namespace varve

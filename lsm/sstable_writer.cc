@@ -11,6 +11,8 @@ namespace {
 
 // Large enough that system calls do not count, small beside a memtable.
 constexpr size_t kOutputBufferSize = 256 * 1024;
+// One large value would else be held three times, until the sstable is finished.
+constexpr size_t kKeptBufferSize = 256 * 1024;
 
 Status no_memory() { return Status::out_of_memory("no memory to build an sstable"); }
 
@@ -67,7 +69,7 @@ Status SstableWriter::append_sealed(Buffer* block, size_t stored, const BlockTra
 Status SstableWriter::append_rows(BlockBuilder* builder, BlockHandle* handle) {
   raw_.clear();
   handle->rows = builder->summary().rows;
-  if (!builder->finish(&raw_)) return no_memory();
+  if (!builder->finish(&raw_, kKeptBufferSize)) return no_memory();
   BlockTrailer trailer{.codec = Compression::none,
                        .raw_size = static_cast<uint32_t>(raw_.size()),
                        .row_count = handle->rows};
@@ -84,7 +86,11 @@ Status SstableWriter::append_rows(BlockBuilder* builder, BlockHandle* handle) {
   handle->offset = offset_;
   handle->stored_size = static_cast<uint32_t>(stored);
   handle->raw_size = trailer.raw_size;
-  return append_sealed(block, stored, trailer);
+  VARVE_RETURN_IF_ERROR(append_sealed(block, stored, trailer));
+  for (Buffer* buffer : {&raw_, &compressed_}) {
+    if (buffer->capacity() > kKeptBufferSize) buffer->reset();
+  }
+  return Status();
 }
 
 Status SstableWriter::add(std::string_view key, uint64_t hash, Timestamp timestamp,

@@ -6,19 +6,22 @@
 #include "base/format.h"
 #include "base/log.h"
 #include "base/sync_point.h"
+#include "base/thread.h"
 
 namespace varve {
 
 namespace {
 
-// Beyond this, and twice its first size, a manifest is replaced by a new one that holds the state
-// alone.
-constexpr uint64_t kManifestSizeMax = 4 << 20;
+// A manifest of more than this, and than twice its first size, is replaced by a new one that holds
+// the state alone.
+constexpr uint64_t kManifestSizeMin = 4 << 20;
 // The log is kept below about this many write buffers by flushing keyspaces that are seldom
 // written.
 constexpr uint64_t kLogBuffers = 4;
 // A clean close leaves at most so many log segments for the next opening to read.
 constexpr size_t kLogSegmentsMax = 8;
+// So often close() waits for memory that others are about to give back: two seconds in all.
+constexpr int kCloseStepsMax = 1000;
 
 }  // namespace
 
@@ -36,6 +39,7 @@ Store::Store(const StoreOptions& options)
       epochs_(engine_memory_->epochs()),
       cache_(&engine_memory_->frames()),
       pooled_files_(options.file_system, options.open_files_max),
+      state_charge_(&memory_),
       active_bytes_(engine_memory_.get()),
       immutable_bytes_(engine_memory_.get()) {
   const auto bind = [this](StoreTask& task, void (Store::*work)(), TaskPriority priority) {
@@ -68,23 +72,32 @@ Store::~Store() {
 }
 
 void Store::share_memory(MemoryHelp* help) {
-  memory_help_ = help;
+  memory_help_.store(help);
   engine_memory_->join(this);
 }
 
-void Store::stop_background() {
+void Store::leave_shared_memory() {
   engine_memory_->leave(this);
+  stop(&shed_task_);
+}
+
+void Store::stop(StoreTask* task) {
+  const bool cancelled = options_.executor->cancel(task);
+  MutexLock lock(mutex_);
+  if (cancelled) task->queued.store(false);
+  while (task->queued.load()) changed_.wait(mutex_);
+}
+
+void Store::stop_background() {
+  leave_shared_memory();
   {
     MutexLock lock(mutex_);  // no step that looked before is queued again
     closing_.store(true);
   }
   changed_.notify_all();
   for (StoreTask* task : {&flush_task_, &compaction_task_, &log_sync_task_, &lease_task_,
-                          &disposal_task_, &statistics_task_, &shed_task_}) {
-    const bool cancelled = options_.executor->cancel(task);
-    MutexLock lock(mutex_);
-    if (cancelled) task->queued.store(false);
-    while (task->queued.load()) changed_.wait(mutex_);
+                          &disposal_task_, &statistics_task_}) {
+    stop(task);
   }
 }
 
@@ -98,6 +111,8 @@ void Store::release_memory() {
     }
   }
   for (ReadView* view : views) view->unref();
+  active_bytes_.clear();
+  immutable_bytes_.clear();
   if (nothing_ != nullptr) std::exchange(nothing_, nullptr)->unref();
   {
     MutexLock lock(mutex_);
@@ -113,20 +128,38 @@ Status Store::flush_before_close() {
   VARVE_RETURN_IF_ERROR(failure());
   // Databases that are opened for a few writes at a time would else drag ever more of it along.
   const bool log_is_long = wal_->segment_count() > kLogSegmentsMax;
+  Status first;  // one keyspace that cannot be flushed takes no other with it
   for (Tree* tree : trees()) {
     if (tree->logged && !log_is_long) continue;
-    if (!tree->active->empty()) VARVE_RETURN_IF_ERROR(rotate(tree));
-    VARVE_RETURN_IF_ERROR(flush_tree(tree).status());
+    Status status = flush_for_good(tree);
+    if (first.ok()) first = std::move(status);
   }
-  return Status();
+  return first;
+}
+
+Status Store::flush_for_good(Tree* tree) {
+  constexpr uint64_t kStepNanos = 2'000'000;
+  for (int steps = 0;; ++steps) {
+    const Status rotated = tree->active->empty() ? Status() : rotate(tree);
+    Status status = flush_tree(tree).status();  // even if only what was full before
+    if (status.ok()) status = rotated;
+    // There is no second close: while others flush, what they give back is waited for.
+    if (status.code() != StatusCode::out_of_memory || steps == kCloseStepsMax ||
+        !engine_memory_->shed(/*leader=*/nullptr)) {
+      return status;
+    }
+    pause_for(kStepNanos);
+  }
 }
 
 Status Store::close() {
-  // What no log holds is lost in a crash, not in an orderly end.
-  Status status = flush_before_close();
+  leave_shared_memory();  // nobody else begins memtables any more
+  // What no log holds is lost in a crash, not in an orderly end. What one holds is safe there,
+  // whatever comes of that.
+  const Status flushed = flush_before_close();
   stop_background();
   publish_statistics_work();
-  if (status.ok()) status = failure();
+  Status status = failure();
   if (status.ok()) status = wal_->finish();
   if (Status dropped = wal_->drop_free_segments(); !dropped.ok()) {
     log_line(options_.logger, LogLevel::warning, "a free log segment stays: %s",
@@ -147,9 +180,11 @@ Status Store::close() {
     status = append_to_manifest(edit);
   }
   Status closed = manifest_->close();
+  state_charge_.set(0);
   release_memory();  // and the obsolete files with it, while the directory is still owned
   lock_.reset();
-  return status.ok() ? closed : status;
+  if (!status.ok()) return status;
+  return flushed.ok() ? closed : flushed;
 }
 
 FileNumber Store::next_file_number() {
@@ -448,7 +483,8 @@ void Store::count_commit_group(uint64_t commits, uint64_t entries, uint64_t user
 
 Status Store::append_to_manifest(const LevelsEdit& edit) {
   VARVE_RETURN_IF_ERROR(failure());
-  if (manifest_->size() > std::max(kManifestSizeMax, 2 * manifest_->first_size())) {
+  if (manifest_->size() >
+      std::clamp(2 * manifest_->first_size(), kManifestSizeMin, kManifestBytesMax / 2)) {
     const FileNumber old = manifest_->number();
     Result<std::unique_ptr<ManifestWriter>> fresh =
         ManifestWriter::create(&pooled_files_, options_.directory, next_file_number(), state_);
@@ -469,6 +505,10 @@ Status Store::append_to_manifest(const LevelsEdit& edit) {
   }
   const Status applied = state_.apply(edit);
   VARVE_ASSERT(applied.ok());  // what was written is what is there
+  if (!edit.added.empty() || !edit.removed.empty() || !edit.keyspaces_added.empty() ||
+      !edit.keyspaces_dropped.empty()) {
+    state_charge_.set(state_.memory_bytes());
+  }
   return Status();
 }
 

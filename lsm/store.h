@@ -52,6 +52,7 @@ struct StoreOptions {
   Executor* executor = nullptr;
   Logger* logger = nullptr;
   uint64_t memory_budget = 0;
+  uint64_t value_size_max = 0;  // also of a batch, but for a key's size
   uint64_t write_buffer_size = 0;
   std::shared_ptr<EngineMemory> memory;
   uint64_t log_segment_size = 0;
@@ -108,13 +109,15 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
   // times in vain; as admit().
   Status await_memory(const Status& refused, uint64_t drains, CommitWait* waited);
   uint64_t drains() const { return engine_memory_->drains(); }
-  // What the layer above does where memory is short.
+  // What the layer above does where memory is short, and knows of memory.
   class MemoryHelp {
    public:
+    virtual void append_pools(std::vector<PoolStatistics>* pools) = 0;
     // Calls commit_rotate_largest() in commit order.
     virtual void rotate_largest() = 0;
-    // Has cursors that stand still let go of superseded views; false: none held any.
-    virtual bool renew_parked_cursors() = 0;
+    // Has cursors that stand still let go of superseded views, and gives back what waits for reuse;
+    // false: there was neither.
+    virtual bool give_up_idle_memory() = 0;
 
    protected:
     ~MemoryHelp() = default;
@@ -153,12 +156,13 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
   Status wait_for_background();
   Result<VerifyReport> verify();
   void statistics(Statistics* statistics);
+  MemoryReport memory_report();
 
   FileNumber next_file_number() override;
   void dispose(Sstable* sstable) override;
   EngineMemory::MemtableState memtable_state() override;
   void shed_memory() override;
-  bool let_go_of_views() override { return memory_help_->renew_parked_cursors(); }
+  bool give_up_idle_memory() override;
   void memory_was_given_back() override;
 
   // Counters of reads, bumped by the layers above.
@@ -193,6 +197,7 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
   Status open_trees(Recovered* found);
   Status replay_log(Recovered* found);
   Status replay_group(const WalGroup& group, Recovered* found);
+  Status make_room_for_replay(Recovered* found);
   Status flush_replayed(Recovered* found);
   Status sync_recovered_log(const Recovered& found);
   Status remove_debris(const Recovered& found, FileNumber manifest);
@@ -234,6 +239,10 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
 
   // The parts of close() and destruction.
   Status flush_before_close();
+  Status flush_for_good(Tree* tree);
+  // From now on no other that shares the memory asks this one for any.
+  void leave_shared_memory();
+  void stop(StoreTask* task);
   void stop_background();
   void release_memory();
 
@@ -245,7 +254,7 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
   void lease_work();
   void disposal_work();
   void publish_statistics_work();
-  void shed_work() { memory_help_->rotate_largest(); }
+  void shed_work() { memory_help_.load()->rotate_largest(); }
 
   // Flushes the tree's immutable memtables; false: there are none.
   Result<bool> flush_tree(Tree* tree);
@@ -288,8 +297,6 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
   // What a commit pays for work that is behind, and paying it.
   uint64_t pace_of(uint64_t bytes, uint64_t now);
   Status keep_pace(uint64_t bytes, CommitWait* waited);
-  // Memtables of all that share the budget take too much of it, and one of them is flushed.
-  bool others_make_room(uint64_t bytes);
   // Until something changed, `most_nanos` at most. Errors: why there is nothing to wait for.
   Status wait_for_change(Waiter* waiter, WaitReason reason, const Hindrance& hindrance,
                          uint64_t most_nanos) VARVE_REQUIRES(mutex_);
@@ -310,6 +317,7 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
   Mutex manifest_mutex_;
   std::unique_ptr<ManifestWriter> manifest_ VARVE_GUARDED_BY(manifest_mutex_);
   ManifestState state_ VARVE_GUARDED_BY(manifest_mutex_);
+  ControlCharge state_charge_ VARVE_GUARDED_BY(manifest_mutex_);
 
   Memtable* nothing_ = nullptr;  // empty: of all dropped keyspaces; the commit leader's
 
@@ -353,7 +361,7 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
   StoreTask disposal_task_;
   StoreTask statistics_task_;
   StoreTask shed_task_;
-  MemoryHelp* memory_help_ = nullptr;
+  Atomic<MemoryHelp*> memory_help_{nullptr};
 
   ReadCounters read_counters_;
   struct WorkCounters {

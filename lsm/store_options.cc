@@ -75,6 +75,10 @@ Result<StoreOptions> derive_store_options(const Options& options, const std::str
                static_cast<unsigned long long>(derived.memory_budget),
                static_cast<unsigned long long>(kept)));
   }
+  // A flush holds a large value twice, beside two write buffers.
+  const uint64_t room = derived.memory_budget - kept - 2 * derived.write_buffer_size;
+  derived.value_size_max =
+      std::min({kValueSizeMax, derived.memory_budget / 8, std::max(room / 2, uint64_t{64 * 1024})});
   derived.memory = shares
                        ? EngineMemory::of(*options.shared_budget)
                        : std::make_shared<EngineMemory>(derived.memory_budget, options.cache_size);

@@ -71,11 +71,19 @@ void Store::statistics(Statistics* s) {
   }
 }
 
+MemoryReport Store::memory_report() {
+  MemoryReport report = memory_.report();
+  cache_.append_statistics(&report.pools);
+  // Null while the store is being opened.
+  if (MemoryHelp* help = memory_help_.load()) help->append_pools(&report.pools);
+  return report;
+}
+
 void Store::publish_statistics_work() {
   Statistics current;
   statistics(&current);
   const std::string text =
-      encode_statistics_json(current, memory_.report(), options_.clock->realtime_nanos());
+      encode_statistics_json(current, memory_report(), options_.clock->realtime_nanos());
   FileSystem* files = options_.file_system;
   const std::string path = path_in(options_.directory, kStatsName);
   const std::string temporary = path_in(options_.directory, temporary_name(kStatsName));
@@ -154,9 +162,10 @@ Status verify_sstable(Sstable* file, MemoryManager* memory, VerifyReport* report
   Timestamp last_timestamp;
   for (cursor.seek_to_first(); cursor.valid(); cursor.next()) {
     if (versions != 0 && compare_versions({last_key, last_timestamp}, cursor.version_key()) >= 0) {
-      return Status::corruption(format("%s: partition %u, block %u: key %s is out of order",
+      return Status::corruption(format("%s: partition %u, block %u: key %s comes after %s",
                                        file->path().c_str(), cursor.partition_index(),
-                                       cursor.block_index(), readable(cursor.user_key()).c_str()));
+                                       cursor.block_index(), readable(cursor.user_key()).c_str(),
+                                       readable(last_key).c_str()));
     }
     last_key.assign(cursor.user_key());
     last_timestamp = cursor.timestamp();

@@ -17,6 +17,14 @@ Status VisibleCursor::reset(VersionCursor* source, Timestamp snapshot, std::stri
   return Status();
 }
 
+void VisibleCursor::clear(size_t kept) {
+  source_ = nullptr;
+  valid_ = false;
+  for (Buffer* buffer : {&key_, &value_, &lower_, &upper_}) {
+    if (buffer->capacity() > kept) buffer->reset();
+  }
+}
+
 Status VisibleCursor::status() const {
   if (out_of_memory_) return Status::out_of_memory("no memory for a cursor's key");
   return source_ == nullptr ? Status() : source_->status();
@@ -71,6 +79,7 @@ void VisibleCursor::find_forward(bool skip_current_key) {
   // key_ holds the key that is to be skipped: its newest visible version was dealt with.
   valid_ = false;
   forward_ = true;
+  out_of_memory_ = false;
   int skipped = 0;
   while (source_->valid()) {
     const std::string_view key = source_->user_key();
@@ -143,6 +152,7 @@ void VisibleCursor::prev() {
 void VisibleCursor::find_backward() {
   valid_ = false;
   forward_ = false;
+  out_of_memory_ = false;
   while (source_->valid() && within_lower(source_->user_key())) {
     // Going back, versions of a key come oldest first: remember the newest visible one.
     if (!key_.assign(source_->user_key())) return fail_memory();

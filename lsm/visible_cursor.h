@@ -24,6 +24,8 @@ class VisibleCursor {
   // Bounds are copied: keys in [lower, upper), an empty upper is no bound. Unpositioned.
   Status reset(VersionCursor* source, Timestamp snapshot, std::string_view lower,
                std::string_view upper);
+  // Unpositioned, and without a source; gives back buffers of more than `kept` bytes.
+  void clear(size_t kept);
   // Goes on over another source of the same data (files and memtables may have changed); stands
   // where it stood.
   void replace_source(VersionCursor* source);

@@ -30,8 +30,10 @@ void encode_wal_segment_header(char* to, const WalSegmentHeader& header) {
 namespace {
 
 Result<WalSegmentHeader> decode_copy(const char* p) {
-  if (load_le<uint64_t>(p) != kWalMagic) {
-    return Status::corruption("no log segment header at offset 0");
+  if (const auto magic = load_le<uint64_t>(p); magic != kWalMagic) {
+    return Status::corruption(format("no log segment header at offset 0: %016llx, expected %016llx",
+                                     static_cast<unsigned long long>(magic),
+                                     static_cast<unsigned long long>(kWalMagic)));
   }
   WalSegmentHeader header{.file = {load_le<uint64_t>(p + 16), load_le<uint64_t>(p + 24)},
                           .number = {load_le<uint64_t>(p + 32)},
@@ -49,9 +51,9 @@ Result<WalSegmentHeader> decode_copy(const char* p) {
   const uint64_t expected = load_le<uint64_t>(p + kChecked);
   const uint64_t found = checksum({p, kChecked}, header.file, 0);
   if (found != expected) {
-    return Status::corruption(format("log segment header: checksum %016llx, expected %016llx",
-                                     static_cast<unsigned long long>(found),
-                                     static_cast<unsigned long long>(expected)));
+    return Status::corruption(
+        format("log segment header at offset 0: checksum %016llx, expected %016llx",
+               static_cast<unsigned long long>(found), static_cast<unsigned long long>(expected)));
   }
   return header;
 }
@@ -60,7 +62,8 @@ Result<WalSegmentHeader> decode_copy(const char* p) {
 
 Result<WalSegmentHeader> decode_wal_segment_header(std::string_view from) {
   if (from.size() < kWalHeaderSize) {
-    return Status::corruption("the log segment's header is cut off");
+    return Status::corruption(format("log segment header at offset 0: cut off at %zu bytes of %zu",
+                                     from.size(), kWalHeaderSize));
   }
   Result<WalSegmentHeader> first = decode_copy(from.data());
   if (first.ok()) return first;

@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/format.h"
+#include "base/hash.h"
 
 namespace varve {
 
@@ -53,13 +54,16 @@ Status WalReader::open(const std::vector<FileNumber>& numbers, Lsn from, Lsn unt
       info.header = *header;
       // Not to be passed over: what it displaced would be missed by nobody, and it be removed.
       if (database_ && header->database != *database_) {
-        return Status::corruption(info.path + ": a log segment of another database");
+        return Status::corruption(info.path + " at offset 64: a log segment of another database, " +
+                                  id_text(header->database) + "; this one is " +
+                                  id_text(*database_));
       }
       if (header->number != number) {
         // A recycled file that was renamed, but whose new header did not reach the disk.
         info.status =
-            Status::corruption(format("log segment header says number %llu",
-                                      static_cast<unsigned long long>(header->number.value)));
+            Status::corruption(format("log segment header at offset 32: number %llu, expected %llu",
+                                      static_cast<unsigned long long>(header->number.value),
+                                      static_cast<unsigned long long>(number.value)));
       }
     } else {
       info.status = std::move(header).status();
@@ -84,16 +88,25 @@ Status WalReader::open(const std::vector<FileNumber>& numbers, Lsn from, Lsn unt
     ended_ = true;
     position_ = from == kLsnMax ? Lsn{} : from;
     if (!found && (from == kLsnMax || from == Lsn{})) return Status();  // nothing was logged yet
-    if (!found) {
-      return Status::corruption(
-          format("%s: no log segment is there, but the log is needed from LSN %llu on",
-                 directory_.c_str(), static_cast<unsigned long long>(from.value)));
+    std::string damaged;
+    for (const WalSegmentInfo& segment : segments_) {
+      if (segment.status.ok()) continue;
+      damaged += "; " + segment.path + ": " + std::string(segment.status.message());
     }
-    return Status::corruption(format(
-        "%s begins at LSN %llu, but the log is needed from LSN %llu on: a segment is missing",
-        segments_[current_].path.c_str(),
-        static_cast<unsigned long long>(segments_[current_].header.start.value),
-        static_cast<unsigned long long>(from.value)));
+    if (!found) {
+      return Status::corruption(format("%s: no %slog segment is there, but the log is needed from "
+                                       "LSN %llu on",
+                                       directory_.c_str(), damaged.empty() ? "" : "sound ",
+                                       static_cast<unsigned long long>(from.value)) +
+                                damaged);
+    }
+    return Status::corruption(
+        format(
+            "%s begins at LSN %llu, but the log is needed from LSN %llu on: a segment is missing",
+            segments_[current_].path.c_str(),
+            static_cast<unsigned long long>(segments_[current_].header.start.value),
+            static_cast<unsigned long long>(from.value)) +
+        damaged);
   }
   position_ = segments_[current_].header.start;
   return open_current();

@@ -12,6 +12,8 @@ namespace {
 
 // Commits of durability `buffered` wait for at most this many bytes of company.
 constexpr size_t kPendingBytesMax = 1 << 20;
+// Of its memory, what is kept after a sync.
+constexpr size_t kIdlePendingBytesMax = 64 << 10;
 // A roll-over needs this many segments open and unsynced at most; more are synced by it.
 constexpr size_t kUnsyncedSegmentsMax = 8;
 
@@ -227,8 +229,9 @@ Status WalWriter::append_group(bool buffered) {
 void WalWriter::keep_buffers_small() {
   // One large commit must not hold memory for ever that nothing can evict.
   const uint64_t budget = options_.memory->budget_bytes();
-  const uint64_t most = budget == 0 ? kPendingBytesMax
-                                    : std::clamp<uint64_t>(budget / 32, 64 << 10, kPendingBytesMax);
+  const uint64_t most = budget == 0
+                            ? kPendingBytesMax
+                            : std::clamp<uint64_t>(budget / 128, 64 << 10, kPendingBytesMax);
   if (group_bytes_.capacity() > most) group_bytes_.reset();
   if (pending_.size() == 0 && pending_.capacity() > 2 * most) pending_.reset();
 }
@@ -266,6 +269,8 @@ Status WalWriter::sync() {
     MutexLock lock(mutex_);
     if (!failure_.ok()) return failure_;
     VARVE_RETURN_IF_ERROR(write_pending());
+    // Whoever goes on writes soon; of many databases that share a budget most do not.
+    if (pending_.capacity() > kIdlePendingBytesMax) pending_.reset();
     target = written_.load();
     if (durable_.load() >= target && segments_.back().header_durable) return Status();
     for (const Segment& segment : segments_) {

@@ -37,7 +37,7 @@ BufferPool::Item BufferPool::acquire(size_t size) {
       ++shard.acquired;
       char* data = tier.items[--tier.count];
       idle_bytes_.fetch_sub(tier_size(number), kRelaxed);  // a bound, not an order
-      count_in_use(1, static_cast<int64_t>(tier_size(number)));
+      count_acquired(tier_size(number));
       unpoison(data, tier_size(number));
       return {data, tier_size(number)};
     }
@@ -51,40 +51,40 @@ BufferPool::Item BufferPool::allocate(size_t capacity, Shard& shard) {
   ++shard.acquired;
   ++shard.missed;
   if (data == nullptr) return {};
-  count_in_use(1, static_cast<int64_t>(capacity));
+  count_acquired(capacity);
   return {data, capacity};
 }
 
 void BufferPool::release(const Item& item) {
   VARVE_DCHECK(item.data != nullptr);
-  count_in_use(-1, -static_cast<int64_t>(item.capacity));
-  if (item.capacity <= kTierSizeMax) {
-    const size_t tier = tier_of(item.capacity);
-    VARVE_ASSERT(tier_size(tier) == item.capacity);
-    Shard& shard = this_shard();
-    MutexLock lock(shard.mutex);
-    if (keep(shard, tier, item.data)) return;
-  }
-  manager_->release(item.data, item.capacity, settings_.role);
+  in_use_bytes_.fetch_sub(static_cast<int64_t>(item.capacity), kRelaxed);  // a statistic
+  if (!keep(item)) manager_->release(item.data, item.capacity, settings_.role);
+  // Last: who waits for zero may free the pool.
+  in_use_.fetch_sub(1);
 }
 
-bool BufferPool::keep(Shard& shard, size_t number, char* data) {
+bool BufferPool::keep(const Item& item) {
+  if (item.capacity > kTierSizeMax) return false;
+  const size_t number = tier_of(item.capacity);
+  const size_t size = tier_size(number);
+  VARVE_ASSERT(size == item.capacity);
+  Shard& shard = this_shard();
+  MutexLock lock(shard.mutex);
   Tier& tier = shard.tiers[number];
   if (tier.count == idle_items_max(number)) return false;
-  const size_t size = tier_size(number);
   // A bound, not an order: relaxed.
   if (idle_bytes_.fetch_add(size, kRelaxed) + size > settings_.idle_bytes_max) {
     idle_bytes_.fetch_sub(size, kRelaxed);
     return false;
   }
-  poison(data, size);
-  tier.items[tier.count++] = data;
+  poison(item.data, size);
+  tier.items[tier.count++] = item.data;
   return true;
 }
 
-void BufferPool::count_in_use(int64_t items, int64_t bytes) {
-  in_use_bytes_.fetch_add(bytes, kRelaxed);  // all relaxed: statistics
-  const int64_t now = in_use_.fetch_add(items, kRelaxed) + items;
+void BufferPool::count_acquired(size_t bytes) {
+  in_use_bytes_.fetch_add(static_cast<int64_t>(bytes), kRelaxed);  // all relaxed: statistics
+  const int64_t now = in_use_.fetch_add(1, kRelaxed) + 1;
   int64_t seen = high_water_.load(kRelaxed);
   while (seen < now && !high_water_.compare_exchange(seen, now, kRelaxed)) {
   }

@@ -1,5 +1,5 @@
-// Reusable buffers by size: for keys, index entries, rows, filters, blocks being read. A buffer
-// comes back for another use with its memory, so that steady work allocates nothing.
+// Reusable buffers by size: for what is encoded or read piece by piece. A buffer comes back for
+// another use with its memory, so that steady work allocates nothing.
 //
 // Tiers are powers of two from 64 bytes to 1 MiB. Threads are spread over shards, each with its own
 // lock and its own idle buffers, so that a thread mostly meets its own ones. Larger buffers are
@@ -81,8 +81,8 @@ class BufferPool {
   static size_t idle_items_max(size_t tier);
   Shard& this_shard();
   Item allocate(size_t capacity, Shard& shard);
-  bool keep(Shard& shard, size_t tier, char* data) VARVE_REQUIRES(shard.mutex);
-  void count_in_use(int64_t items, int64_t bytes);
+  bool keep(const Item& item);
+  void count_acquired(size_t bytes);
 
   MemoryManager* const manager_;
   const Settings settings_;

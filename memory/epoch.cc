@@ -60,13 +60,16 @@ uint64_t EpochDomain::oldest_guard() {
   return oldest;
 }
 
-void EpochDomain::retire(Retired* node) {
+void EpochDomain::retire_uncollected(Retired* node) {
   Retired* head = fresh_.load(kRelaxed);  // only a guess for the exchange
   do {
     node->next = head;
     // Release: the object is unpublished before; pairs with the exchange in stamp_fresh().
   } while (!fresh_.compare_exchange(head, node, kRelease));
-  if (retired_count_.fetch_add(1, kRelaxed) % kCollectEvery != 0 || is_reclaiming) return;
+}
+
+void EpochDomain::collect_now_and_then() {
+  if (calls_.fetch_add(1, kRelaxed) % kCollectEvery != 0 || is_reclaiming) return;
   Retired* reclaimable = nullptr;
   uint64_t generation = 0;
   if (!mutex_.try_lock()) return;  // another thread collects

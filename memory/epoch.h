@@ -77,7 +77,14 @@ class EpochDomain {
   // on the calling thread, with no lock of the domain held. So the caller holds no lock that a
   // reclaim() takes; a reclaim() may retire other objects, but not collect or drain. One call in
   // kCollectEvery collects.
-  void retire(Retired* node);
+  void retire(Retired* node) {
+    retire_uncollected(node);
+    collect_now_and_then();
+  }
+  // The two halves of retire(). The first one under any lock; whoever calls it calls the second
+  // without.
+  void retire_uncollected(Retired* node);
+  void collect_now_and_then();
   // Whether the calling thread holds a guard (not told of threads without a slot).
   bool is_guarded_here() const {
     const size_t slot = this_thread_slot();
@@ -134,7 +141,7 @@ class EpochDomain {
   const bool asymmetric_;
   // Retired and not yet stamped: a stack, pushed by retire(), taken whole by collect().
   alignas(64) Atomic<Retired*> fresh_{nullptr};
-  Atomic<size_t> retired_count_{0};
+  Atomic<size_t> calls_{0};  // of collect_now_and_then()
 
   alignas(64) Mutex mutex_;
   CondVar reclaimed_;

@@ -1,14 +1,12 @@
 // Memory of odd sizes for control structures (levels, catalogs, tables of files), from mimalloc, on
-// the account of a role; the allocator that lets standard containers use it, and the base of
-// objects that lie there themselves.
+// the account of a role; and the base of objects that lie there.
 //
 // Not for hot paths, frames or memtables: those have slabs, arenas and pools. mimalloc gives memory
 // back to the system late, so what is large belongs elsewhere.
 //
 // Thread rule: all functions from any thread.
 // Ownership: the caller owns a block and gives it back with the same size, role and manager.
-// Errors: heap_allocate() returns null when memory is refused. AccountedAllocator asserts instead,
-// since containers have no other way without exceptions: it is for bounded structures.
+// Errors: heap_allocate() returns null when memory is refused.
 // Under AddressSanitizer and ThreadSanitizer the blocks come from malloc, which these can see.
 
 #pragma once
@@ -16,7 +14,6 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "base/assert.h"
 #include "memory/memory_manager.h"
 
 namespace varve {
@@ -25,40 +22,27 @@ namespace varve {
 void* heap_allocate(MemoryManager* manager, size_t size, MemoryRole role);
 void heap_release(MemoryManager* manager, void* block, size_t size, MemoryRole role);
 
-// For standard containers: std::vector<T, AccountedAllocator<T>> v(AccountedAllocator<T>(m, role)).
-// The manager must outlive the container. Containers with equal allocators exchange memory.
-template <typename T>
-class AccountedAllocator {
+// What standard containers within control structures hold: on the account too, though it comes from
+// the program's allocator. Thread rule: one thread at a time.
+class ControlCharge {
  public:
-  using value_type = T;
-  static_assert(alignof(T) <= 16);
+  // Null: nothing is charged.
+  explicit ControlCharge(MemoryManager* manager) : manager_(manager) {}
+  ControlCharge(const ControlCharge&) = delete;
+  ControlCharge& operator=(const ControlCharge&) = delete;
+  ~ControlCharge() { set(0); }
 
-  AccountedAllocator(MemoryManager* manager, MemoryRole role) : manager_(manager), role_(role) {}
-  template <typename U>
-  AccountedAllocator(const AccountedAllocator<U>& other)  // NOLINT: implicit, containers rebind
-      : manager_(other.manager()), role_(other.role()) {}
-
-  T* allocate(size_t count) {
-    VARVE_ASSERT(count <= SIZE_MAX / 2 / sizeof(T));
-    void* block = heap_allocate(manager_, count * sizeof(T), role_);
-    VARVE_ASSERT(block != nullptr);
-    return static_cast<T*>(block);
-  }
-  void deallocate(T* block, size_t count) {
-    heap_release(manager_, block, count * sizeof(T), role_);
-  }
-
-  MemoryManager* manager() const { return manager_; }
-  MemoryRole role() const { return role_; }
-
-  template <typename U>
-  friend bool operator==(const AccountedAllocator& a, const AccountedAllocator<U>& b) {
-    return a.manager() == b.manager() && a.role() == b.role();
+  // From now on it is `bytes`.
+  void set(size_t bytes) {
+    if (manager_ == nullptr) return;
+    if (bytes > bytes_) manager_->charge(bytes - bytes_, MemoryRole::control);
+    if (bytes < bytes_) manager_->discharge(bytes_ - bytes, MemoryRole::control);
+    bytes_ = bytes;
   }
 
  private:
-  MemoryManager* manager_;
-  MemoryRole role_;
+  MemoryManager* const manager_;
+  size_t bytes_ = 0;
 };
 
 // Base of counted objects (views, memtables, open sstables): `new (manager) T(...)` takes memory of

@@ -76,13 +76,13 @@ class ObjectPool {
     --in_use_;
   }
 
-  // Destroys the objects that wait.
-  void trim() {
-    for (;;) {
+  // Destroys the objects that wait; returns how many did.
+  size_t trim() {
+    for (size_t trimmed = 0;; ++trimmed) {
       T* object;
       {
         MutexLock lock(mutex_);
-        if (idle_ == nullptr) return;
+        if (idle_ == nullptr) return trimmed;
         object = static_cast<T*>(idle_);
         idle_ = idle_->pool_next_;
         --idle_count_;

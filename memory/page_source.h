@@ -54,10 +54,10 @@ class PageSource {
   char* acquire_chunk();
   void release_chunk(char* chunk);
 
-  // What acquire_span(size) takes: whole pages, from 2 MiB on whole chunks.
+  // What acquire_span(size) takes: whole pages. Not whole chunks: a value of 2 MiB and its key
+  // would take twice as much.
   static constexpr size_t span_size(size_t size) {
-    const size_t unit = size < kChunkSize ? kPageSize : kChunkSize;
-    return (size + unit - 1) & ~(unit - 1);
+    return (size + kPageSize - 1) & ~(kPageSize - 1);
   }
   // Zeros. `size` is a span_size(); the same one is given back.
   char* acquire_span(size_t size);

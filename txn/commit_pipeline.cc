@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "base/format.h"
 #include "base/sync_point.h"
+#include "txn/write_batch_internal.h"
 
 namespace varve {
 
@@ -123,6 +124,8 @@ void CommitPipeline::examine(Request* request) {
         request->buffered |= wanted >= Durability::buffered;
       }
     }
+    request->status = check_entry_sizes(entry.key, entry.value, store_->options().value_size_max);
+    if (!request->status.ok()) return;
     touched->bytes += Memtable::entry_size_max(entry.key.size(), entry.value.size());
     ++touched->entries;
     group_bytes_ += entry.key.size() + entry.value.size();

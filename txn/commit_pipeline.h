@@ -88,7 +88,7 @@ class CommitPipeline {
   void lead(Request* first);
   void run_group();
   void run_action(Request* request);
-  // Resolves keyspaces and sums up sizes; a request with an unknown one gets its status.
+  // Resolves keyspaces and sums up sizes; a request that cannot be committed gets its status.
   void examine(Request* request);
   Touched* touch(Tree* tree);
   Status reserve();

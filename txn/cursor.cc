@@ -52,6 +52,7 @@ Status CursorImpl::open(const ScanOptions& options, Tree* tree, const Timestamp*
 void CursorImpl::close() {
   if (view_ == nullptr) return;
   for (const std::unique_ptr<RunCursor>& run : runs_) run->clear();
+  visible_.clear(kKeptBytesMax);
   std::exchange(view_, nullptr)->unref();
   if (registered_) store_->snapshots().release(&entry_);
   registered_ = false;

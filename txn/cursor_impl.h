@@ -84,6 +84,8 @@ class CursorImpl final : public PoolLink {
 
   // A look costs a load of a shared pointer; a view held for so many steps more costs little.
   static constexpr uint64_t kStepsBetweenLooks = 1024;
+  // A cursor that waits in the pool keeps no buffer larger than this.
+  static constexpr size_t kKeptBytesMax = 4096;
 
   void enter() {
     in_use_.store(true, kRelaxed);  // the barrier orders it

@@ -6,8 +6,10 @@
 #include "base/assert.h"
 #include "base/format.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "base/time_text.h"
 #include "lsm/store.h"
+#include "memory/buffer_pool.h"
 #include "memory/object_pool.h"
 #include "txn/commit_pipeline.h"
 #include "txn/cursor_impl.h"
@@ -21,19 +23,12 @@ namespace {
 
 constexpr size_t kIdleCursors = 64;
 constexpr size_t kIdleSnapshots = 1024;
-constexpr size_t kIdleBatches = 64;
 // An entry up to this size is encoded on the stack.
 constexpr size_t kStackBatchSize = 1024;
 // What an entry takes in a memtable beside its key and value, about.
 constexpr uint64_t kEntryOverhead = 64;
 // While close() waits for what users hold, it looks this often.
 constexpr uint64_t kCloseLookNanos = 1'000'000;
-
-// The encoding of a single change that is too large for the stack.
-struct PooledBatch : PoolLink {
-  explicit PooledBatch(MemoryManager* manager) : bytes(manager, MemoryRole::batch) {}
-  Buffer bytes;
-};
 
 Status unknown_keyspace(Keyspace keyspace) {
   return Status::not_found(format("keyspace %u is unknown or dropped", keyspace.id));
@@ -49,8 +44,11 @@ class Database::Impl final : private Store::MemoryHelp {
         pipeline_(store_.get()),
         cursors_("cursor", &store_->memory(), MemoryRole::cursor, kIdleCursors),
         snapshots_("snapshot", &store_->memory(), MemoryRole::snapshot_registry, kIdleSnapshots),
-        batches_("batch", &store_->memory(), MemoryRole::batch, kIdleBatches),
-        value_size_max_(std::min(kValueSizeMax, store_->options().memory_budget / 8)) {
+        batches_(&store_->memory(), {.name = "batch",
+                                     .role = MemoryRole::batch,
+                                     .idle_bytes_max = store_->options().memory_budget / 64}),
+        batch_memory_{.manager = &store_->memory(),
+                      .value_size_max = store_->options().value_size_max} {
     store_->share_memory(this);
   }
 
@@ -119,38 +117,45 @@ class Database::Impl final : private Store::MemoryHelp {
   Status write_one(VersionKind kind, std::string_view key, std::string_view value,
                    const WriteOptions& options) {
     VARVE_RETURN_IF_ERROR(closed());
-    VARVE_RETURN_IF_ERROR(check_entry_sizes(key, value, value_size_max_));
+    VARVE_RETURN_IF_ERROR(check_entry_sizes(key, value, batch_memory_.value_size_max));
     const BatchEntry entry{.kind = kind, .keyspace = options.keyspace, .key = key, .value = value};
     const size_t size_max = batch_entry_size_max(key.size(), value.size());
+    Store::CommitWait waited{.timeout = options.timeout};
     if (size_max <= kStackBatchSize) {
       char bytes[kStackBatchSize];
       const char* end = encode_batch_entry(bytes, entry);
-      return commit({bytes, static_cast<size_t>(end - bytes)}, 1, options, nullptr);
+      return commit({bytes, static_cast<size_t>(end - bytes)}, 1, options, nullptr, &waited);
     }
-    PooledBatch* batch = batches_.acquire(&store_->memory());
-    if (batch == nullptr || !batch->bytes.reserve(size_max)) {
-      if (batch != nullptr) batches_.release(batch);
-      return Status::out_of_memory("no memory for a write");
-    }
-    const char* end = encode_batch_entry(batch->bytes.data(), entry);
-    Status status = commit({batch->bytes.data(), static_cast<size_t>(end - batch->bytes.data())}, 1,
-                           options, nullptr);
-    if (batch->bytes.capacity() > (1 << 20)) batch->bytes.reset();
-    batches_.release(batch);
+    const Status status = write_large(entry, size_max, options, &waited);
+    if (status.code() == StatusCode::closed) batches_.trim();  // close() may have done it before
     return status;
   }
 
-  Status commit(std::string_view batch, uint32_t entries, const WriteOptions& options,
-                Timestamp* committed) {
-    const uint64_t bytes = batch.size() + uint64_t{entries} * kEntryOverhead;
-    Store::CommitWait waited{.timeout = options.timeout};
+  Status write_large(const BatchEntry& entry, size_t size_max, const WriteOptions& options,
+                     Store::CommitWait* waited) {
     for (;;) {
-      VARVE_RETURN_IF_ERROR(store_->admit(bytes, &waited));
+      const uint64_t drains = store_->drains();
+      const PooledBuffer bytes(batches_, size_max);
+      if (bytes.data() != nullptr) {
+        const char* end = encode_batch_entry(bytes.data(), entry);
+        return commit({bytes.data(), static_cast<size_t>(end - bytes.data())}, 1, options, nullptr,
+                      waited);
+      }
+      VARVE_RETURN_IF_ERROR(
+          store_->await_memory(Status::out_of_memory("no memory for a write"), drains, waited));
+    }
+  }
+
+  Status commit(std::string_view batch, uint32_t entries, const WriteOptions& options,
+                Timestamp* committed, Store::CommitWait* waited) {
+    const uint64_t bytes = batch.size() + uint64_t{entries} * kEntryOverhead;
+    for (;;) {
+      VARVE_RETURN_IF_ERROR(store_->admit(bytes, waited));
       const uint64_t drains = store_->drains();
       const Status status = pipeline_.commit(batch, entries, options.durability, committed);
       store_->leave(bytes);
       if (status.code() != StatusCode::out_of_memory) return status;
-      VARVE_RETURN_IF_ERROR(store_->await_memory(status, drains, &waited));
+      VARVE_RETURN_IF_ERROR(store_->await_memory(status, drains, waited));
     }
   }
 
@@ -170,7 +175,16 @@ class Database::Impl final : private Store::MemoryHelp {
     // What keeps it from being done is found by the store's own commits, and told there.
     static_cast<void>(rotate(&Store::commit_rotate_largest));
   }
-  bool renew_parked_cursors() override { return open_cursors_.renew_parked() != 0; }
+  void append_pools(std::vector<PoolStatistics>* pools) override {
+    pools->push_back(cursors_.statistics());
+    pools->push_back(snapshots_.statistics());
+    pools->push_back(batches_.statistics());
+  }
+  bool give_up_idle_memory() override {
+    const size_t cursors = cursors_.trim();
+    const size_t batches = batches_.trim();
+    return open_cursors_.renew_parked() != 0 || cursors + batches != 0;
+  }
 
   SnapshotHandle* new_snapshot() { return snapshots_.acquire(store_.get(), &snapshots_); }
 
@@ -186,8 +200,8 @@ class Database::Impl final : private Store::MemoryHelp {
   OpenCursors open_cursors_;
   ObjectPool<CursorImpl> cursors_;
   ObjectPool<SnapshotHandle> snapshots_;
-  ObjectPool<PooledBatch> batches_;
-  const uint64_t value_size_max_;
+  BufferPool batches_;  // encodings of single changes that are too large for the stack
+  BatchMemory batch_memory_;
   Atomic<bool> closed_{false};
 };
 
@@ -220,23 +234,18 @@ Status Database::close(std::optional<std::chrono::nanoseconds> deadline) {
   VARVE_RETURN_IF_ERROR(impl_->closed());
   Clock* clock = impl_->store_->options().clock;
   const uint64_t start = clock->monotonic_nanos();
-  Mutex mutex;
-  CondVar never;
   while (const uint64_t held = impl_->held_by_users()) {
     if (deadline && clock->monotonic_nanos() - start >=
                         static_cast<uint64_t>(std::max<int64_t>(deadline->count(), 0))) {
       return Status::busy(format("%llu cursors, snapshots or pinned values are still held",
                                  static_cast<unsigned long long>(held)));
     }
-    MutexLock lock(mutex);
-    never.wait_for(mutex, kCloseLookNanos);
+    pause_for(kCloseLookNanos);
   }
   impl_->closed_.store(true);
   impl_->store_->end_writes();
-  while (impl_->batches_.in_use() != 0) {  // of writes that were just answered
-    MutexLock lock(mutex);
-    never.wait_for(mutex, kCloseLookNanos);
-  }
+  // Of writes that were just answered.
+  while (impl_->batches_.statistics().in_use != 0) pause_for(kCloseLookNanos);
   impl_->cursors_.trim();
   impl_->snapshots_.trim();
   impl_->batches_.trim();
@@ -254,18 +263,22 @@ Status Database::erase(std::string_view key, const WriteOptions& options) {
   return impl_->write_one(VersionKind::tombstone, key, {}, options);
 }
 
+WriteBatch::WriteBatch(Database& database) : memory_(&database.impl_->batch_memory_) {}
+
 Status Database::write(WriteBatch& batch, const WriteOptions& options, Timestamp* committed) {
   VARVE_RETURN_IF_ERROR(impl_->closed());
   if (batch.count() == 0) {
     if (committed != nullptr) *committed = impl_->store_->oracle().published();
     return Status();
   }
-  if (batch.size_bytes() > impl_->value_size_max_ + kKeySizeMax) {
-    return Status::invalid_argument(
-        format("batch of %zu bytes: at most %llu are allowed", batch.size_bytes(),
-               static_cast<unsigned long long>(impl_->value_size_max_)));
+  const uint64_t limit = impl_->batch_memory_.value_size_max + kKeySizeMax;
+  if (batch.size_bytes() > limit) {
+    return Status::invalid_argument(format("batch of %zu bytes: at most %llu are allowed",
+                                           batch.size_bytes(),
+                                           static_cast<unsigned long long>(limit)));
   }
-  return impl_->commit(batch.encoded(), batch.count(), options, committed);
+  Store::CommitWait waited{.timeout = options.timeout};
+  return impl_->commit(batch.encoded(), batch.count(), options, committed, &waited);
 }
 
 // -- reads --
@@ -550,14 +563,7 @@ Statistics Database::statistics() {
 
 Health Database::health() { return impl_->store_->health(); }
 
-MemoryReport Database::memory_report() {
-  MemoryReport report = impl_->store_->memory().report();
-  report.pools.push_back(impl_->cursors_.statistics());
-  report.pools.push_back(impl_->snapshots_.statistics());
-  report.pools.push_back(impl_->batches_.statistics());
-  report.pools.push_back(impl_->store_->cache().scratch_statistics());
-  return report;
-}
+MemoryReport Database::memory_report() { return impl_->store_->memory_report(); }
 
 const std::string& Database::directory() const { return impl_->store_->options().directory; }
 

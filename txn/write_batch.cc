@@ -60,8 +60,13 @@ struct WriteBatch::Index {
 
 WriteBatch::WriteBatch(WriteBatch&& other) noexcept { *this = std::move(other); }
 
+MemoryManager& WriteBatch::manager() const {
+  return memory_ != nullptr ? *memory_->manager : process_memory();
+}
+
 WriteBatch& WriteBatch::operator=(WriteBatch&& other) noexcept {
   if (this != &other) {
+    std::swap(memory_, other.memory_);
     std::swap(data_, other.data_);
     std::swap(size_, other.size_);
     std::swap(capacity_, other.capacity_);
@@ -74,8 +79,8 @@ WriteBatch& WriteBatch::operator=(WriteBatch&& other) noexcept {
 }
 
 WriteBatch::~WriteBatch() {
-  if (data_ != nullptr) process_memory().release(data_, capacity_, MemoryRole::batch);
-  if (index_ != nullptr) process_memory().release(index_, index_->bytes, MemoryRole::batch);
+  if (data_ != nullptr) manager().release(data_, capacity_, MemoryRole::batch);
+  if (index_ != nullptr) manager().release(index_, index_->bytes, MemoryRole::batch);
 }
 
 void WriteBatch::clear() {
@@ -91,10 +96,10 @@ bool WriteBatch::reserve(size_t more_bytes) {
   if (size_ + more_bytes <= capacity_) return true;
   const size_t wanted =
       MemoryManager::usable_size(std::max(size_ + more_bytes, capacity_ + capacity_ / 2));
-  char* grown = static_cast<char*>(process_memory().allocate(wanted, MemoryRole::batch));
+  char* grown = static_cast<char*>(manager().allocate(wanted, MemoryRole::batch));
   if (grown == nullptr) return false;
   if (size_ != 0) std::memcpy(grown, data_, size_);
-  if (data_ != nullptr) process_memory().release(data_, capacity_, MemoryRole::batch);
+  if (data_ != nullptr) manager().release(data_, capacity_, MemoryRole::batch);
   data_ = grown;
   capacity_ = wanted;
   return true;
@@ -110,7 +115,8 @@ Status WriteBatch::erase(Keyspace keyspace, std::string_view key) {
 
 Status WriteBatch::append(uint8_t kind, Keyspace keyspace, std::string_view key,
                           std::string_view value) {
-  VARVE_RETURN_IF_ERROR(check_entry_sizes(key, value, kValueSizeMax));
+  VARVE_RETURN_IF_ERROR(
+      check_entry_sizes(key, value, memory_ != nullptr ? memory_->value_size_max : kValueSizeMax));
   if (!reserve(batch_entry_size_max(key.size(), value.size())) || !reserve_index()) {
     return Status::out_of_memory("no memory for a write batch");
   }
@@ -167,9 +173,9 @@ bool WriteBatch::reserve_index() {
   if (index_ != nullptr && index_->slot_count >= wanted) return true;
   const uint32_t slots = std::bit_ceil(wanted * 2);
   const size_t bytes = sizeof(Index) + slots * sizeof(Index::Slot);
-  auto* grown = static_cast<Index*>(process_memory().allocate(bytes, MemoryRole::batch));
+  auto* grown = static_cast<Index*>(manager().allocate(bytes, MemoryRole::batch));
   if (grown == nullptr) return false;
-  if (index_ != nullptr) process_memory().release(index_, index_->bytes, MemoryRole::batch);
+  if (index_ != nullptr) manager().release(index_, index_->bytes, MemoryRole::batch);
   index_ = grown;
   *index_ = {.bytes = bytes, .slot_count = slots, .used = 0};
   std::memset(index_->slots(), 0, slots * sizeof(Index::Slot));

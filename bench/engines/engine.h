@@ -11,6 +11,7 @@
 
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -28,6 +29,13 @@ namespace varve::bench {
 struct EngineError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
+
+// varve's budget where its parts are given, in bytes: with a small cache, what flushes take on top
+// of two write buffers too.
+inline uint64_t budget_of_parts(uint64_t cache_size, uint64_t write_buffer_size) {
+  return std::max(cache_size + 2 * write_buffer_size,
+                  write_buffer_size / 7 * 16 + (uint64_t{4} << 20));
+}
 
 // How a database is opened. Sizes in bytes.
 struct EngineConfig {

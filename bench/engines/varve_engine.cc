@@ -1,6 +1,5 @@
 // varve itself, through its public interface only; file names apart, which no interface tells.
 
-#include <algorithm>
 #include <utility>
 
 #include "base/build_info.h"
@@ -82,7 +81,8 @@ class VarveCursor final : public EngineCursor {
 
 class VarveSession final : public Session {
  public:
-  explicit VarveSession(const Shared* shared) : shared_(shared), cursor_(shared) {}
+  explicit VarveSession(const Shared* shared)
+      : shared_(shared), cursor_(shared), batch_(*shared->db) {}
 
   void put(std::string_view key, std::string_view value) override {
     check(shared_->db->put(key, value, shared_->write_options), "put");
@@ -138,9 +138,7 @@ Options to_options(const EngineConfig& config) {
   } else {
     options.write_buffer_size = config.write_buffer_size;
     options.cache_size = config.cache_size;
-    // With a small cache, what flushes take on top of two write buffers.
-    options.memory_budget = std::max(config.cache_size + 2 * config.write_buffer_size,
-                                     config.write_buffer_size / 7 * 16 + (uint64_t{4} << 20));
+    options.memory_budget = budget_of_parts(config.cache_size, config.write_buffer_size);
   }
   if (config.block_size != 0) options.block_size = config.block_size;
   options.filter_bits_per_key = static_cast<uint32_t>(config.bloom_bits);

@@ -2,7 +2,7 @@
 //
 // Thread rule: every function from any thread at once, except that beside close() only writes (put,
 // erase, write) may be in progress, and beside destruction nothing. Objects handed out (cursors,
-// snapshots, pinned values) must be gone before destruction.
+// snapshots, pinned values), and batches made for it, must be gone before destruction.
 // Errors: every call may return `closed` after close(), and writes `read_only` after a failed sync
 // of log or manifest: what is on disk is then unknown until the database is opened again.
 
@@ -114,8 +114,9 @@ class Database {
   Status erase(std::string_view key, const WriteOptions& options = {});
   // Commits `batch` whole; it stays as it was. `committed`, if given, receives the timestamp.
   // Errors: not_found (a keyspace that is unknown or dropped: nothing is committed), timed_out,
-  // no_space, read_only, invalid_argument; busy: background work that it would wait for meets a
-  // fault, see health(); io_error: whether it is there is known after reopening.
+  // no_space, read_only, invalid_argument (a value, or the batch, of more than an eighth of the
+  // memory budget or 256 MiB); busy: background work that it would wait for meets a fault, see
+  // health(); io_error: whether it is there is known after reopening.
   Status write(WriteBatch& batch, const WriteOptions& options = {}, Timestamp* committed = nullptr);
 
   // -- reads --
@@ -165,6 +166,7 @@ class Database {
   const std::string& directory() const;
 
  private:
+  friend class WriteBatch;
   class Impl;
   explicit Database(std::unique_ptr<Impl> impl);
   static void give(HeldValue* held, PinnedValue* pinned);

@@ -40,7 +40,8 @@ struct Options {
   // Commits that durability `buffered` may lose, as time.
   std::chrono::milliseconds loss_window{100};
   // Bytes of one memtable before it is flushed. Larger: fewer rewrites, longer recovery.
-  // 0: an eighth of the budget, between 64 KiB and 64 MiB.
+  // 0: an eighth of the budget, between 64 KiB and 64 MiB. Where two of them take more than half of
+  // it, less than an eighth is left for the largest value.
   uint64_t write_buffer_size = 0;
   // At most so many bytes of blocks, indexes and filters are kept in memory. 0: what else leaves of
   // the budget, which moves between them and memtables by demand.

@@ -14,4 +14,5 @@
 #include "varve/statistics.h"
 #include "varve/status.h"
 #include "varve/types.h"
+#include "varve/version.h"
 #include "varve/write_batch.h"

@@ -12,19 +12,27 @@
 
 namespace varve {
 
+class Database;
+class MemoryManager;
+struct BatchMemory;
+
 // Thread rule: one thread at a time. Reusable: clear() keeps the memory.
 // Several changes of one key fold into the last one, so a commit holds one version a key.
 class WriteBatch {
  public:
+  // In memory of the process, on no database's budget.
   WriteBatch() = default;
+  // In memory of `database`, within its budget and its limit on values; to be gone before it is
+  // destroyed. It can be written to any database.
+  explicit WriteBatch(Database& database);
   WriteBatch(WriteBatch&& other) noexcept;
   WriteBatch& operator=(WriteBatch&& other) noexcept;
   WriteBatch(const WriteBatch&) = delete;
   WriteBatch& operator=(const WriteBatch&) = delete;
   ~WriteBatch();
 
-  // Key and value are copied. Errors: invalid_argument (empty or over-long key, over-long value);
-  // the batch is unchanged then. Keys: 1 byte to kKeySizeMax.
+  // Key and value are copied. Errors: invalid_argument (empty or over-long key, over-long value),
+  // out_of_memory; the batch is unchanged then. Keys: 1 byte to kKeySizeMax.
   Status put(std::string_view key, std::string_view value) {
     return put(kDefaultKeyspace, key, value);
   }
@@ -43,6 +51,7 @@ class WriteBatch {
 
  private:
   struct Index;
+  MemoryManager& manager() const;
   Status append(uint8_t kind, Keyspace keyspace, std::string_view key, std::string_view value);
   bool reserve(size_t more_bytes);
   bool reserve_index();
@@ -51,6 +60,7 @@ class WriteBatch {
   char* find(Keyspace keyspace, std::string_view key);
   void compact();
 
+  BatchMemory* memory_ = nullptr;  // null: the process's
   char* data_ = nullptr;
   size_t size_ = 0;
   size_t capacity_ = 0;

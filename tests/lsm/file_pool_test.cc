@@ -44,6 +44,35 @@ class FilePoolTest : public testing::Test {
   const std::unique_ptr<FileSystem> disk_ = FileSystem::create_memory();
 };
 
+// Files that are opened at the same moment each find room; it is given back when they are read.
+TEST_F(FilePoolTest, what_was_opened_together_is_too_much_only_for_a_while) {
+  make(4);
+  std::vector<std::unique_ptr<File>> opened;
+  FilePool* all = nullptr;
+  size_t depth = 0;
+  HookedFiles files(disk_.get(), [&](const FileCall& call) {
+    // While one is being opened the next one is read.
+    if (all != nullptr && call.kind == FileCall::Kind::open_read && ++depth < 4) {
+      const size_t next = depth;
+      EXPECT_EQ(read(opened[next].get()), content(next));
+    }
+    return Status();
+  });
+  FilePool pool(&files, 1);
+  opened = open_all(&pool, 4);
+  EXPECT_EQ(pool.statistics().open, 1u);
+  write_file(disk_.get(), name(4), content(4));
+  Result<std::unique_ptr<File>> last = pool.open(name(4), OpenMode::read);
+  ASSERT_OK(last);
+  last->reset();
+  EXPECT_EQ(pool.statistics().open, 0u);
+  all = &pool;
+  EXPECT_EQ(read(opened[0].get()), content(0));
+  EXPECT_EQ(depth, 4u);
+  EXPECT_EQ(pool.statistics().open, 1u);
+  opened.clear();
+}
+
 // Where the process may open no more, an idle sstable gives up its descriptor to whatever else is
 // to be opened.
 TEST_F(FilePoolTest, gives_way_to_other_files) {

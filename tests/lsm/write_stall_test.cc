@@ -34,11 +34,13 @@ TEST(WriteStallTest, paces_writes_so_that_the_room_lasts) {
   EXPECT_NEAR(static_cast<double>(nanos), kLeft, 1e6) << "and no longer";
 }
 
+constexpr uint64_t kMib = 1 << 20;
+
 TEST(WriteStallTest, work_takes_about_as_long_as_it_took) {
   WorkRate rate;
   EXPECT_EQ(rate.nanos_left(1000, 5), 0u);
   rate.begin(100);
-  rate.end(1000, 2100);  // 2 a byte
+  rate.end(3 * kMib, 100 + 8 * kMib);  // 2 a byte, of 3 MiB and what counts as one more
   EXPECT_EQ(rate.nanos_left(500, 5000), 1000u);
   rate.begin(5000);
   EXPECT_EQ(rate.nanos_left(500, 5400), 600u);
@@ -46,10 +48,30 @@ TEST(WriteStallTest, work_takes_about_as_long_as_it_took) {
   rate.cancel();
   EXPECT_EQ(rate.nanos_left(500, 9000), 1000u);
   rate.begin(10'000);
-  rate.end(1000, 16'000);  // 6 a byte
-  EXPECT_EQ(rate.nanos_left(1000, 16'000), 3000u) << "a quarter of the way to the latest";
-  rate.end(1000, 99'000);
-  EXPECT_EQ(rate.nanos_left(1000, 99'000), 3000u) << "nothing was under way";
+  rate.end(3 * kMib, 10'000 + 22 * kMib);  // (3/4 8 + 22) / (3/4 4 + 4) = 4 a byte
+  EXPECT_EQ(rate.nanos_left(1000, 100 * kMib), 4000u) << "most of the way to the latest";
+  rate.end(3 * kMib, 999 * kMib);
+  EXPECT_EQ(rate.nanos_left(1000, 1000 * kMib), 4000u) << "nothing was under way";
+}
+
+// A cold keyspace's 20 KiB that took 20 ms, most of them for syncs, say nothing of 64 MiB.
+TEST(WriteStallTest, small_work_is_not_taken_for_slow_work) {
+  WorkRate rate;
+  uint64_t now = 1;
+  for (int i = 0; i < 20; ++i) {
+    rate.begin(now);
+    now += 20'000'000;
+    rate.end(20'000, now);
+  }
+  EXPECT_LT(rate.nanos_left(64 * kMib, now), 2'000'000'000u);
+  rate.begin(now);
+  now += 600'000'000;
+  rate.end(64 * kMib, now);
+  const uint64_t whole = rate.nanos_left(64 * kMib, now);
+  rate.begin(now);
+  now += 20'000'000;
+  rate.end(20'000, now);
+  EXPECT_LT(rate.nanos_left(64 * kMib, now), whole + whole / 10);
 }
 
 }  // namespace

@@ -112,6 +112,24 @@ TEST(Arena, ReservingAgainIsNotCumulative) {
   EXPECT_EQ(manager.live_bytes(kRole), arena.held_bytes());
 }
 
+TEST(Arena, ADroppedReserveIsGivenBackAndPiecesStay) {
+  MemoryManager manager(64 << 20);
+  Arena arena(&manager, kRole);
+  char* piece = arena.allocate(100);
+  const size_t held = arena.held_bytes();
+  ASSERT_TRUE(arena.reserve(1'000'000, 10));
+  EXPECT_GT(arena.held_bytes(), 1'000'000u);
+  arena.drop_reserve();
+  EXPECT_EQ(arena.held_bytes(), held);
+  EXPECT_EQ(manager.live_bytes(kRole), held);
+  std::memset(piece, 1, 100);
+  ASSERT_TRUE(arena.reserve(1'000'000, 1));
+  char* begun = arena.allocate(1'000'000);  // no reserve any more, but a block in use
+  arena.drop_reserve();
+  std::memset(begun, 1, 1'000'000);
+  EXPECT_GT(arena.held_bytes(), 1'000'000u);
+}
+
 #if defined(VARVE_DEBUG)
 
 TEST(Arena, RefusedMemoryChangesNothing) {

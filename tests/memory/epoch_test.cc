@@ -220,6 +220,72 @@ TEST_P(Epoch, DrainWaitsForReaders) {
   domain->drain();  // nothing left: returns at once
 }
 
+// Two threads whose reclaiming never comes to an end at the same time: each is kept busy until the
+// other is. drain() waited for a moment when nobody reclaimed, which never came.
+TEST_P(Epoch, DrainEndsBesideEndlessReclaiming) {
+  static Atomic<uint64_t> entered;
+  static Atomic<bool> stop;
+  entered.store(0);
+  stop.store(false);
+  struct Relay : Retired {
+    Relay() {
+      reclaim = [](Retired* self) {
+        const uint64_t mine = entered.fetch_add(1) + 1;
+        while (entered.load() == mine && !stop.load()) std::this_thread::yield();
+        delete static_cast<Relay*>(self);
+      };
+    }
+  };
+  const auto domain = new_domain();
+  {
+    std::vector<std::unique_ptr<Thread>> runners;
+    for (int i = 0; i < 2; ++i) {
+      runners.push_back(std::make_unique<Thread>("varve-test", 0, [&] {
+        while (!stop.load()) {
+          domain->retire(new Relay);
+          domain->collect();
+        }
+      }));
+    }
+    while (entered.load() < 4) std::this_thread::yield();
+    Object object;
+    domain->retire(&object);
+    domain->drain();
+    EXPECT_EQ(object.reclaimed.load(), 1);
+    stop.store(true);
+    for (const auto& runner : runners) runner->join();
+  }
+  domain->drain();
+}
+
+// What another thread has in hand is waited for.
+TEST_P(Epoch, DrainWaitsForWhoReclaims) {
+  static Atomic<int> stage;  // 1: it is reclaimed, 2: it may end, 3: it has
+  stage.store(0);
+  struct Slow : Retired {
+    Slow() {
+      reclaim = [](Retired*) {
+        stage.store(1);
+        while (stage.load() != 2) std::this_thread::yield();
+        stage.store(3);
+      };
+    }
+  };
+  const auto domain = new_domain();
+  Slow slow;
+  domain->retire_uncollected(&slow);  // a collection would wait here
+  Thread reclaimer("varve-test", 0, [&] { domain->collect(); });
+  while (stage.load() != 1) std::this_thread::yield();
+  Thread drainer("varve-test", 0, [&] {
+    domain->drain();
+    EXPECT_EQ(stage.load(), 3);
+  });
+  std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  stage.store(2);
+  drainer.join();
+  reclaimer.join();
+}
+
 // More readers than slots: the last ones share counters.
 TEST_P(Epoch, GuardsOfThreadsWithoutASlotHoldToo) {
   const auto domain = new_domain();

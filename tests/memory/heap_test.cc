@@ -3,9 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
-#include <map>
-#include <string>
-#include <vector>
 
 #include "base/atomic.h"
 #include "base/thread.h"
@@ -39,24 +36,22 @@ TEST(Heap, AbsurdSizesAreRefused) {
   EXPECT_EQ(manager.live_bytes(), 0u);
 }
 
-TEST(Heap, ContainersAreOnTheAccount) {
+TEST(Heap, WhatContainersHoldIsOnTheAccount) {
   MemoryManager manager(64 << 20);
   {
-    const AccountedAllocator<int> allocator(&manager, kRole);
-    std::vector<int, AccountedAllocator<int>> numbers(allocator);
-    for (int i = 0; i < 10'000; ++i) numbers.push_back(i);
-    EXPECT_GE(manager.live_bytes(kRole), 10'000 * sizeof(int));
-    using Pair = std::pair<const int, int>;
-    std::map<int, int, std::less<>, AccountedAllocator<Pair>> map{
-        AccountedAllocator<Pair>(allocator)};
-    for (int i = 0; i < 100; ++i) map[i] = i;
-    using String = std::basic_string<char, std::char_traits<char>, AccountedAllocator<char>>;
-    const String text(1000, 'x', AccountedAllocator<char>(allocator));
-    EXPECT_EQ(text.size(), 1000u);
-    auto moved = std::move(numbers);
-    EXPECT_EQ(moved[9999], 9999);
+    ControlCharge charge(&manager);
+    EXPECT_EQ(manager.live_bytes(kRole), 0u);
+    charge.set(10'000);
+    EXPECT_EQ(manager.live_bytes(kRole), 10'000u);
+    EXPECT_EQ(manager.reserved_bytes(), 10'000u);
+    charge.set(300);
+    EXPECT_EQ(manager.live_bytes(kRole), 300u);
+    ControlCharge of_nobody(nullptr);
+    of_nobody.set(500);
+    EXPECT_EQ(manager.live_bytes(kRole), 300u);
   }
   EXPECT_EQ(manager.live_bytes(), 0u);
+  EXPECT_EQ(manager.reserved_bytes(), 0u);
 }
 
 TEST(Heap, ObjectsFindTheirManager) {

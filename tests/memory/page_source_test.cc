@@ -54,17 +54,17 @@ TEST(PageSource, NothingStaysIdleBeyondTheHeldLimit) {
   pages.release_chunk(chunks[3]);
 }
 
-TEST(PageSource, SpanSizesAreWholePagesOrWholeChunks) {
+TEST(PageSource, SpanSizesAreWholePages) {
   EXPECT_EQ(PageSource::span_size(1), kPageSize);
   EXPECT_EQ(PageSource::span_size(kPageSize + 1), 2 * kPageSize);
   EXPECT_EQ(PageSource::span_size(kChunkSize - 1), kChunkSize);
   EXPECT_EQ(PageSource::span_size(kChunkSize), kChunkSize);
-  EXPECT_EQ(PageSource::span_size(kChunkSize + 1), 2 * kChunkSize);
+  EXPECT_EQ(PageSource::span_size(kChunkSize + 1), kChunkSize + kPageSize);
 }
 
 TEST(PageSource, SpansAreZeroedAlignedAndGivenBackAtOnce) {
   PageSource pages({});
-  for (const size_t size : {kPageSize, 300 * kPageSize, 3 * kChunkSize}) {
+  for (const size_t size : {kPageSize, 300 * kPageSize, kChunkSize + kPageSize, 3 * kChunkSize}) {
     char* span = pages.acquire_span(size);
     ASSERT_NE(span, nullptr);
     EXPECT_EQ(reinterpret_cast<uintptr_t>(span) % (size < kChunkSize ? kPageSize : kChunkSize), 0u);

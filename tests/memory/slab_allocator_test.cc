@@ -139,11 +139,14 @@ TEST(SlabAllocator, StatisticsCountRequests) {
   EXPECT_EQ(statistics.reused + statistics.missed, statistics.acquired);
   EXPECT_LT(statistics.missed, 10u);
   EXPECT_GE(statistics.high_water, 100u);
+  const SizeClass& size_class = kSizeClasses[size_class_of(200 + kRedZoneBytes)];
+  EXPECT_LE(statistics.high_water, 100u + size_class.magazine_items);
   EXPECT_GE(statistics.held_bytes, 100u * 200u);
   for (void* piece : pieces) slabs.release(piece, 200);
   statistics = statistics_of(slabs, name);
   EXPECT_EQ(statistics.in_use, 0u);
   EXPECT_EQ(statistics.acquired, 100u);
+  EXPECT_LE(statistics.high_water, 100u + size_class.magazine_items) << "most at once, not now";
 }
 
 TEST(SlabAllocator, RefusedSizesAreNull) {

@@ -485,6 +485,11 @@ TEST_F(VarveCli, WorksBesideARunningOwner) {
   const json stats = json::parse(run({"stats", db_, "--json"}).out, nullptr, false);
   EXPECT_EQ(stats["commits"], 100);
   EXPECT_EQ(stats["keyspaces"][0]["memtable_entries"], 100);
+  const std::string memory = run({"memory", db_}).out;
+  for (const char* pool : {"slab", "chunks", "spans", "cursor", "snapshot", "batch",
+                           "block_load_scratch", "compaction_load_scratch"}) {
+    EXPECT_NE(memory.find(std::string("\n") + pool + " "), std::string::npos) << pool << memory;
+  }
   fails(4, "busy", {"get", db_, "key1"});
   fails(4, "busy", {"compact", db_});
   for (const char* command : {"wal", "manifest"}) ok({command, db_});
@@ -494,6 +499,15 @@ TEST_F(VarveCli, WorksBesideARunningOwner) {
   ASSERT_EQ(published.substr(0, version.size()), version);
   write_file(db_ + "/STATS", "{\"format_version\":2," + published.substr(version.size()));
   fails(1, "this build reads version 1", {"stats", db_});
+  const std::string waits =
+      "\"waits\":{\"memtables\":{\"waits\":3,\"micros\":70,"
+      "\"longest_micros\":50,\"waiting\":1,\"oldest_micros\":9}}";
+  write_file(db_ + "/STATS",
+             version + "\"feature_flags\":0,\"time_nanos\":1,\"statistics\":{\"keyspaces\":[]," +
+                 waits + "},\"memory\":{}}");
+  EXPECT_NE(run({"stats", db_})
+                .out.find("waits for memtables: 3, 70 us, longest 50 us; now 1, oldest 9 us\n"),
+            std::string::npos);
   ASSERT_TRUE((*database)->close().ok());
 }
 

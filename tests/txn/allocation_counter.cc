@@ -12,11 +12,19 @@
 
 namespace {
 thread_local uint64_t mallocs = 0;
+thread_local uint64_t heap = 0;
 thread_local uint64_t maps = 0;
 }  // namespace
 
 // glibc lets a program replace its malloc as a whole; these only count and pass on.
 extern "C" {
+
+// The linker sends calls of mi_malloc_aligned here (--wrap in tests/CMakeLists.txt).
+void* __real_mi_malloc_aligned(size_t size, size_t alignment) noexcept;
+void* __wrap_mi_malloc_aligned(size_t size, size_t alignment) noexcept {
+  ++heap;
+  return __real_mi_malloc_aligned(size, alignment);
+}
 
 void* __libc_malloc(size_t);
 void* __libc_calloc(size_t, size_t);
@@ -59,7 +67,7 @@ void* mmap(void* address, size_t size, int protection, int flags, int file, off_
 }  // extern "C"
 
 namespace varve::test {
-AllocationCounts allocation_counts() { return {.mallocs = mallocs, .maps = maps}; }
+AllocationCounts allocation_counts() { return {.mallocs = mallocs, .heap = heap, .maps = maps}; }
 }  // namespace varve::test
 
 #else

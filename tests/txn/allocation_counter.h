@@ -1,5 +1,6 @@
 // Counts what the calling thread asks of the C library: malloc and its kin, operator new (which
-// calls malloc), and anonymous mmap. Not under sanitizers, which have their own malloc.
+// calls malloc), and anonymous mmap; and of mimalloc. Not under sanitizers, which have their own
+// malloc.
 
 #pragma once
 
@@ -20,6 +21,7 @@ namespace varve::test {
 
 struct AllocationCounts {
   uint64_t mallocs = 0;
+  uint64_t heap = 0;  // mimalloc: memory/heap.h
   uint64_t maps = 0;
 };
 

@@ -48,12 +48,15 @@ class AllocationTest : public testing::Test {
     const AllocationCounts before = allocation_counts();
     step();
     const AllocationCounts after = allocation_counts();
-    return {.mallocs = after.mallocs - before.mallocs, .maps = after.maps - before.maps};
+    return {.mallocs = after.mallocs - before.mallocs,
+            .heap = after.heap - before.heap,
+            .maps = after.maps - before.maps};
   }
   template <typename Step>
   void expect_none(Step step) {
     const AllocationCounts cost = cost_of(step);
     EXPECT_EQ(cost.mallocs, 0u);
+    EXPECT_EQ(cost.heap, 0u);
     EXPECT_EQ(cost.maps, 0u);
   }
 
@@ -73,6 +76,8 @@ TEST_F(AllocationTest, the_counter_counts) {
   std::make_unique<int>(1).reset();
   static_cast<void>(std::string(100, 'x').size());
   EXPECT_GE(allocation_counts().mallocs, before.mallocs + 1);
+  ASSERT_OK(db_->create_keyspace("another"));
+  EXPECT_GE(allocation_counts().heap, before.heap + 1);
 }
 
 TEST_F(AllocationTest, get_copied) {
@@ -142,6 +147,7 @@ TEST_F(AllocationTest, put_and_erase) {
     for (const std::string& key : keys_) ASSERT_OK(db_->erase(key));
   });
   EXPECT_EQ(cost.mallocs, 0u);
+  EXPECT_EQ(cost.heap, 0u);
   EXPECT_LE(cost.maps, 1u);
 }
 
@@ -155,6 +161,7 @@ TEST_F(AllocationTest, batch_of_many) {
     }
   });
   EXPECT_EQ(cost.mallocs, 0u);
+  EXPECT_EQ(cost.heap, 0u);
   EXPECT_LE(cost.maps, 4u) << "2 MiB chunks for the memtable";
 }
 

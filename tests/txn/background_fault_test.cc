@@ -61,6 +61,33 @@ TEST_F(BackgroundFaultTest, a_fault_in_the_background_is_told_and_passes) {
   EXPECT_EQ(db_->statistics().flushes, 1u);
 }
 
+// The background's own step found the keyspace taken by wait_for_background(), and left; that then
+// failed. Nobody merged any more, and in the end every write waited for it.
+TEST_F(BackgroundFaultTest, a_compaction_that_fails_for_another_is_still_due) {
+  open();
+  size_t runs_before = 0;
+  bool failed = false;
+  for (int run = 0; run < 40 && !failed; ++run) {
+    put_run(run);
+    ASSERT_OK(db_->flush());
+    runs_before = runs();
+    hook_ = [&](const FileCall& call) {
+      if (call.kind != FileCall::Kind::create || !call.path.ends_with(".sst")) return Status();
+      failed = true;
+      hook_ = nullptr;
+      executor_.run_all(kSteps);
+      return Status::no_space("injected");
+    };
+    const Status status = db_->wait_for_background();
+    hook_ = nullptr;
+    if (failed) EXPECT_FAILS(status, no_space, "injected");
+  }
+  ASSERT_TRUE(failed) << "a compaction is due at some time";
+  EXPECT_EQ(runs(), runs_before);
+  executor_.run_all(kSteps);
+  EXPECT_LT(runs(), runs_before);
+}
+
 TEST_F(BackgroundFaultTest, damage_stops_the_compaction_that_meets_it_and_nothing_else) {
   open();
   for (int run = 0; run < 2; ++run) {

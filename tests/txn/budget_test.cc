@@ -269,6 +269,66 @@ TEST_F(BudgetTest, what_users_hold_never_wedges_writers) {
   EXPECT_TRUE(db_->health().ok()) << db_->health().to_string();
 }
 
+// Cursors that wait for reuse kept the largest value that they had ever shown.
+TEST_F(BudgetTest, idle_cursors_hold_next_to_nothing) {
+  options_.memory_budget = 16 << 20;
+  options_.write_buffer_size = 4 << 20;
+  open();
+  const std::string large(2 << 20, 'v');
+  ASSERT_OK(db_->put("large", large));
+  {
+    std::vector<Cursor> cursors;
+    for (int i = 0; i < 4; ++i) {
+      Result<Cursor> cursor = db_->scan();
+      ASSERT_OK(cursor);
+      cursor->seek_to_first();
+      ASSERT_TRUE(cursor->valid()) << cursor->status().to_string();
+      ASSERT_EQ(cursor->value(), large);
+      cursors.push_back(std::move(*cursor));
+    }
+    EXPECT_GT(live(MemoryRole::cursor), 8u << 20);
+  }
+  EXPECT_LT(live(MemoryRole::cursor), 64u << 10);
+  // And a value of an eighth of the budget is flushed beside two write buffers that are a quarter
+  // each: it once was held four times by its sstable's builder, and nothing drained any more.
+  fill();
+  ASSERT_OK(db_->flush());
+  ASSERT_OK(db_->wait_for_background());
+  EXPECT_EQ(rows().size(), 32'001u);
+}
+
+// Batches under construction are held like values: refused when nothing can be evicted any more.
+TEST_F(BudgetTest, batches_of_a_database_stay_within_it_and_do_not_wedge_writers) {
+  open();
+  fill(16'000);
+  ASSERT_OK(db_->wait_for_background());
+  std::vector<WriteBatch> batches;
+  std::vector<uint32_t> counts;
+  Status refused;
+  while (refused.ok()) {
+    ASSERT_LT(batches.size(), 100u) << "a hundred batches, each of a sixteenth of the budget";
+    batches.emplace_back(*db_);
+    for (int i = 0; i < 500 && refused.ok(); ++i) refused = batches.back().put(key(i), value(i));
+    counts.push_back(batches.back().count());
+    expect_within();
+  }
+  EXPECT_FAILS(refused, out_of_memory, "batch");
+  EXPECT_GT(live(MemoryRole::batch), kBudget / 4);
+  for (int i = 0; i < 10'000; ++i) ASSERT_OK(db_->put(key(i), value(i + 5)));
+  expect_within();
+  batches.pop_back();
+  ASSERT_GE(batches.size(), 2u);
+  for (size_t b = 0; b < batches.size(); ++b) {
+    ASSERT_EQ(batches[b].count(), counts[b]);
+    ASSERT_OK(db_->write(batches[b]));
+  }
+  batches.clear();
+  EXPECT_EQ(live(MemoryRole::batch), 0u);
+  for (int i = 0; i < 16'000; i += 7) {
+    ASSERT_EQ(get(key(i)), value(i < 500 || i >= 10'000 ? i : i + 5));
+  }
+}
+
 TEST_F(BudgetTest, each_wait_has_a_reason_and_an_age) {
   options_.executor = &executor_;  // nothing is flushed
   options_.clock = &clock_;

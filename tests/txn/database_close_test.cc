@@ -102,6 +102,33 @@ TEST_F(DatabaseCloseTest, waits_for_what_is_released_in_time) {
   db_.reset();
 }
 
+// What a failed flush concerns is lost with it, and nothing else: not the keyspaces after it, nor
+// what only waited to be written to the log.
+TEST_F(DatabaseCloseTest, a_flush_that_fails_takes_nothing_else_with_it) {
+  open();
+  const Keyspace first = create("first", {.durability = Durability::none});
+  const Keyspace second = create("second", {.durability = Durability::none});
+  ASSERT_OK(db_->put("k", "unlogged", in(first)));
+  ASSERT_OK(db_->put("k", "unlogged", in(second)));
+  ASSERT_OK(db_->put("k", "logged", with(Durability::buffered)));
+  bool failed = false;
+  hook_ = [&](const FileCall& call) {
+    if (call.kind != FileCall::Kind::create || !call.path.ends_with(".sst") || failed) {
+      return Status();
+    }
+    failed = true;
+    return Status::io_error("injected");
+  };
+  EXPECT_FAILS(db_->close(), io_error, "injected");
+  EXPECT_TRUE(failed);
+  db_.reset();
+  hook_ = nullptr;
+  open();
+  EXPECT_EQ(get("k"), "logged");
+  EXPECT_EQ(get("k", from(first)), "(absent)");
+  EXPECT_EQ(get("k", from(second)), "unlogged");
+}
+
 TEST_F(DatabaseCloseTest, destruction_closes) {
   open();
   ASSERT_OK(db_->put("k", "v", with(Durability::buffered)));

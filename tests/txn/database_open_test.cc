@@ -6,9 +6,12 @@
 
 #include <algorithm>
 #include <memory>
+#include <regex>
 #include <string>
 #include <vector>
 
+#include "lsm/manifest.h"
+#include "lsm/sstable_format.h"
 #include "lsm/wal_format.h"
 #include "tests/support/seeded_test.h"
 #include "tests/support/temp_directory.h"
@@ -220,6 +223,54 @@ TEST_F(BadFilesTest, newer_format_of_each_kind_is_not_supported) {
     restore();
     for (const size_t at : copies) change(path, at + 12, std::string_view("\x80\0\0\0", 4));
     EXPECT_FAILS(try_open(), not_supported, path);
+    restore();
+  }
+  open();
+  EXPECT_EQ(rows(), expected_);
+}
+
+// Every message names the file and the place, what was found there and what should have been.
+TEST_F(BadFilesTest, messages_name_file_offset_found_and_expected) {
+  make(/*killed=*/false, Durability::sync);
+  struct Damage {
+    const char* suffix;
+    std::vector<size_t> at;  // a flipped bit at each
+    size_t cut_to;           // 0: it is not
+    const char* offset;
+  };
+  const size_t sst_size = read_file(disk_.get(), only(".sst")).size();
+  const std::string footer = "offset " + std::to_string(sst_size - kSstableFooterSize);
+  const std::vector<size_t> both{20, kWalHeaderCopySize + 20};
+  for (const Damage& damage : std::vector<Damage>{
+           {"CURRENT", {9}, 0, "offset 0"},
+           {"CURRENT", {}, 5, "offset 0"},
+           {".manifest", {0}, 0, "offset 0"},
+           {".manifest", {20}, 0, "offset 0"},
+           {".manifest", {kManifestRecordsOffset + 20}, 0, "offset 12288"},
+           {".manifest", {}, 10, "offset 0"},
+           {".manifest", {}, kManifestRecordsOffset + 8, "offset 12288"},
+           {".wal", {0, kWalHeaderCopySize}, 0, "offset 0"},
+           {".wal", both, 0, "offset 0"},
+           {".wal", {}, 10, "offset 0"},
+           {".sst", {0}, 0, "offset 0"},
+           {".sst", {20}, 0, "offset 0"},
+           {".sst", {sst_size - 1}, 0, footer.c_str()},
+           {".sst", {sst_size - kSstableFooterSize + 3}, 0, footer.c_str()},
+           {".sst", {}, 10, "10 bytes"},
+           {".sst", {}, sst_size - 1, "offset"},
+       }) {
+    const std::string path = only(damage.suffix);
+    for (const size_t at : damage.at) flip(path, at);
+    if (damage.cut_to != 0) {
+      write_file(disk_.get(), path, read_file(disk_.get(), path).substr(0, damage.cut_to));
+    }
+    const Status status = try_open().status();
+    SCOPED_TRACE(status.to_string());
+    EXPECT_EQ(status.code(), StatusCode::corruption);
+    EXPECT_NE(status.message().find(path), std::string::npos);
+    EXPECT_NE(status.message().find(damage.offset), std::string::npos);
+    EXPECT_TRUE(std::regex_search(std::string(status.message()),
+                                  std::regex("expected|of [0-9]+|at least|up to offset")));
     restore();
   }
   open();

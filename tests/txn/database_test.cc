@@ -74,6 +74,17 @@ TEST_F(DatabaseTest, value_sizes_up_to_an_eighth_of_the_budget) {
   ASSERT_OK(batch.put("b", largest));
   EXPECT_FAILS(db_->write(batch), invalid_argument, "batch of");
   EXPECT_EQ(get("a"), "(absent)");
+  // Whatever limit the batch knows: one that belongs to no database, or to a larger one.
+  batch.clear();
+  ASSERT_OK(batch.put("small", "v"));
+  ASSERT_OK(batch.put("k", largest + "v"));
+  EXPECT_FAILS(db_->write(batch), invalid_argument, "value of 1048577 bytes: at most 1048576");
+  EXPECT_EQ(get("small"), "(absent)");
+  EXPECT_EQ(get("k"), largest);
+  WriteBatch knows(*db_);
+  EXPECT_FAILS(knows.put("k", largest + "v"), invalid_argument, "at most 1048576");
+  ASSERT_OK(knows.put("k", largest));
+  ASSERT_OK(db_->write(knows));
 }
 
 TEST_F(DatabaseTest, batch_commits_whole_at_one_timestamp) {

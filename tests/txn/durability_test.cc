@@ -223,7 +223,7 @@ TEST_F(DurabilityTest, failed_manifest_makes_it_read_only_and_keeps_everything) 
   }
 }
 
-TEST_F(DurabilityTest, failed_sstable_makes_it_read_only_and_keeps_everything) {
+TEST_F(DurabilityTest, failed_sstable_fails_the_flush_and_loses_nothing) {
   for (const FileCall::Kind kind : {FileCall::Kind::create, FileCall::Kind::write,
                                     FileCall::Kind::sync, FileCall::Kind::close}) {
     open();
@@ -231,11 +231,14 @@ TEST_F(DurabilityTest, failed_sstable_makes_it_read_only_and_keeps_everything) {
     fail([kind](const FileCall& call) { return call.path.ends_with(".sst") && call.kind == kind; },
          Status::io_error("injected"));
     EXPECT_FAILS(db_->flush(), io_error, "injected");
-    hook_ = nullptr;
     EXPECT_EQ(get("k"), std::string(5000, 'v'));
-    static_cast<void>(db_->close());
-    db_.reset();
+    ASSERT_OK(db_->put("beside", "it"));
+    kill();
+    hook_ = nullptr;
     open();
+    EXPECT_EQ(get("k"), std::string(5000, 'v'));
+    EXPECT_EQ(get("beside"), "it");
+    ASSERT_OK(db_->flush());
     EXPECT_EQ(get("k"), std::string(5000, 'v'));
     close();
   }

@@ -29,7 +29,14 @@ TEST_F(MemoryTest, each_role_is_seen_non_zero) {
     WriteBatch batch;
     ASSERT_OK(batch.put("k", "v"));
     EXPECT_GT(live_batch_bytes(), before);
+    EXPECT_EQ(live(MemoryRole::batch), 0u) << "it belongs to no database";
+    WriteBatch of_database(*db_);
+    ASSERT_OK(of_database.put("k", "v"));
+    EXPECT_GT(live(MemoryRole::batch), 0u);
+    batch = std::move(of_database);
+    EXPECT_EQ(batch.count(), 1u);
   }
+  EXPECT_EQ(live(MemoryRole::batch), 0u);
   ASSERT_OK(db_->put("large", std::string(10'000, 'v')));
   EXPECT_GT(live(MemoryRole::batch), 0u) << "too large for the stack";
   EXPECT_GT(live(MemoryRole::log_buffer), 0u);

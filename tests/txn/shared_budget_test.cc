@@ -144,6 +144,179 @@ TEST_F(SharedBudgetTest, who_cannot_flush_is_not_waited_for) {
   databases_.clear();
 }
 
+// One that cannot flush holds more than its half, since it was alone when it was written to. The
+// others once flushed at every commit, as if that would help.
+TEST_F(SharedBudgetTest, who_cannot_flush_does_not_make_others_flush_all_the_time) {
+  options_.write_buffer_size = 5 << 20;
+  std::atomic<bool> is_full{false};
+  files_.set_hook([&is_full](const FileCall& call) {
+    return is_full.load() && call.kind == FileCall::Kind::create && call.path.ends_with(".sst") &&
+                   call.path.starts_with("/full/")
+               ? Status::no_space("injected")
+               : Status();
+  });
+  Database* full = open("/full");
+  is_full.store(true);
+  fill(full, 8000);
+  ASSERT_GT(full->memory_report().roles[static_cast<size_t>(MemoryRole::memtable)].live_bytes,
+            kBudget / 2);
+  Database* other = open("/other");
+  fill(other, 4000);
+  EXPECT_LE(other->statistics().flushes, 10u);
+  expect_filled(other, 4000);
+  is_full.store(false);
+  ASSERT_OK(full->flush());
+  EXPECT_OK(full->close());  // they use the hook
+  EXPECT_OK(other->close());
+  databases_.clear();
+}
+
+// Closed, and not yet destroyed, it holds nothing.
+TEST_F(SharedBudgetTest, who_is_closed_does_not_count) {
+  options_.write_buffer_size = 5 << 20;
+  for (const char* path : {"/first", "/second"}) {
+    Database* closed = open(path);
+    fill(closed, 4500);
+    ASSERT_OK(closed->close());
+  }
+  Database* third = open("/third");
+  open("/fourth");
+  fill(third, 3500);
+  EXPECT_EQ(third->statistics().flushes, 0u);
+  databases_.erase(databases_.begin(), databases_.begin() + 2);
+}
+
+// Each was closed with most of a write buffer in its log, alone. Together these are more than the
+// budget has, and no memtable is full.
+TEST_F(SharedBudgetTest, are_opened_together_whatever_their_logs_hold) {
+  constexpr int kDatabases = 12;
+  options_.write_buffer_size = 3 << 20;
+  for (int i = 0; i < kDatabases; ++i) {
+    Database* database = open("/db" + std::to_string(i));
+    fill(database, 2500);
+    EXPECT_EQ(database->statistics().flushes, 0u);
+    ASSERT_OK(database->close());
+    databases_.clear();
+  }
+  for (int i = 0; i < kDatabases; ++i) {
+    ASSERT_NE(open("/db" + std::to_string(i)), nullptr) << i;
+    expect_within();
+  }
+  for (const std::unique_ptr<Database>& database : databases_) {
+    expect_filled(database.get(), 2500);
+  }
+}
+
+// What waits to be handed to the log takes memory that nobody else can be given; not for longer
+// than it waits.
+TEST_F(SharedBudgetTest, idle_logs_hold_next_to_nothing) {
+  options_.durability = Durability::buffered;
+  options_.loss_window = std::chrono::milliseconds(20);
+  for (int i = 0; i < 8; ++i) fill(open("/db" + std::to_string(i)), 700);
+  const auto log_buffers = [this] {
+    return budget_->report().roles[static_cast<size_t>(MemoryRole::log_buffer)].live_bytes;
+  };
+  for (int i = 0; i < 1000 && log_buffers() > 8 * (192 << 10); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_LE(log_buffers(), 8u * (192 << 10));
+}
+
+// Values that users hold in blocks, of all databases together, leave most of the budget to others.
+TEST_F(SharedBudgetTest, what_users_pin_is_bounded_together) {
+  constexpr int kDatabases = 4;
+  std::vector<PinnedValue> held;
+  for (int d = 0; d < kDatabases; ++d) {
+    fill(open("/db" + std::to_string(d)), 3000);
+    ASSERT_OK(databases_.back()->flush());
+  }
+  for (int i = 0; i < 1000; i += 3) {
+    for (const std::unique_ptr<Database>& database : databases_) {
+      Result<std::optional<PinnedValue>> got = database->get(key(i));
+      ASSERT_OK(got);
+      held.push_back(std::move(**got));
+    }
+  }
+  // All else in the cache gives way: some rows of this one's fill all there is.
+  fill(open("/last"), 6000);
+  expect_filled(databases_.back().get(), 6000);
+  const MemoryReport report = budget_->report();
+  const uint64_t copies = report.roles[static_cast<size_t>(MemoryRole::cursor)].live_bytes;
+  EXPECT_GT(copies, 500u * 1000u) << "beyond a quarter, values are copied";
+  for (size_t v = 0; v < held.size(); ++v) {
+    ASSERT_EQ(held[v].view(), value(static_cast<int>(v) / kDatabases * 3));
+  }
+  held.clear();
+}
+
+// While one is closed and destroyed the other's reads evict what is left of its blocks: whoever
+// took a block out must be through with it before its cache is gone.
+TEST_F(SharedBudgetTest, is_closed_while_another_evicts_its_blocks) {
+  constexpr int kRounds = 15;
+  Database* reader = open("/reader");
+  fill(reader, 12'000);
+  ASSERT_OK(reader->flush());
+  std::atomic<bool> done{false};
+  std::vector<std::thread> readers;
+  for (int t = 0; t < 2; ++t) {
+    readers.emplace_back([&, t] {
+      for (int i = t * 977; !done.load(); i = (i + 7) % 12'000) {
+        Result<std::optional<PinnedValue>> got = reader->get(key(i));
+        ASSERT_OK(got);
+        ASSERT_EQ((*got)->view(), value(i));
+      }
+    });
+  }
+  for (int round = 0; round < kRounds; ++round) {
+    Result<std::unique_ptr<Database>> passing = Database::open(options_, "/passing");
+    ASSERT_OK(passing);
+    fill(passing->get(), 2000);
+    ASSERT_OK((*passing)->flush());
+    expect_filled(passing->get(), 2000);
+    EXPECT_OK((*passing)->close());
+  }
+  done.store(true);
+  for (std::thread& thread : readers) thread.join();
+}
+
+// Others have it flush its memtables while it closes: only one of both begins them.
+TEST_F(SharedBudgetTest, is_closed_while_others_ask_it_for_memory) {
+  constexpr int kRounds = 20;
+  options_.write_buffer_size = 4 << 20;
+  Database* busy = open("/busy");
+  std::atomic<bool> done{false};
+  std::thread writer([&] {
+    while (!done.load()) fill(busy, 500);
+  });
+  for (int round = 0; round < kRounds; ++round) {
+    Result<std::unique_ptr<Database>> passing = Database::open(options_, "/passing");
+    ASSERT_OK(passing);
+    Result<Keyspace> unlogged = (*passing)->find_keyspace("unlogged");
+    if (!unlogged.ok()) {
+      unlogged = (*passing)->create_keyspace("unlogged", {.durability = Durability::none});
+    }
+    ASSERT_OK(unlogged);
+    WriteOptions options;
+    options.keyspace = *unlogged;
+    for (int i = 0; i < 3000; ++i) ASSERT_OK((*passing)->put(key(i), value(round + i), options));
+    EXPECT_OK((*passing)->close());
+    passing->reset();
+    passing = Database::open(options_, "/passing");
+    ASSERT_OK(passing);
+    std::string got;
+    ReadOptions from;
+    from.keyspace = *unlogged;
+    for (int i = 0; i < 3000; i += 100) {
+      Result<bool> found = (*passing)->get(key(i), &got, from);
+      ASSERT_OK(found);
+      ASSERT_TRUE(*found) << i;
+      ASSERT_EQ(got, value(round + i));
+    }
+  }
+  done.store(true);
+  writer.join();
+}
+
 TEST_F(SharedBudgetTest, is_closed_whatever_users_hold_of_another) {
   Database* first = open("/first");
   Database* second = open("/second");

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/engines/engine.h"
 #include "varve/types.h"
 
 namespace varve::bench {
@@ -41,7 +42,7 @@ struct Settings {
   Compression compression = Compression::zstd;
   uint64_t cache_size = uint64_t{1} << 30;
   uint64_t write_buffer_size = uint64_t{64} << 20;
-  uint64_t memory_budget = 0;  // 0: cache_size + 2 write_buffer_size
+  uint64_t memory_budget = 0;  // 0: of the two
   uint32_t block_size = 0;     // 0: the engine's own
   uint32_t bloom_bits = 10;
   uint64_t history_retention = 0;
@@ -53,7 +54,7 @@ struct Settings {
   std::string report_file;
 
   uint64_t budget_bytes() const {
-    return memory_budget != 0 ? memory_budget : cache_size + 2 * write_buffer_size;
+    return memory_budget != 0 ? memory_budget : budget_of_parts(cache_size, write_buffer_size);
   }
   uint64_t reads_per_thread() const { return reads.value_or(num); }
   uint64_t writes_per_thread() const { return writes.value_or(reads_per_thread()); }

@@ -267,7 +267,7 @@ int run_put(int argc, char** argv) {
   }
   const OpenFor purpose = no_create ? OpenFor::use : OpenFor::create;
   return with_session(common, purpose, [&](Session& session, Output& out) -> Result<int> {
-    WriteBatch batch;
+    WriteBatch batch(*session.database);
     const Status status = batch.put(session.keyspace, key, value);
     if (!status.ok()) return status;
     nlohmann::ordered_json object;
@@ -295,7 +295,7 @@ int run_erase(int argc, char** argv) {
   });
   if (stop) return *stop;
   return with_session(common, OpenFor::use, [&](Session& session, Output& out) -> Result<int> {
-    WriteBatch batch;
+    WriteBatch batch(*session.database);
     for (const std::string& key : keys) {
       const Status status = batch.erase(session.keyspace, key);
       if (!status.ok()) return status;

@@ -84,8 +84,25 @@ std::string keyspace_heading(const ordered_json& keyspace) {
   return "keyspace " + name + " (id " + std::to_string(number(keyspace, "id")) + ")";
 }
 
+// Of writes, by reason; those that never happened are left out.
+std::string waits_text(const ordered_json& statistics) {
+  const auto found = statistics.find("waits");
+  if (found == statistics.end() || !found->is_object()) return "";
+  std::string result;
+  for (const auto& [reason, wait] : found->items()) {
+    if (number(wait, "waits") + number(wait, "waiting") == 0) continue;
+    result += "waits for " + tools::escape(reason) + ": " +
+              tools::format_count(number(wait, "waits")) + ", " +
+              tools::format_count(number(wait, "micros")) + " us, longest " +
+              tools::format_count(number(wait, "longest_micros")) + " us; now " +
+              tools::format_count(number(wait, "waiting")) + ", oldest " +
+              tools::format_count(number(wait, "oldest_micros")) + " us\n";
+  }
+  return result;
+}
+
 std::string stats_text(const PublishedFigures& figures) {
-  std::string result = scalars_text(figures.statistics);
+  std::string result = scalars_text(figures.statistics) + waits_text(figures.statistics);
   for (const ordered_json& keyspace : list(figures.statistics, "keyspaces")) {
     uint64_t entries = 0;
     uint64_t bytes = 0;

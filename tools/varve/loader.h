@@ -64,7 +64,7 @@ struct LoadFigures {
 class Loader {
  public:
   Loader(Database& database, const LoaderOptions& options, AckFile* ack_file)
-      : database_(database), options_(options), ack_file_(ack_file) {}
+      : database_(database), options_(options), ack_file_(ack_file), batch_(database) {}
 
   Status add(const tools::Record& record);
   // Commits what is left; then erases, if asked to.

@@ -1,5 +1,4 @@
-// varve: looks into, fills and repairs databases from the command line. docs/cli.md is its
-// reference.
+// varve: looks into and fills databases from the command line. docs/cli.md is its reference.
 
 #include <cstdio>
 #include <exception>
