@@ -65,7 +65,9 @@ class ViewCursor {
     snapshot_ = snapshot;
     fill_cache_ = fill_cache;
     use(std::move(view));
-    return visible_.reset(&merge_, snapshot, lower, upper);
+    VARVE_RETURN_IF_ERROR(visible_.set_bounds(lower, upper));
+    visible_.reset(&merge_, snapshot);
+    return Status();
   }
   // Goes on over another view of the same data.
   void renew(std::unique_ptr<View> view) {

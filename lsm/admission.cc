@@ -4,8 +4,7 @@
 //   memtables  two write buffers are full: until a flush is done
 //   runs       reads have too many runs to look at: until a compaction is done
 //   pace       a flush or a compaction is under way, and writes come faster than it gets on: as
-//   long
-//              as is needed so that none of the others comes about (lsm/write_stall.h)
+//              long as is needed so that none of the others comes about (lsm/write_stall.h)
 //   memory     the budget is full of what cannot be evicted: until a flush gives memory back, or
 //              users let go of what they hold
 
@@ -186,14 +185,21 @@ Status Store::keep_pace(uint64_t bytes, CommitWait* waited) {
   return Status();
 }
 
+uint64_t Store::memtable_bytes() const { return active_bytes_.load() + immutable_bytes_.load(); }
+
+bool Store::others_make_room(uint64_t bytes) {
+  return engine_memory_->memtables_are_excessive(memtable_bytes(), bytes) &&
+         engine_memory_->shed_worthwhile();
+}
+
 Status Store::admit(uint64_t bytes, CommitWait* waited) {
   if (waited->memory_waits == 0) VARVE_RETURN_IF_ERROR(keep_pace(bytes, waited));
-  WriteStall stall = engine_memory_->shed_excess(bytes) ? WriteStall::memtables : try_admit(bytes);
+  WriteStall stall = others_make_room(bytes) ? WriteStall::memtables : try_admit(bytes);
   if (stall == WriteStall::none) return admitted(bytes);
   Wait wait(this, reason_of(stall), waited);
   const Hindrance none;
   for (;;) {
-    const bool others = engine_memory_->shed_excess(bytes);
+    const bool others = others_make_room(bytes);
     MutexLock lock(mutex_);
     if (others) {  // who reports its own hindrances, and then makes no room
       VARVE_RETURN_IF_ERROR(
@@ -248,8 +254,8 @@ EngineMemory::MemtableState Store::memtable_state() {
 void Store::shed_memory() { schedule(&shed_task_); }
 
 bool Store::give_up_idle_memory() {
-  const size_t scratch = cache_.trim_scratch();
-  return memory_help_.load()->give_up_idle_memory() || scratch != 0;
+  cache_.trim_scratch();
+  return memory_help_.load()->give_up_idle_memory();
 }
 
 void Store::memory_was_given_back() {
@@ -259,9 +265,11 @@ void Store::memory_was_given_back() {
 
 Status Store::await_memory(const Status& refused, uint64_t drains, CommitWait* waited) {
   // It is not memtables that fill the budget, but what users hold, or one commit is too large.
-  if (++waited->memory_waits > kPatience) return refused;
+  if (waited->memory_waits > kPatience) return refused;
+  ++waited->memory_waits;
   if (this->drains() != drains) return Status();
-  const bool sheds = engine_memory_->shed(/*leader=*/nullptr);
+  const bool sheds = engine_memory_->shed_worthwhile();
+  if (sheds) waited->memory_waits += kLookAtOthersNanos / kMomentNanos - 1;
   Wait wait(this, WaitReason::memory, waited);
   MutexLock lock(mutex_);
   while (this->drains() == drains) {

@@ -160,6 +160,13 @@ void Store::note_outcome(StoreTask* task, Hindrance* of, Status hindrance) {
   schedule(task, delay);
 }
 
+void Store::shed_work() {
+  // Others wait for this flush: if it cannot even be begun, they are to know.
+  if (Status status = memory_help_.load()->rotate_largest(); !status.ok()) {
+    note_outcome(&flush_task_, &flush_hindrance_, std::move(status));
+  }
+}
+
 Result<bool> Store::flush_tree(Tree* tree) {
   VARVE_ASSIGN_OR_RETURN(const uint64_t bytes, write_memtables(tree));
   if (bytes == 0) return false;

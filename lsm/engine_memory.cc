@@ -14,6 +14,7 @@ EngineMemory::EngineMemory(uint64_t budget, uint64_t cache_size)
 
 bool EngineMemory::reclaim(size_t bytes) {
   if (frames_.reclaim(bytes)) return true;
+  // What waits for reuse goes too, but is no reason to ask again: it comes back piece by piece.
   bool any = false;
   MutexLock lock(mutex_);
   for (Member* member : members_) any |= member->give_up_idle_memory();
@@ -32,19 +33,18 @@ void EngineMemory::leave(Member* member) {
   member_count_.store(members_.size());
 }
 
-bool EngineMemory::memtables_are_excessive() const {
+bool EngineMemory::memtables_are_excessive(uint64_t own_bytes, uint64_t more_bytes) const {
   const uint64_t budget = manager_.budget_bytes();
-  return budget != 0 && member_count_.load(kRelaxed) != 0 &&  // a hint
-         memtable_bytes_.load() > budget / 2;
+  return budget != 0 && others_hold_memtables(own_bytes) &&
+         memtable_bytes_.load() + more_bytes > budget / 2;
 }
 
-bool EngineMemory::shed_excess(uint64_t more_bytes) {
-  const uint64_t budget = manager_.budget_bytes();
-  const size_t members = member_count_.load(kRelaxed);  // a hint; looked at again
-  // A single one keeps to its two write buffers.
-  if (budget == 0 || members < 2 || memtable_bytes_.load() + more_bytes <= budget / 2) return false;
-  // Half of what would be each one's part: were all below, no excess would be theirs.
-  return shed_from(/*leader=*/nullptr, budget / (4 * members));
+bool EngineMemory::shed_worthwhile() {
+  // An eighth of what each one's part of that half would be: if all were below, the excess would
+  // not be theirs.
+  const size_t members = std::max<size_t>(member_count_.load(kRelaxed), 1);  // a hint
+  const uint64_t worth = manager_.budget_bytes() / (16 * members);
+  return shed_from(/*leader=*/nullptr, std::max<uint64_t>(worth, 1));
 }
 
 bool EngineMemory::shed_from(const Member* leader, uint64_t worth_bytes) {

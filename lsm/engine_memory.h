@@ -1,9 +1,11 @@
 // The memory that a store lives off, alone or together with others: the budget, the epochs in which
 // what was taken away is freed, the ring of cached frames, and an eye on all memtables.
 //
-// Stores that share it are its members. Memtables of all members together may take half of the
-// budget, so that there is always something left for readers; when they would exceed it, or memory
-// is refused, the member whose active memtables hold most is asked to flush them.
+// Stores that share it are its members while they serve. Memtables of all of them together may
+// take half of the budget, so that there is always something left for readers; when they would
+// exceed it, or memory is refused, the member whose active memtables hold most is asked to flush
+// them. One that cannot may hold that half for long; so the others are spared flushes of next to
+// nothing.
 //
 // Thread rule: all functions from any thread.
 // Locks: mutex_ before those of members. shed() under no member's lock.
@@ -35,6 +37,9 @@ class EngineMemory final : private MemoryReclaimer {
   MemoryManager& manager() { return manager_; }
   EpochDomain& epochs() { return epochs_; }
   FrameRing& frames() { return frames_; }
+  // One store at a time replays its log: it cannot flush in the middle of a group, so several could
+  // wait for each other.
+  Mutex& replay_mutex() { return replay_mutex_; }
 
   struct MemtableState {
     uint64_t active = 0;     // bytes
@@ -44,8 +49,8 @@ class EngineMemory final : private MemoryReclaimer {
   class Member {
    public:
     virtual MemtableState memtable_state() = 0;
-    // Gives up what it holds for nothing: views of cursors that stand still, buffers that wait for
-    // reuse. False: there was nothing.
+    // Gives up what it holds for nothing: buffers that wait for reuse, views of cursors that stand
+    // still. False: none of the latter.
     virtual bool give_up_idle_memory() = 0;
     // Begins to flush the largest active memtable soon, on another thread.
     virtual void shed_memory() = 0;
@@ -81,15 +86,18 @@ class EngineMemory final : private MemoryReclaimer {
     Atomic<uint64_t> own_{0};
   };
 
-  // Whether the memtables of members, and of one that is to become one, take more than their half.
-  bool memtables_are_excessive() const;
-  // Where memtables of several members would together take more than their half: sees to it that a
-  // flush gives some back, and says so. A member that cannot flush may hold that half; so the
-  // others are spared flushes of next to nothing.
-  bool shed_excess(uint64_t more_bytes);
-  // Memory is refused: sees to it that a flush gives some back, by the member whose active
-  // memtables hold most. False: none can, or it is `leader`, who begins one itself.
+  // Whether memtables of several stores, with `more_bytes` of one that has `own_bytes` of them,
+  // take more than half of the budget. A store alone keeps to its two write buffers.
+  bool memtables_are_excessive(uint64_t own_bytes, uint64_t more_bytes) const;
+  // Whether other stores than one that has `own_bytes` of memtables, members or not, have any.
+  bool others_hold_memtables(uint64_t own_bytes) const {
+    return memtable_bytes_.load() > own_bytes;
+  }
+  // Sees to it that a flush gives memory back: by the member whose active memtables hold most.
+  // False: none can, or it is `leader`, who begins one itself.
   bool shed(const Member* leader) { return shed_from(leader, 1); }
+  // The same where nothing is refused yet, or again and again: only what is worth a flush.
+  bool shed_worthwhile();
 
   // Flushes, of any member, that gave memory back.
   uint64_t drains() const { return drains_.load(); }
@@ -104,6 +112,7 @@ class EngineMemory final : private MemoryReclaimer {
   MemoryManager manager_;
   EpochDomain epochs_;
   FrameRing frames_;
+  Mutex replay_mutex_;
   Atomic<uint64_t> memtable_bytes_{0};
   Atomic<uint64_t> drains_{0};
   Atomic<size_t> member_count_{0};

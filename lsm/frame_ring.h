@@ -4,8 +4,8 @@
 // Invariants:
 //  1. bytes() counts the frames in the ring, and is brought back below the capacity on each insert.
 //  2. Whatever leaves the ring is retired before the mutex is let go. So a database that closes,
-//  and
-//     finds its slots empty, has its frames freed when it drains the epochs, whoever evicted them.
+//     and finds its slots empty, has its frames freed when it drains the epochs, whoever evicted
+//     them.
 //
 // Thread rule: everything from any thread; slots change under the ring's mutex only. Source of the
 // policy: F. Corbato, A paging experiment with the Multics system, 1968 (CLOCK), with two bits, so

@@ -139,23 +139,39 @@ void encode_manifest_mark(char* to, const ManifestMark& mark, const FileId& file
   store_le(to, checksum({to + 8, kManifestMarkSize - 8}, file, offset));
 }
 
+namespace {
+
+constexpr size_t kNodeBytes = 48;  // of a map, beside what it holds
+
+size_t bytes_of(const AddedFile& file) {
+  return kNodeBytes + sizeof(AddedFile) + file.info.smallest_key.size() +
+         file.info.largest_key.size();
+}
+size_t bytes_of(const ManifestState::KeyspaceState& keyspace) {
+  size_t bytes = kNodeBytes + sizeof keyspace + keyspace.name.size();
+  for (const auto& [number, file] : keyspace.files) bytes += bytes_of(file);
+  return bytes;
+}
+
+}  // namespace
+
 Status ManifestState::apply(const LevelsEdit& edit) {
   for (const AddedKeyspace& added : edit.keyspaces_added) {
     if (added.keyspace.id >= kKeyspacesMax) {
       return Status::corruption(
           format("manifest: keyspace %u: ids are below %u", added.keyspace.id, kKeyspacesMax));
     }
-    const bool fresh = keyspaces
-                           .emplace(added.keyspace.id, KeyspaceState{.name = added.name,
-                                                                     .options = added.options,
-                                                                     .created = added.created,
-                                                                     .flushed = added.flushed,
-                                                                     .watermark = {},
-                                                                     .files = {}})
-                           .second;
+    const auto [place, fresh] =
+        keyspaces.emplace(added.keyspace.id, KeyspaceState{.name = added.name,
+                                                           .options = added.options,
+                                                           .created = added.created,
+                                                           .flushed = added.flushed,
+                                                           .watermark = {},
+                                                           .files = {}});
     if (!fresh) {
       return Status::corruption(format("manifest: keyspace %u is added twice", added.keyspace.id));
     }
+    memory_bytes += bytes_of(place->second);
   }
   const auto keyspace_of = [&](Keyspace keyspace) {
     const auto found = keyspaces.find(keyspace.id);
@@ -167,10 +183,13 @@ Status ManifestState::apply(const LevelsEdit& edit) {
   for (const RemovedFile& removed : edit.removed) {
     KeyspaceState* keyspace = keyspace_of(removed.keyspace);
     if (keyspace == nullptr) return unknown(removed.keyspace);
-    if (keyspace->files.erase(removed.number.value) == 0) {
+    const auto file = keyspace->files.find(removed.number.value);
+    if (file == keyspace->files.end()) {
       return Status::corruption(format("manifest: file %llu is removed, but not there",
                                        static_cast<unsigned long long>(removed.number.value)));
     }
+    memory_bytes -= bytes_of(file->second);
+    keyspace->files.erase(file);
   }
   for (const AddedFile& added : edit.added) {
     KeyspaceState* keyspace = keyspace_of(added.keyspace);
@@ -179,6 +198,7 @@ Status ManifestState::apply(const LevelsEdit& edit) {
       return Status::corruption(format("manifest: file %llu is added twice",
                                        static_cast<unsigned long long>(added.info.number.value)));
     }
+    memory_bytes += bytes_of(added);
   }
   for (const FlushedPosition& flushed : edit.flushed) {
     KeyspaceState* keyspace = keyspace_of(flushed.keyspace);
@@ -191,7 +211,10 @@ Status ManifestState::apply(const LevelsEdit& edit) {
     keyspace->watermark = std::max(keyspace->watermark, mark.watermark);
   }
   for (const DroppedKeyspace& dropped : edit.keyspaces_dropped) {
-    if (keyspaces.erase(dropped.keyspace.id) == 0) return unknown(dropped.keyspace);
+    const auto keyspace = keyspaces.find(dropped.keyspace.id);
+    if (keyspace == keyspaces.end()) return unknown(dropped.keyspace);
+    memory_bytes -= bytes_of(keyspace->second);
+    keyspaces.erase(keyspace);
   }
   if (edit.next_file) next_file = std::max(next_file, *edit.next_file);
   if (edit.next_keyspace) next_keyspace = std::max(next_keyspace, *edit.next_keyspace);
@@ -200,19 +223,6 @@ Status ManifestState::apply(const LevelsEdit& edit) {
   if (edit.last_timestamp) last_timestamp = *edit.last_timestamp;
   if (edit.log_end) log_end = std::max(log_end, *edit.log_end);
   return Status();
-}
-
-size_t ManifestState::memory_bytes() const {
-  constexpr size_t kNodeBytes = 48;  // of a map, beside what it holds
-  size_t bytes = 0;
-  for (const auto& [id, keyspace] : keyspaces) {
-    bytes += kNodeBytes + sizeof(KeyspaceState) + keyspace.name.size();
-    for (const auto& [number, file] : keyspace.files) {
-      bytes += kNodeBytes + sizeof(AddedFile) + file.info.smallest_key.size() +
-               file.info.largest_key.size();
-    }
-  }
-  return bytes;
 }
 
 LevelsEdit ManifestState::as_edit() const {

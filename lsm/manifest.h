@@ -86,8 +86,8 @@ struct ManifestState {
   // Errors: corruption (a file removed that is not there, added twice, an unknown keyspace, an id
   // beyond all that can be given out).
   Status apply(const LevelsEdit& edit);
-  // What it takes, about.
-  size_t memory_bytes() const;
+  // What it takes, about. Kept by apply().
+  size_t memory_bytes = 0;
   // One edit that makes this state from nothing.
   LevelsEdit as_edit() const;
 };

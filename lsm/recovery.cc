@@ -31,9 +31,9 @@ namespace {
 
 // Less reserved space is not worth a system call.
 constexpr uint64_t kLogTrimMin = 64 * 1024;
-// How long a replay waits for memory that others are about to give back: ten seconds.
+// How long a replay waits for memory that others are about to give back, and between two looks.
+constexpr uint64_t kReplayPatienceNanos = 10'000'000'000;
 constexpr uint64_t kReplayStepNanos = 2'000'000;
-constexpr uint64_t kReplayStepsMax = 5000;
 
 }  // namespace
 
@@ -77,7 +77,7 @@ Status Store::recover() {
   {
     MutexLock lock(manifest_mutex_);
     state_ = found.state;
-    state_charge_.set(state_.memory_bytes());
+    state_charge_.set(state_.memory_bytes);
     state_.next_file = FileNumber{manifest_number.value + 1};
     VARVE_ASSIGN_OR_RETURN(manifest_, ManifestWriter::create(&pooled_files_, options_.directory,
                                                              manifest_number, state_));
@@ -284,6 +284,7 @@ Status Store::open_trees(Recovered* found) {
 }
 
 Status Store::replay_log(Recovered* found) {
+  MutexLock one_at_a_time(engine_memory_->replay_mutex());
   WalReader reader(options_.file_system, options_.directory, &memory_, &found->state.database);
   VARVE_RETURN_IF_ERROR(reader.open(found->segments, found->state.log_start));
   for (;;) {
@@ -347,10 +348,14 @@ Status Store::replay_group(const WalGroup& group, Recovered* found) {
       Memtable* memtable = tree->active;
       const size_t size = Memtable::entry_size_max(entry.key.size(), entry.value.size());
       // Nothing of ours can be flushed within a group, but what others hold can.
-      for (uint64_t steps = 0; !memtable->reserve(size, 1); ++steps) {
-        if (steps == kReplayStepsMax || !engine_memory_->shed(/*leader=*/nullptr)) {
+      for (uint64_t since = 0; !memtable->reserve(size, 1);) {
+        const uint64_t now = Clock::system()->monotonic_nanos();
+        if (since == 0) since = now;
+        if (!engine_memory_->others_hold_memtables(memtable_bytes()) ||
+            now - since > kReplayPatienceNanos) {
           return Status::out_of_memory("no memory to replay the log");
         }
+        static_cast<void>(engine_memory_->shed_worthwhile());
         pause_for(kReplayStepNanos);
       }
       const uint64_t hash = key_hash(entry.key);
@@ -367,8 +372,8 @@ Status Store::replay_group(const WalGroup& group, Recovered* found) {
 // Databases that are opened beside others, each with much in its log, would fill the budget with
 // memtables that nobody flushes, since none is full.
 Status Store::make_room_for_replay(Recovered* found) {
-  if (!engine_memory_->memtables_are_excessive()) return Status();
-  static_cast<void>(engine_memory_->shed(/*leader=*/nullptr));  // theirs, in the background
+  if (!engine_memory_->memtables_are_excessive(memtable_bytes(), 0)) return Status();
+  static_cast<void>(engine_memory_->shed_worthwhile());  // theirs, in the background
   return active_bytes_.load() < options_.write_buffer_size / 8 ? Status() : flush_replayed(found);
 }
 

@@ -69,7 +69,8 @@ Status SstableWriter::append_sealed(Buffer* block, size_t stored, const BlockTra
 Status SstableWriter::append_rows(BlockBuilder* builder, BlockHandle* handle) {
   raw_.clear();
   handle->rows = builder->summary().rows;
-  if (!builder->finish(&raw_, kKeptBufferSize)) return no_memory();
+  const size_t kept = std::max(kKeptBufferSize, 2 * size_t{options_.block_size});
+  if (!builder->finish(&raw_, kept)) return no_memory();
   BlockTrailer trailer{.codec = Compression::none,
                        .raw_size = static_cast<uint32_t>(raw_.size()),
                        .row_count = handle->rows};
@@ -88,7 +89,7 @@ Status SstableWriter::append_rows(BlockBuilder* builder, BlockHandle* handle) {
   handle->raw_size = trailer.raw_size;
   VARVE_RETURN_IF_ERROR(append_sealed(block, stored, trailer));
   for (Buffer* buffer : {&raw_, &compressed_}) {
-    if (buffer->capacity() > kKeptBufferSize) buffer->reset();
+    if (buffer->capacity() > kept) buffer->reset();
   }
   return Status();
 }

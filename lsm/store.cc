@@ -20,8 +20,8 @@ constexpr uint64_t kManifestSizeMin = 4 << 20;
 constexpr uint64_t kLogBuffers = 4;
 // A clean close leaves at most so many log segments for the next opening to read.
 constexpr size_t kLogSegmentsMax = 8;
-// So often close() waits for memory that others are about to give back: two seconds in all.
-constexpr int kCloseStepsMax = 1000;
+// So long close() tries for memory that others are about to give back.
+constexpr uint64_t kClosePatienceNanos = 5'000'000'000;
 
 }  // namespace
 
@@ -128,26 +128,29 @@ Status Store::flush_before_close() {
   VARVE_RETURN_IF_ERROR(failure());
   // Databases that are opened for a few writes at a time would else drag ever more of it along.
   const bool log_is_long = wal_->segment_count() > kLogSegmentsMax;
+  const uint64_t until = Clock::system()->monotonic_nanos() + kClosePatienceNanos;
   Status first;  // one keyspace that cannot be flushed takes no other with it
   for (Tree* tree : trees()) {
     if (tree->logged && !log_is_long) continue;
-    Status status = flush_for_good(tree);
+    Status status = flush_for_good(tree, until);
     if (first.ok()) first = std::move(status);
   }
   return first;
 }
 
-Status Store::flush_for_good(Tree* tree) {
+Status Store::flush_for_good(Tree* tree, uint64_t until) {
   constexpr uint64_t kStepNanos = 2'000'000;
-  for (int steps = 0;; ++steps) {
+  for (;;) {
     const Status rotated = tree->active->empty() ? Status() : rotate(tree);
     Status status = flush_tree(tree).status();  // even if only what was full before
     if (status.ok()) status = rotated;
-    // There is no second close: while others flush, what they give back is waited for.
-    if (status.code() != StatusCode::out_of_memory || steps == kCloseStepsMax ||
-        !engine_memory_->shed(/*leader=*/nullptr)) {
+    // There is no second close: what others flush, who may be closing too, gives memory back.
+    if (status.code() != StatusCode::out_of_memory ||
+        !engine_memory_->others_hold_memtables(memtable_bytes()) ||
+        Clock::system()->monotonic_nanos() >= until) {
       return status;
     }
+    static_cast<void>(engine_memory_->shed_worthwhile());
     pause_for(kStepNanos);
   }
 }
@@ -505,10 +508,7 @@ Status Store::append_to_manifest(const LevelsEdit& edit) {
   }
   const Status applied = state_.apply(edit);
   VARVE_ASSERT(applied.ok());  // what was written is what is there
-  if (!edit.added.empty() || !edit.removed.empty() || !edit.keyspaces_added.empty() ||
-      !edit.keyspaces_dropped.empty()) {
-    state_charge_.set(state_.memory_bytes());
-  }
+  state_charge_.set(state_.memory_bytes);
   return Status();
 }
 

@@ -52,7 +52,7 @@ struct StoreOptions {
   Executor* executor = nullptr;
   Logger* logger = nullptr;
   uint64_t memory_budget = 0;
-  uint64_t value_size_max = 0;  // also of a batch, but for a key's size
+  uint64_t value_size_max = 0;
   uint64_t write_buffer_size = 0;
   std::shared_ptr<EngineMemory> memory;
   uint64_t log_segment_size = 0;
@@ -114,9 +114,9 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
    public:
     virtual void append_pools(std::vector<PoolStatistics>* pools) = 0;
     // Calls commit_rotate_largest() in commit order.
-    virtual void rotate_largest() = 0;
-    // Has cursors that stand still let go of superseded views, and gives back what waits for reuse;
-    // false: there was neither.
+    virtual Status rotate_largest() = 0;
+    // Gives back what waits for reuse, and has cursors that stand still let go of superseded views;
+    // false: none of the latter.
     virtual bool give_up_idle_memory() = 0;
 
    protected:
@@ -237,9 +237,13 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
   Status verify_manifest_and_log(VerifyReport* report);
   Lsn log_start_without(const Tree* tree, const std::vector<Memtable*>& flushed);
 
+  // All memtables, empty ones apart.
+  uint64_t memtable_bytes() const;
+  // Memtables of all that share the budget take too much of it, and one of them is flushed.
+  bool others_make_room(uint64_t bytes);
   // The parts of close() and destruction.
   Status flush_before_close();
-  Status flush_for_good(Tree* tree);
+  Status flush_for_good(Tree* tree, uint64_t until);
   // From now on no other that shares the memory asks this one for any.
   void leave_shared_memory();
   void stop(StoreTask* task);
@@ -254,7 +258,7 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
   void lease_work();
   void disposal_work();
   void publish_statistics_work();
-  void shed_work() { memory_help_.load()->rotate_largest(); }
+  void shed_work();
 
   // Flushes the tree's immutable memtables; false: there are none.
   Result<bool> flush_tree(Tree* tree);

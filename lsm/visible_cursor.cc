@@ -4,17 +4,19 @@
 
 namespace varve {
 
-Status VisibleCursor::reset(VersionCursor* source, Timestamp snapshot, std::string_view lower,
-                            std::string_view upper) {
+Status VisibleCursor::set_bounds(std::string_view lower, std::string_view upper) {
+  if (!lower_.assign(lower) || !upper_.assign(upper)) {
+    return Status::out_of_memory("no memory for a cursor's bounds");
+  }
+  return Status();
+}
+
+void VisibleCursor::reset(VersionCursor* source, Timestamp snapshot) {
   source_ = source;
   snapshot_ = snapshot;
   valid_ = false;
   forward_ = true;
   out_of_memory_ = false;
-  if (!lower_.assign(lower) || !upper_.assign(upper)) {
-    return Status::out_of_memory("no memory for a cursor's bounds");
-  }
-  return Status();
 }
 
 void VisibleCursor::clear(size_t kept) {

@@ -21,9 +21,11 @@ class VisibleCursor {
         lower_(manager, MemoryRole::cursor),
         upper_(manager, MemoryRole::cursor) {}
 
-  // Bounds are copied: keys in [lower, upper), an empty upper is no bound. Unpositioned.
-  Status reset(VersionCursor* source, Timestamp snapshot, std::string_view lower,
-               std::string_view upper);
+  // Bounds are copied: keys in [lower, upper), an empty upper is no bound. They hold from the next
+  // reset() on, and may lie in what the cursor shows. Error: out_of_memory.
+  Status set_bounds(std::string_view lower, std::string_view upper);
+  // Unpositioned.
+  void reset(VersionCursor* source, Timestamp snapshot);
   // Unpositioned, and without a source; gives back buffers of more than `kept` bytes.
   void clear(size_t kept);
   // Goes on over another source of the same data (files and memtables may have changed); stands

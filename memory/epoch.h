@@ -73,10 +73,10 @@ class EpochDomain {
   EpochDomain(const EpochDomain&) = delete;
   EpochDomain& operator=(const EpochDomain&) = delete;
 
-  // `node`'s object is unpublished; reclaimed by a later call of retire(), collect() or drain(),
-  // on the calling thread, with no lock of the domain held. So the caller holds no lock that a
-  // reclaim() takes; a reclaim() may retire other objects, but not collect or drain. One call in
-  // kCollectEvery collects.
+  // `node`'s object is unpublished; reclaimed by a later call that collects (retire() now and then,
+  // collect_now_and_then(), collect(), drain()), on the calling thread, with no lock of the domain
+  // held. So the caller holds no lock that a reclaim() takes; a reclaim() may retire other objects,
+  // but not collect or drain. One call in kCollectEvery collects.
   void retire(Retired* node) {
     retire_uncollected(node);
     collect_now_and_then();
@@ -139,7 +139,7 @@ class EpochDomain {
 
   Atomic<uint64_t> epoch_{1};
   const bool asymmetric_;
-  // Retired and not yet stamped: a stack, pushed by retire(), taken whole by collect().
+  // Retired and not yet stamped: a stack, pushed by retire_uncollected(), taken whole by collect().
   alignas(64) Atomic<Retired*> fresh_{nullptr};
   Atomic<size_t> calls_{0};  // of collect_now_and_then()
 

@@ -21,7 +21,8 @@
 
 namespace varve {
 
-// Frees memory that can be had again (frames of a cache) when the budget is full.
+// Frees memory that can be had again (frames of a cache), or is held for nothing, when the budget
+// is full.
 class MemoryReclaimer {
  public:
   // Frees about `bytes`, or begins to: memory that readers may still see is freed when they are

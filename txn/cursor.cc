@@ -24,7 +24,17 @@ void successor_of_prefix(std::string_view prefix, std::string* successor) {
 
 Status CursorImpl::open(const ScanOptions& options, Tree* tree, const Timestamp* snapshot) {
   const Use use(this);
+  // Before anything is let go: they may lie in what the cursor shows.
+  std::string_view lower = options.lower;
+  std::string_view upper = options.upper;
+  if (!options.prefix.empty()) {
+    if (compare_keys(options.prefix, lower) > 0) lower = options.prefix;
+    successor_of_prefix(options.prefix, &upper_);
+    if (!upper_.empty() && (upper.empty() || compare_keys(upper_, upper) < 0)) upper = upper_;
+  }
+  const Status bounds = visible_.set_bounds(lower, upper);
   close();
+  VARVE_RETURN_IF_ERROR(bounds);
   tree_ = tree;
   fill_cache_ = options.fill_cache;
   // Registered by the cursor itself: the caller's snapshot may go before the cursor does.
@@ -37,22 +47,15 @@ Status CursorImpl::open(const ScanOptions& options, Tree* tree, const Timestamp*
   snapshot_ = entry_.timestamp;
   // After the snapshot: the view holds every commit that the snapshot sees.
   view_ = store_->view_of(tree);
-  std::string_view lower = options.lower;
-  std::string_view upper = options.upper;
-  if (!options.prefix.empty()) {
-    if (compare_keys(options.prefix, lower) > 0) lower = options.prefix;
-    successor_of_prefix(options.prefix, &upper_);
-    if (!upper_.empty() && (upper.empty() || compare_keys(upper_, upper) < 0)) upper = upper_;
-  }
   build_sources();
   store_->read_counters().cursors_open.add();
-  return visible_.reset(source(), snapshot_, lower, upper);
+  visible_.reset(source(), snapshot_);
+  return Status();
 }
 
 void CursorImpl::close() {
   if (view_ == nullptr) return;
   for (const std::unique_ptr<RunCursor>& run : runs_) run->clear();
-  visible_.clear(kKeptBytesMax);
   std::exchange(view_, nullptr)->unref();
   if (registered_) store_->snapshots().release(&entry_);
   registered_ = false;

@@ -59,6 +59,7 @@ class CursorImpl final : public PoolLink {
     {
       const Use use(this);
       close();
+      visible_.clear(kKeptBytesMax);
     }
     pool_->release(this);
   }
@@ -84,7 +85,7 @@ class CursorImpl final : public PoolLink {
 
   // A look costs a load of a shared pointer; a view held for so many steps more costs little.
   static constexpr uint64_t kStepsBetweenLooks = 1024;
-  // A cursor that waits in the pool keeps no buffer larger than this.
+  // A cursor that waits in the pool keeps no larger buffer for a key, a value or a bound.
   static constexpr size_t kKeptBytesMax = 4096;
 
   void enter() {

@@ -171,19 +171,16 @@ class Database::Impl final : private Store::MemoryHelp {
     return pipeline_.run_alone(&rotate);
   }
 
-  void rotate_largest() override {
-    // What keeps it from being done is found by the store's own commits, and told there.
-    static_cast<void>(rotate(&Store::commit_rotate_largest));
-  }
+  Status rotate_largest() override { return rotate(&Store::commit_rotate_largest); }
   void append_pools(std::vector<PoolStatistics>* pools) override {
     pools->push_back(cursors_.statistics());
     pools->push_back(snapshots_.statistics());
     pools->push_back(batches_.statistics());
   }
   bool give_up_idle_memory() override {
-    const size_t cursors = cursors_.trim();
-    const size_t batches = batches_.trim();
-    return open_cursors_.renew_parked() != 0 || cursors + batches != 0;
+    cursors_.trim();
+    batches_.trim();
+    return open_cursors_.renew_parked() != 0;
   }
 
   SnapshotHandle* new_snapshot() { return snapshots_.acquire(store_.get(), &snapshots_); }
@@ -271,7 +268,8 @@ Status Database::write(WriteBatch& batch, const WriteOptions& options, Timestamp
     if (committed != nullptr) *committed = impl_->store_->oracle().published();
     return Status();
   }
-  const uint64_t limit = impl_->batch_memory_.value_size_max + kKeySizeMax;
+  const uint64_t limit =
+      std::min(kValueSizeMax, impl_->store_->options().memory_budget / 8) + kKeySizeMax;
   if (batch.size_bytes() > limit) {
     return Status::invalid_argument(format("batch of %zu bytes: at most %llu are allowed",
                                            batch.size_bytes(),

@@ -66,19 +66,23 @@ MemoryManager& WriteBatch::manager() const {
 
 WriteBatch& WriteBatch::operator=(WriteBatch&& other) noexcept {
   if (this != &other) {
-    std::swap(memory_, other.memory_);
-    std::swap(data_, other.data_);
-    std::swap(size_, other.size_);
-    std::swap(capacity_, other.capacity_);
-    std::swap(dead_bytes_, other.dead_bytes_);
-    std::swap(count_, other.count_);
-    std::swap(entries_, other.entries_);
-    std::swap(index_, other.index_);
+    release_memory();
+    // With the memory its owner, so that nothing of a database is left behind.
+    memory_ = std::exchange(other.memory_, nullptr);
+    data_ = std::exchange(other.data_, nullptr);
+    size_ = std::exchange(other.size_, 0);
+    capacity_ = std::exchange(other.capacity_, 0);
+    dead_bytes_ = std::exchange(other.dead_bytes_, 0);
+    count_ = std::exchange(other.count_, 0);
+    entries_ = std::exchange(other.entries_, 0);
+    index_ = std::exchange(other.index_, nullptr);
   }
   return *this;
 }
 
-WriteBatch::~WriteBatch() {
+WriteBatch::~WriteBatch() { release_memory(); }
+
+void WriteBatch::release_memory() {
   if (data_ != nullptr) manager().release(data_, capacity_, MemoryRole::batch);
   if (index_ != nullptr) manager().release(index_, index_->bytes, MemoryRole::batch);
 }

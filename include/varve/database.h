@@ -94,8 +94,9 @@ class Database {
  public:
   // Opens or creates the database in `directory`. Recovers what every acknowledged commit was
   // promised. Errors: not_found (missing, and not to be created), already_exists, busy (another
-  // owner), not_supported (newer format), corruption, io_error, invalid_argument (options, or a
-  // directory with foreign files). A failed open changes nothing that was committed.
+  // owner), not_supported (newer format), corruption, io_error,invalid_argument (options, or a
+  // directory with foreign files), out_of_memory (others hold too much of a shared budget). A
+  // failed open changes nothing that was committed.
   static Result<std::unique_ptr<Database>> open(const Options& options,
                                                 const std::string& directory);
   // close() without a deadline, errors logged.
@@ -114,9 +115,10 @@ class Database {
   Status erase(std::string_view key, const WriteOptions& options = {});
   // Commits `batch` whole; it stays as it was. `committed`, if given, receives the timestamp.
   // Errors: not_found (a keyspace that is unknown or dropped: nothing is committed), timed_out,
-  // no_space, read_only, invalid_argument (a value, or the batch, of more than an eighth of the
-  // memory budget or 256 MiB); busy: background work that it would wait for meets a fault, see
-  // health(); io_error: whether it is there is known after reopening.
+  // no_space, read_only,invalid_argument (the batch takes more than an eighth of the memory
+  // budget or 256 MiB, and a key; or a value does, see kValueSizeMax); busy: background work that
+  // it would wait for meets a fault, see health(); io_error: whether it is there is known after
+  // reopening.
   Status write(WriteBatch& batch, const WriteOptions& options = {}, Timestamp* committed = nullptr);
 
   // -- reads --

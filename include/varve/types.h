@@ -29,7 +29,8 @@ inline constexpr Keyspace kDefaultKeyspace{0};  // named "default"; always exist
 
 // Limits, in bytes.
 inline constexpr uint64_t kKeySizeMax = 64 * 1024;
-inline constexpr uint64_t kValueSizeMax = 256ull * 1024 * 1024;  // and at most an eighth of budget
+// And at most an eighth of the memory budget; less where two write buffers take more than half.
+inline constexpr uint64_t kValueSizeMax = 256ull * 1024 * 1024;
 
 // What an acknowledged commit survives. See docs/durability.md for the exact promise of each.
 enum class Durability : uint8_t {

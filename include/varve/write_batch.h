@@ -25,6 +25,7 @@ class WriteBatch {
   // In memory of `database`, within its budget and its limit on values; to be gone before it is
   // destroyed. It can be written to any database.
   explicit WriteBatch(Database& database);
+  // Empties `other`, which belongs to no database afterwards.
   WriteBatch(WriteBatch&& other) noexcept;
   WriteBatch& operator=(WriteBatch&& other) noexcept;
   WriteBatch(const WriteBatch&) = delete;
@@ -52,6 +53,7 @@ class WriteBatch {
  private:
   struct Index;
   MemoryManager& manager() const;
+  void release_memory();
   Status append(uint8_t kind, Keyspace keyspace, std::string_view key, std::string_view value);
   bool reserve(size_t more_bytes);
   bool reserve_index();

@@ -121,7 +121,8 @@ TEST_F(VisibleCursorTest, random_versions_snapshots_and_bounds_against_a_vector)
     const std::string lower = random.one_in(2) ? bound() : "";
     const std::string upper = random.one_in(2) ? bound() : "";
     ModelCursor source(&rows);
-    ASSERT_OK(cursor_.reset(&source, snapshot, lower, upper));
+    ASSERT_OK(cursor_.set_bounds(lower, upper));
+    cursor_.reset(&source, snapshot);
     EXPECT_FALSE(cursor_.valid());
     const std::vector<VersionRow> expected = seen_by(rows, snapshot, lower, upper);
     expect_all(expected);
@@ -141,7 +142,8 @@ TEST_F(VisibleCursorTest, leaps_over_versions_that_a_snapshot_does_not_see) {
   rows.push_back({.key = "z", .timestamp = {1}, .value = "1"});
   for (const uint64_t snapshot : {uint64_t{1}, kVersions / 2, kVersions}) {
     ModelCursor source(&rows);
-    ASSERT_OK(cursor_.reset(&source, {snapshot}, "", ""));
+    ASSERT_OK(cursor_.set_bounds("", ""));
+    cursor_.reset(&source, {snapshot});
     const std::vector<VersionRow> expected = seen_by(rows, {snapshot});
     ASSERT_EQ(expected.size(), 3u);
     EXPECT_EQ(expected[1].value, std::to_string(snapshot));
@@ -169,9 +171,11 @@ TEST_F(VisibleCursorTest, long_stretches_of_tombstones_end_without_a_row) {
     rows.push_back({.key = std::to_string(10000 + i), .timestamp = {1}, .value = "old"});
   }
   ModelCursor source(&rows);
-  ASSERT_OK(cursor_.reset(&source, kTimestampMax, "", ""));
+  ASSERT_OK(cursor_.set_bounds("", ""));
+  cursor_.reset(&source, kTimestampMax);
   expect_all({});
-  ASSERT_OK(cursor_.reset(&source, {1}, "", ""));
+  ASSERT_OK(cursor_.set_bounds("", ""));
+  cursor_.reset(&source, {1});
   expect_all(seen_by(rows, {1}));
 }
 
@@ -183,7 +187,8 @@ TEST_F(VisibleCursorTest, errors_of_the_source_end_the_walk) {
     const Timestamp snapshot{kBase + random.below(110)};
     const std::vector<VersionRow> expected = seen_by(rows, snapshot);
     ModelCursor source(&rows);
-    ASSERT_OK(cursor_.reset(&source, snapshot, "", ""));
+    ASSERT_OK(cursor_.set_bounds("", ""));
+    cursor_.reset(&source, snapshot);
     source.fail_after(1 + random.below(60));
     const bool forward = random.one_in(2);
     forward ? cursor_.seek_to_first() : cursor_.seek_to_last();
@@ -211,8 +216,9 @@ TEST_F(VisibleCursorTest, says_so_when_memory_is_refused) {
       {.key = std::string(5000, 'b'), .timestamp = {1}, .value = ""}};
   ModelCursor source(&rows);
   manager_.fail_allocation_after(1);
-  EXPECT_FAILS(cursor_.reset(&source, {1}, "lower", ""), out_of_memory, "bounds");
-  ASSERT_OK(cursor_.reset(&source, {1}, "", ""));
+  EXPECT_FAILS(cursor_.set_bounds("lower", ""), out_of_memory, "bounds");
+  ASSERT_OK(cursor_.set_bounds("", ""));
+  cursor_.reset(&source, {1});
   cursor_.seek_to_first();
   ASSERT_TRUE(cursor_.valid());
   manager_.fail_allocation_after(1);
@@ -221,7 +227,8 @@ TEST_F(VisibleCursorTest, says_so_when_memory_is_refused) {
   EXPECT_FAILS(cursor_.status(), out_of_memory, "key");
   // Seeking again begins anew; it once ended every later walk with this error.
   expect_all(rows);
-  ASSERT_OK(cursor_.reset(&source, {1}, "", ""));
+  ASSERT_OK(cursor_.set_bounds("", ""));
+  cursor_.reset(&source, {1});
   expect_all(rows);
 }
 #endif

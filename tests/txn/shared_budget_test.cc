@@ -207,6 +207,52 @@ TEST_F(SharedBudgetTest, are_opened_together_whatever_their_logs_hold) {
   }
 }
 
+// The same after all of them were killed, and all at once.
+TEST_F(SharedBudgetTest, are_opened_and_closed_side_by_side) {
+  constexpr int kDatabases = 10;
+  options_.write_buffer_size = 3 << 20;
+  const KeyspaceOptions unlogged{.durability = Durability::none};
+  const auto side_by_side = [](const auto& each) {
+    std::vector<std::thread> threads;
+    for (int i = 0; i < kDatabases; ++i) threads.emplace_back([&each, i] { each(i); });
+    for (std::thread& thread : threads) thread.join();
+  };
+  databases_.resize(kDatabases);
+  const auto open_one = [this](int i) {
+    Result<std::unique_ptr<Database>> opened = Database::open(options_, "/db" + std::to_string(i));
+    ASSERT_OK(opened);
+    databases_[static_cast<size_t>(i)] = std::move(*opened);
+  };
+  for (int round = 0; round < 3; ++round) {
+    side_by_side(open_one);
+    for (const std::unique_ptr<Database>& database : databases_) ASSERT_NE(database, nullptr);
+    side_by_side([&](int i) {
+      Database* database = databases_[static_cast<size_t>(i)].get();
+      if (round > 0) expect_filled(database, 2500);
+      fill(database, 2500);
+      Result<Keyspace> keyspace = database->find_keyspace("unlogged");
+      WriteOptions options;
+      if (keyspace.ok()) {
+        ReadOptions from;
+        from.keyspace = *keyspace;
+        std::string got;
+        for (int row = 0; row < 1000; row += 10) {
+          Result<bool> found = database->get(key(row), &got, from);
+          ASSERT_OK(found);
+          ASSERT_TRUE(*found) << "lost by an orderly close";
+        }
+      } else {
+        keyspace = database->create_keyspace("unlogged", unlogged);
+        ASSERT_OK(keyspace);
+      }
+      options.keyspace = *keyspace;
+      for (int row = 0; row < 1000; ++row) ASSERT_OK(database->put(key(row), value(row), options));
+    });
+    side_by_side([&](int i) { EXPECT_OK(databases_[static_cast<size_t>(i)]->close()); });
+    for (std::unique_ptr<Database>& database : databases_) database.reset();
+  }
+}
+
 // What waits to be handed to the log takes memory that nobody else can be given; not for longer
 // than it waits.
 TEST_F(SharedBudgetTest, idle_logs_hold_next_to_nothing) {

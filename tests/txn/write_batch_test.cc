@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -12,6 +13,7 @@
 #include "tests/support/leak_checks.h"
 #include "tests/support/seeded_test.h"
 #include "tests/support/status_check.h"
+#include "varve/varve.h"
 
 namespace varve::test {
 namespace {
@@ -90,6 +92,41 @@ TEST(WriteBatchTest, moves_and_gives_its_memory_back) {
     EXPECT_EQ(decode(&assigned).size(), 100u);
   }
   EXPECT_EQ(live_batch_bytes(), before);
+}
+
+// What is moved takes its owner along: nothing of either database is left in the other's batch.
+TEST(WriteBatchTest, belongs_to_the_database_that_it_was_moved_from) {
+  const std::unique_ptr<FileSystem> files = FileSystem::create_memory();
+  Options options;
+  options.memory_budget = 8 << 20;
+  options.file_system = files.get();
+  const auto open = [&](const char* path) {
+    Result<std::unique_ptr<Database>> opened = Database::open(options, path);
+    EXPECT_OK(opened);
+    return std::move(*opened);
+  };
+  const auto held_by = [](Database* database) {
+    return database->memory_report().roles[static_cast<size_t>(MemoryRole::batch)].live_bytes;
+  };
+  std::unique_ptr<Database> first = open("/first");
+  std::unique_ptr<Database> second = open("/second");
+  WriteBatch of_first(*first);
+  {
+    WriteBatch of_second(*second);
+    ASSERT_OK(of_second.put("k", "second"));
+    ASSERT_OK(of_first.put("k", "first"));
+    of_second = std::move(of_first);
+    EXPECT_EQ(held_by(second.get()), 0u);
+    EXPECT_GT(held_by(first.get()), 0u);
+    ASSERT_OK(second->close());
+    second.reset();
+    ASSERT_OK(of_second.put("l", "v"));
+    ASSERT_OK(first->write(of_second));
+  }
+  EXPECT_EQ(held_by(first.get()), 0u);
+  ASSERT_OK(first->close());
+  first.reset();
+  ASSERT_OK(of_first.put("goes", "on")) << "in memory of the process";
 }
 
 TEST(WriteBatchTest, keeps_its_memory_when_cleared) {
