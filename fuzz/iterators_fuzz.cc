@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "base/assert.h"
 #include "base/hash.h"
 #include "base/manual_clock.h"
 #include "fuzz/checked_walk.h"
