@@ -55,13 +55,13 @@ Result<FilterView> FilterView::parse(std::string_view payload) {
   if (kind != 1) {
     return Status::not_supported(format("filter kind %u: this build reads kind 1", kind));
   }
+  const unsigned long long expected =
+      kFilterHeaderSize + uint64_t{view.line_count_} * kFilterLineSize;
   if (view.probes_ < 1 || view.probes_ > 16 || view.line_count_ == 0 ||
-      payload.size() != kFilterHeaderSize + uint64_t{view.line_count_} * kFilterLineSize) {
+      payload.size() != expected) {
     return Status::corruption(
         format("filter of %zu bytes: %u probes (expected 1 to 16), %u lines, which take %llu bytes",
-               payload.size(), view.probes_, view.line_count_,
-               static_cast<unsigned long long>(kFilterHeaderSize +
-                                               uint64_t{view.line_count_} * kFilterLineSize)));
+               payload.size(), view.probes_, view.line_count_, expected));
   }
   return view;
 }

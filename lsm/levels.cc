@@ -53,7 +53,7 @@ Levels* Levels::create(std::vector<Run> runs) {
 
 Levels::Levels(std::vector<Run> runs) : runs_(std::move(runs)), charge_(manager_of(runs_)) {
   size_t bytes = sizeof(Levels) + runs_.size() * sizeof(Run);
-  for (const Run& run : runs_) bytes += run.files.size() * (sizeof(Sstable*) + sizeof(uint64_t));
+  for (const Run& run : runs_) bytes += run.files.size() * (sizeof(void*) + sizeof(uint64_t));
   charge_.set(bytes);
 }
 
