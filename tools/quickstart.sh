@@ -21,7 +21,7 @@ show() { printf '$ %s\n' "$*"; "$@"; }
 title "Install and build"
 tools/install-dependencies.sh
 cmake --preset release >/dev/null
-cmake --build build --parallel "$(nproc)"
+cmake --build build --parallel "$(nproc)" --target varve_cli sst_dump db_bench
 varve=build/tools/varve
 show "$varve" --version
 
