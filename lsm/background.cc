@@ -218,7 +218,7 @@ Result<uint64_t> Store::write_memtables(Tree* tree) {
 Result<Store::Change> Store::write_sstables(Tree* tree, const std::vector<Memtable*>& flushed,
                                             RunId run_id, bool bottom) {
   std::vector<Timestamp> snapshots;
-  const Timestamp watermark =
+  const GcHorizon horizon =
       snapshots_->horizon(tree->retention_nanos, &tree->watermark, &snapshots);
   std::vector<MemtableCursor> cursors(flushed.size());
   std::vector<VersionCursor*> sources;
@@ -232,8 +232,7 @@ Result<Store::Change> Store::write_sstables(Tree* tree, const std::vector<Memtab
   fill_run_writer_options(tree, bottom, MemoryRole::sstable_builder, &writer_options);
   VersionCursor* input = sources.size() == 1 ? sources[0] : &merge;
   VARVE_ASSIGN_OR_RETURN(const WrittenRun run,
-                         write_run(input, {.watermark = watermark, .snapshots = snapshots}, bottom,
-                                   writer_options, closing_));
+                         write_run(input, horizon, bottom, writer_options, closing_));
   VARVE_ASSIGN_OR_RETURN(std::vector<Levels::Addition> additions, open_outputs(run, run_id));
 
   Change change{
@@ -247,7 +246,7 @@ Result<Store::Change> Store::write_sstables(Tree* tree, const std::vector<Memtab
   if (flushed_end != Lsn{}) {
     change.edit.flushed.push_back({.keyspace = tree->keyspace, .lsn = flushed_end});
   }
-  change.edit.watermarks.push_back({.keyspace = tree->keyspace, .watermark = watermark});
+  change.edit.watermarks.push_back({.keyspace = tree->keyspace, .watermark = horizon.watermark});
   counters_.flushes.add();
   counters_.flush_bytes.add(run.bytes);
   log_line(options_.logger, LogLevel::info,
@@ -324,7 +323,7 @@ Result<bool> Store::compact_tree(Tree* tree, bool manual) {
   const std::span<const Run> inputs =
       levels->runs().subspan(choice->first, choice->last - choice->first + 1);
   std::vector<Timestamp> snapshots;
-  const Timestamp watermark =
+  const GcHorizon horizon =
       snapshots_->horizon(tree->retention_nanos, &tree->watermark, &snapshots);
   std::vector<std::unique_ptr<RunCursor>> cursors;
   std::vector<VersionCursor*> sources;
@@ -342,8 +341,7 @@ Result<bool> Store::compact_tree(Tree* tree, bool manual) {
   RunWriterOptions writer_options;
   fill_run_writer_options(tree, choice->bottom, MemoryRole::compaction, &writer_options);
   VARVE_ASSIGN_OR_RETURN(const WrittenRun run,
-                         write_run(&merge, {.watermark = watermark, .snapshots = snapshots},
-                                   choice->bottom, writer_options, closing_));
+                         write_run(&merge, horizon, choice->bottom, writer_options, closing_));
   cursors.clear();
   cache_.end_compaction();
   // The output takes the place of its newest input.
@@ -360,7 +358,7 @@ Result<bool> Store::compact_tree(Tree* tree, bool manual) {
   for (const SstableInfo& info : run.files) {
     change.edit.added.push_back({.keyspace = tree->keyspace, .run = run_id, .info = info});
   }
-  change.edit.watermarks.push_back({.keyspace = tree->keyspace, .watermark = watermark});
+  change.edit.watermarks.push_back({.keyspace = tree->keyspace, .watermark = horizon.watermark});
   if (Status status = install(std::move(change)); !status.ok()) {
     if (tree->dropped.load()) return false;  // meanwhile: nothing is left to merge
     return status;

@@ -24,6 +24,8 @@ class VisibleCursor {
   // Bounds are copied: keys in [lower, upper), an empty upper is no bound. They hold from the next
   // reset() on, and may lie in what the cursor shows. Error: out_of_memory.
   Status set_bounds(std::string_view lower, std::string_view upper);
+  std::string_view lower() const { return lower_.view(); }
+  std::string_view upper() const { return upper_.view(); }
   // Unpositioned.
   void reset(VersionCursor* source, Timestamp snapshot);
   // Unpositioned, and without a source; gives back buffers of more than `kept` bytes.

@@ -33,11 +33,15 @@ const char* memory_role_name(MemoryRole role) {
       return "log_buffer";
     case MemoryRole::control:
       return "control";
+    case MemoryRole::transaction:
+      return "transaction";
+    case MemoryRole::conflict_table:
+      return "conflict_table";
   }
   return "unknown";
 }
 
-static_assert(static_cast<size_t>(MemoryRole::control) + 1 == kMemoryRoleCount);
+static_assert(static_cast<size_t>(MemoryRole::conflict_table) + 1 == kMemoryRoleCount);
 
 std::string MemoryReport::to_string() const {
   std::string text = format("memory: held %" PRIu64 " (live %" PRIu64 ", idle %" PRIu64

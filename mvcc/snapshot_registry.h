@@ -13,18 +13,21 @@
 
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
 #include "base/atomic.h"
 #include "base/mutex.h"
-#include "mvcc/version.h"
+#include "mvcc/version_gc.h"
 
 namespace varve {
 
 // Lies inside a snapshot or cursor, linked in order of timestamps.
 struct SnapshotEntry {
   Timestamp timestamp;
+  // Of a transaction that has to learn of everything that was written after it.
+  bool checked = false;
   SnapshotEntry* older = nullptr;
   SnapshotEntry* newer = nullptr;
 };
@@ -58,20 +61,24 @@ class SnapshotRegistry {
   }
 
   // Raises `*watermark` to published minus `retention_nanos` and appends the registered snapshots
-  // below it to `*snapshots`, ascending and distinct. Returns the watermark.
-  Timestamp horizon(uint64_t retention_nanos, Atomic<uint64_t>* watermark,
+  // below it to `*snapshots`, ascending and distinct: what the horizon refers to.
+  GcHorizon horizon(uint64_t retention_nanos, Atomic<uint64_t>* watermark,
                     std::vector<Timestamp>* snapshots) {
     MutexLock lock(mutex_);
     const uint64_t published = published_.load();
     const uint64_t wanted = published > retention_nanos ? published - retention_nanos : 0;
     if (wanted > watermark->load()) watermark->store(wanted);
-    const Timestamp reached{watermark->load()};
-    for (const SnapshotEntry* entry = oldest_; entry != nullptr && entry->timestamp < reached;
-         entry = entry->newer) {
+    GcHorizon reached{.watermark = Timestamp{watermark->load()}, .snapshots = {}};
+    for (const SnapshotEntry* entry = oldest_;
+         entry != nullptr && entry->timestamp < reached.watermark; entry = entry->newer) {
+      if (entry->checked) {
+        reached.oldest_checked = std::min(reached.oldest_checked, entry->timestamp);
+      }
       if (snapshots->empty() || snapshots->back() != entry->timestamp) {
         snapshots->push_back(entry->timestamp);
       }
     }
+    reached.snapshots = *snapshots;
     return reached;
   }
 

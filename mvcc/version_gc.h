@@ -15,9 +15,10 @@
 //
 // At the bottom (no older run holds versions of the key) two things more:
 //   * a tombstone at or below the watermark that hides nothing kept is dropped. In the oldest
-//   stripe
-//     none does; in another one that shows when the key's older versions have passed, and until
-//     then the tombstone is on hold. Above the watermark tombstones stay: they are history;
+//     stripe none does; in another one that shows when the key's older versions have passed, and
+//     until then the tombstone is on hold. Above the watermark tombstones stay: they are history;
+//     and above the start of an open transaction: that the key was written since, all there is to
+//     tell is the tombstone;
 //   * the timestamp of a version in the oldest stripe no longer distinguishes it from anything: it
 //     is collapsed to 0, which every reader sees, and which is older than any version of a newer
 //     run. (Collapsing to anything greater could put it above a version in a run that takes no part
@@ -39,12 +40,17 @@ namespace varve {
 struct GcHorizon {
   Timestamp watermark;                   // all timestamps at or above it are needed
   std::span<const Timestamp> snapshots;  // registered, below the watermark, ascending, distinct
+  // Of these the oldest of a transaction that will be checked.
+  Timestamp oldest_checked = kTimestampMax;
 };
 
 class VersionGc {
  public:
   VersionGc(const GcHorizon& horizon, bool bottom)
-      : snapshots_(horizon.snapshots), watermark_(horizon.watermark), bottom_(bottom) {
+      : snapshots_(horizon.snapshots),
+        watermark_(horizon.watermark),
+        oldest_checked_(horizon.oldest_checked),
+        bottom_(bottom) {
     oldest_reader_ = snapshots_.empty() ? watermark_ : std::min(watermark_, snapshots_.front());
   }
 
@@ -68,7 +74,8 @@ class VersionGc {
     if (bottom_ && stripe == 0) {
       return {.keep = kind != VersionKind::tombstone, .collapse = true};
     }
-    return {.keep = true, .hold = bottom_ && kind == VersionKind::tombstone};
+    return {.keep = true,
+            .hold = bottom_ && kind == VersionKind::tombstone && timestamp <= oldest_checked_};
   }
 
  private:
@@ -83,6 +90,7 @@ class VersionGc {
 
   std::span<const Timestamp> snapshots_;
   Timestamp watermark_;
+  Timestamp oldest_checked_;
   Timestamp oldest_reader_;
   bool bottom_;
   size_t stripe_of_previous_ = kNoStripe;

@@ -10,11 +10,13 @@
 namespace varve {
 
 Status CommitPipeline::commit(std::string_view batch, uint32_t entries,
-                              const std::optional<Durability>& durability, Timestamp* committed) {
+                              const std::optional<Durability>& durability, CommitCheck* check,
+                              Timestamp* committed) {
   Request request;
   request.batch = batch;
   request.entries = entries;
   request.durability = durability;
+  request.check = check;
   Status status = enqueue(&request);
   if (committed != nullptr) *committed = request.timestamp;
   return status;
@@ -41,13 +43,14 @@ void CommitPipeline::lead(Request* first) VARVE_NO_THREAD_SAFETY_ANALYSIS {
   size_t bytes = 0;
   Request* last = first;
   if (first->action == nullptr) {
-    for (Request* request = first; request != nullptr && request->action == nullptr &&
-                                   group_.size() < kGroupRequestsMax && bytes < kGroupBytesMax;
-         request = request->next) {
+    Request* request = first;
+    do {
       group_.push_back(request);
       bytes += request->batch.size();
       last = request;
-    }
+      request = request->next;
+    } while (!first->goes_alone() && request != nullptr && !request->goes_alone() &&
+             group_.size() < kGroupRequestsMax && bytes < kGroupBytesMax);
   }
   mutex_.unlock();
   if (first->action != nullptr) {
@@ -78,8 +81,11 @@ void CommitPipeline::run_action(Request* request) {
   request->timestamp = store_->oracle().allocate(1);
   request->status = request->action->run(request->timestamp);
   if (request->status.ok()) {
-    // The action may have moved the oracle on.
-    store_->oracle().publish(store_->oracle().last_allocated());
+    // The action may have moved the oracle on. A keyspace may be gone, which whoever read from it
+    // has to learn: not recorded, so that it is looked up.
+    const Timestamp last = store_->oracle().last_allocated();
+    conflicts_->raise_floor(last);
+    store_->oracle().publish(last);
   }
 }
 
@@ -153,10 +159,16 @@ void CommitPipeline::run_group() {
   if (Status status = reserve(); !status.ok()) return refuse_group(status);
 
   const Timestamp first = store_->oracle().allocate(group_.size());
+  const bool recording = conflicts_->is_recording();
+  const uint64_t recorded_from = conflicts_->end();
+  check_group(first, recording);
+  if (group_.empty()) return refuse_group(Status());
+
   store_->commit_begin_group();
   Lsn start = store_->wal().end();
   if (Status status = log_group(first, &start); !status.ok()) {
     store_->commit_end_group();
+    conflicts_->rewind(recorded_from);
     if (!heals_by_itself(status)) store_->fail(status);
     return refuse_group(status);
   }
@@ -186,14 +198,37 @@ void CommitPipeline::run_group() {
     store_->schedule_log_sync();
   }
   VARVE_SYNC_POINT("commit_before_publish");
-  Timestamp last = first;
-  for (size_t i = 0; i < group_.size(); ++i) {
-    last = Timestamp{first.nanos + i};
-    group_[i]->timestamp = last;
-  }
+  const Timestamp last = group_.back()->timestamp;
+  if (!recording) conflicts_->raise_floor(last);
   store_->oracle().publish(last);
+  conflicts_->publish();
   store_->count_commit_group(group_.size(), entries, group_bytes_);
   VARVE_SYNC_POINT("commit_published");
+}
+
+void CommitPipeline::check_group(Timestamp first, bool recording) {
+  size_t clear = 0;
+  for (Request* request : group_) {
+    if (CommitCheck* check = request->check) {
+      if (check->in_queue()) {
+        request->status = checker_.check_published(request->batch, check);
+        if (!request->status.ok()) continue;
+      } else {
+        checker_.check_recent(request->batch, check);
+      }
+      if (check->verdict != CommitCheck::Verdict::clear) continue;
+    }
+    request->timestamp = Timestamp{first.nanos + clear};
+    group_[clear++] = request;
+    if (!recording) continue;
+    BatchReader reader(request->batch);
+    BatchEntry entry;
+    while (reader.next(&entry)) {
+      conflicts_->record(conflict_hash(entry.keyspace, key_hash(entry.key)),
+                         {.keyspace = entry.keyspace, .key = entry.key}, request->timestamp);
+    }
+  }
+  group_.resize(clear);
 }
 
 std::string_view CommitPipeline::logged_part(const Request& request) {

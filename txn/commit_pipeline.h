@@ -1,9 +1,9 @@
 // Group commit: concurrent commits form groups, and every write is a commit.
 //
 //   commit()  waits in the queue until it is done, or until it is its turn to lead
-//   leader    takes the group in front; one clock read, a block of timestamps, one log write;
-//   applies
-//             the changes; syncs if a member asked for it; publishes; wakes the members
+//   leader    takes the group in front; one clock read, a block of timestamps; checks transactions
+//             against earlier commits, those of the group included; one log write; applies the
+//             changes; syncs if a member asked for it; publishes; wakes the members
 //
 // The order is protocol 1's: everything that may wait or fail for want of memory comes before the
 // timestamps; publishing comes last.
@@ -32,18 +32,25 @@
 #include "lsm/batch_format.h"
 #include "lsm/store.h"
 #include "memory/buffer.h"
+#include "txn/commit_check.h"
 
 namespace varve {
 
 class CommitPipeline {
  public:
-  explicit CommitPipeline(Store* store)
-      : store_(store), logged_part_(&store->memory(), MemoryRole::commit_queue) {}
+  CommitPipeline(Store* store, ConflictTable* conflicts)
+      : store_(store),
+        conflicts_(conflicts),
+        checker_(store, conflicts),
+        logged_part_(&store->memory(), MemoryRole::commit_queue) {}
 
   // Commits the entries of `batch` (lsm/batch_format.h), all or none. `durability` unset: the
-  // strongest of the keyspaces'. Errors as Database::write().
+  // strongest of the keyspaces'. With `check`, which was made up to what was published, only if it
+  // turns out clear: the verdict says so, and the status is ok either way. Errors as
+  // Database::write().
   Status commit(std::string_view batch, uint32_t entries,
-                const std::optional<Durability>& durability, Timestamp* committed);
+                const std::optional<Durability>& durability, CommitCheck* check,
+                Timestamp* committed);
 
   // Runs `action` in commit order, alone: every earlier commit is published, no later one has
   // begun. It gets a timestamp of its own, which is published when it returns ok.
@@ -64,7 +71,10 @@ class CommitPipeline {
     std::string_view batch;
     uint32_t entries = 0;
     std::optional<Durability> durability;
+    CommitCheck* check = nullptr;
     Action* action = nullptr;
+
+    bool goes_alone() const { return action != nullptr || (check != nullptr && check->in_queue()); }
     // The leader's.
     Durability effective = Durability::none;
     bool logged = false;    // some of its keyspaces are
@@ -92,6 +102,8 @@ class CommitPipeline {
   void examine(Request* request);
   Touched* touch(Tree* tree);
   Status reserve();
+  // Takes those out of the group that may not commit, and gives the others their timestamps.
+  void check_group(Timestamp first, bool recording);
   Status log_group(Timestamp first, Lsn* start);
   std::string_view logged_part(const Request& request);
   void apply_group(Timestamp first, Lsn start, Lsn end);
@@ -106,6 +118,8 @@ class CommitPipeline {
   static constexpr size_t kLoggedPartKept = 64 << 10;
 
   Store* const store_;
+  ConflictTable* const conflicts_;
+  const CommitChecker checker_;
   Mutex mutex_;
   Request* front_ VARVE_GUARDED_BY(mutex_) = nullptr;
   Request* back_ VARVE_GUARDED_BY(mutex_) = nullptr;

@@ -6,6 +6,7 @@
 #include "base/format.h"
 #include "txn/cursor_impl.h"
 #include "txn/snapshot_handle.h"
+#include "txn/transaction_impl.h"
 
 namespace varve {
 
@@ -54,6 +55,8 @@ Status CursorImpl::open(const ScanOptions& options, Tree* tree, const Timestamp*
 }
 
 void CursorImpl::close() {
+  overlay_.detach();
+  of_transaction_ = false;
   if (view_ == nullptr) return;
   for (const std::unique_ptr<RunCursor>& run : runs_) run->clear();
   std::exchange(view_, nullptr)->unref();
@@ -134,19 +137,6 @@ Cursor::~Cursor() {
   if (impl_ != nullptr) impl_->release();
 }
 
-void Cursor::show() {
-  impl_->settle();
-  const VisibleCursor& visible = impl_->visible();
-  valid_ = visible.valid();
-  if (valid_) {
-    key_ = visible.key();
-    value_ = visible.value();
-    timestamp_ = visible.timestamp();
-  } else {
-    status_ = visible.status();
-  }
-}
-
 bool Cursor::ready() {
   valid_ = false;
   if (impl_ == nullptr) {
@@ -158,51 +148,33 @@ bool Cursor::ready() {
 }
 
 void Cursor::seek_to_first() {
-  if (!ready()) return;
-  const CursorImpl::Use use(impl_);
-  impl_->renew_view();
-  impl_->visible().seek_to_first();
-  show();
+  if (ready()) impl_->seek(this, [](auto& walk) { walk.seek_to_first(); });
 }
 
 void Cursor::seek_to_last() {
-  if (!ready()) return;
-  const CursorImpl::Use use(impl_);
-  impl_->renew_view();
-  impl_->visible().seek_to_last();
-  show();
+  if (ready()) impl_->seek(this, [](auto& walk) { walk.seek_to_last(); });
 }
 
 void Cursor::seek(std::string_view key) {
-  if (!ready()) return;
-  const CursorImpl::Use use(impl_);
-  impl_->renew_view();
-  impl_->visible().seek(key);
-  show();
+  if (ready()) impl_->seek(this, [key](auto& walk) { walk.seek(key); });
 }
 
 void Cursor::seek_for_prev(std::string_view key) {
-  if (!ready()) return;
-  const CursorImpl::Use use(impl_);
-  impl_->renew_view();
-  impl_->visible().seek_for_prev(key);
-  show();
+  if (ready()) impl_->seek(this, [key](auto& walk) { walk.seek_for_prev(key); });
 }
 
 void Cursor::next() {
   if (!valid_) return;
-  const CursorImpl::Use use(impl_);
-  impl_->look_for_newer_view();
-  if (impl_->visible().valid()) impl_->visible().next();
-  show();
+  impl_->step(this, [](auto& walk) {
+    if (walk.valid()) walk.next();
+  });
 }
 
 void Cursor::prev() {
   if (!valid_) return;
-  const CursorImpl::Use use(impl_);
-  impl_->look_for_newer_view();
-  if (impl_->visible().valid()) impl_->visible().prev();
-  show();
+  impl_->step(this, [](auto& walk) {
+    if (walk.valid()) walk.prev();
+  });
 }
 
 Status Cursor::reset(const ScanOptions& options) {
@@ -210,21 +182,30 @@ Status Cursor::reset(const ScanOptions& options) {
   unusable_ = true;
   status_ = Status();
   if (impl_ == nullptr) return Status::invalid_argument("the cursor was moved from");
-  Store* store = impl_->store();
-  Tree* tree = store->tree(options.keyspace);
+  status_ = impl_->reset(options);
+  unusable_ = !status_.ok();
+  return status_;
+}
+
+Status CursorImpl::transaction_ended() {
+  return Status::invalid_argument("the cursor's transaction has ended");
+}
+
+Status CursorImpl::reset(const ScanOptions& options) {
+  if (of_transaction_) {
+    if (!overlay_.attached()) return transaction_ended();
+    return overlay_.transaction()->reset_cursor(this, options);
+  }
+  Tree* tree = store_->tree(options.keyspace);
   if (tree == nullptr) {
-    status_ = Status::not_found(format("keyspace %u is unknown or dropped", options.keyspace.id));
-    return status_;
+    return Status::not_found(format("keyspace %u is unknown or dropped", options.keyspace.id));
   }
   Timestamp snapshot;
   if (options.snapshot != nullptr) {
-    status_ = readable_through(*options.snapshot, tree);
-    if (!status_.ok()) return status_;
+    VARVE_RETURN_IF_ERROR(readable_through(*options.snapshot, tree));
     snapshot = options.snapshot->timestamp();
   }
-  status_ = impl_->open(options, tree, options.snapshot != nullptr ? &snapshot : nullptr);
-  unusable_ = !status_.ok();
-  return status_;
+  return open(options, tree, options.snapshot != nullptr ? &snapshot : nullptr);
 }
 
 }  // namespace varve

@@ -1,8 +1,8 @@
 // What is behind a Cursor: sources, merge, visibility, and what keeps them alive.
 //
 //   memtables -> MemtableCursor -+
-//                                +-> MergeCursor -> VisibleCursor -> Cursor
-//   runs      -> RunCursor -----+
+//                                +-> MergeCursor -> VisibleCursor --+--------------------> Cursor
+//   runs      -> RunCursor ------+                                  +-> TransactionCursor -> Cursor
 //
 // It holds a counted read view and a registered snapshot. A view that was superseded is let go at
 // the next look, at each seek and every kStepsBetweenLooks steps, and while the cursor stands still
@@ -25,6 +25,7 @@
 #include "lsm/visible_cursor.h"
 #include "memory/object_pool.h"
 #include "txn/open_cursors.h"
+#include "txn/transaction_cursor.h"
 #include "varve/cursor.h"
 
 namespace varve {
@@ -32,7 +33,11 @@ namespace varve {
 class CursorImpl final : public PoolLink {
  public:
   CursorImpl(Store* store, ObjectPool<CursorImpl>* pool, OpenCursors* all)
-      : store_(store), pool_(pool), all_(all), visible_(&store->memory()) {
+      : store_(store),
+        pool_(pool),
+        all_(all),
+        visible_(&store->memory()),
+        overlay_(&store->memory(), &visible_) {
     all_->add(this);
   }
   ~CursorImpl() { all_->remove(this); }
@@ -52,6 +57,8 @@ class CursorImpl final : public PoolLink {
   // Takes hold of view and snapshot; unpositioned. `snapshot`: of one that the caller holds during
   // the call; null: as of now. Registers a snapshot of its own in either case.
   Status open(const ScanOptions& options, Tree* tree, const Timestamp* snapshot);
+  // As Cursor::reset().
+  Status reset(const ScanOptions& options);
   // Lets go of view and snapshot.
   void close();
   // close(), and back to the pool.
@@ -60,24 +67,35 @@ class CursorImpl final : public PoolLink {
       const Use use(this);
       close();
       visible_.clear(kKeptBytesMax);
+      overlay_.clear(kKeptBytesMax);
     }
     pool_->release(this);
   }
 
   Store* store() { return store_; }
-  VisibleCursor& visible() { return visible_; }
-  // To be called before each step.
-  void look_for_newer_view() {
-    if (++steps_ % kStepsBetweenLooks == 0 || stale_) renew_view();
+  // After open(): it is a transaction's, until it is opened again.
+  void become_part_of(const TransactionCursor::Target& transaction) {
+    of_transaction_ = true;
+    overlay_.attach(transaction);
   }
-  // Goes on over the newest view, if there is a newer one. To be called before each seek.
-  void renew_view();
-  // To be called after each step and seek: what is shown is made to stay in place.
-  void settle() {
-    in_place_ = false;
-    if (memtable_sources_ != 0 && visible_.valid() && stands_in_memtable()) {
-      in_place_ = !visible_.keep_value();
-    }
+  bool is_of_transaction() const { return of_transaction_; }
+  TransactionCursor& overlay() { return overlay_; }
+
+  // A seek or step of `cursor`, which is this one's handle. `move(c)`: what is to be done with what
+  // it walks, a VisibleCursor or a TransactionCursor.
+  template <typename Move>
+  void seek(Cursor* cursor, Move move) {
+    const Use use(this);
+    renew_view();
+    carry_out(move);
+    show(cursor);
+  }
+  template <typename Move>
+  void step(Cursor* cursor, Move move) {
+    const Use use(this);
+    if (++steps_ % kStepsBetweenLooks == 0 || stale_) renew_view();
+    carry_out(move);
+    show(cursor);
   }
 
  private:
@@ -100,6 +118,42 @@ class CursorImpl final : public PoolLink {
   ReadView* take_superseded_view();
   // The newest view, with a reference; null if there is no newer one.
   ReadView* newer_view();
+
+  // Goes on over the newest view, if there is a newer one.
+  void renew_view();
+  template <typename Move>
+  void carry_out(Move move) {
+    if (__builtin_expect(of_transaction_, 0)) {
+      if (overlay_.attached()) move(overlay_);
+    } else {
+      move(visible_);
+    }
+    // What is shown is made to stay in place.
+    in_place_ = false;
+    if (memtable_sources_ != 0 && visible_.valid() && stands_in_memtable()) {
+      in_place_ = !visible_.keep_value();
+    }
+  }
+  template <typename Walk>
+  static void show(const Walk& walk, Cursor* cursor) {
+    cursor->valid_ = walk.valid();
+    if (cursor->valid_) {
+      cursor->key_ = walk.key();
+      cursor->value_ = walk.value();
+      cursor->timestamp_ = walk.timestamp();
+    } else {
+      cursor->status_ = walk.status();
+    }
+  }
+  static Status transaction_ended();
+  void show(Cursor* cursor) {
+    if (__builtin_expect(of_transaction_, 0)) {
+      show(overlay_, cursor);
+      if (!overlay_.attached()) cursor->status_ = transaction_ended();
+    } else {
+      show(visible_, cursor);
+    }
+  }
 
   void build_sources();
   bool stands_in_memtable() const {
@@ -131,6 +185,8 @@ class CursorImpl final : public PoolLink {
   std::vector<VersionCursor*> sources_;
   MergeCursor merge_;
   VisibleCursor visible_;
+  bool of_transaction_ = false;
+  TransactionCursor overlay_;
   std::string upper_;  // the bound that a prefix implies
 };
 

@@ -59,14 +59,18 @@ Status HeldValue::settle() {
   return Status();
 }
 
-HeldValue::Owned HeldValue::take() {
+void HeldValue::give(PinnedValue* pinned) {
+  pinned->release();
+  pinned->data_ = view_;
+  pinned->timestamp_ = timestamp_;
   if (frame_ != nullptr) {
-    return {.owner = std::exchange(frame_, nullptr),
-            .release = [](void* owner) { BlockCache::unpin_for_user(static_cast<Frame*>(owner)); }};
+    pinned->owner_ = std::exchange(frame_, nullptr);
+    pinned->release_ = [](void* owner) { BlockCache::unpin_for_user(static_cast<Frame*>(owner)); };
+  } else {
+    VARVE_DCHECK(copy_ != nullptr);
+    pinned->owner_ = std::exchange(copy_, nullptr);
+    pinned->release_ = [](void* owner) { static_cast<Copy*>(owner)->release(); };
   }
-  VARVE_DCHECK(copy_ != nullptr);
-  return {.owner = std::exchange(copy_, nullptr),
-          .release = [](void* owner) { static_cast<Copy*>(owner)->release(); }};
 }
 
 }  // namespace varve

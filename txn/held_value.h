@@ -6,7 +6,7 @@
 //   hold()    takes a reference on where the value lies
 //   settle()  after the guard: replaces it by a copy where it has to
 //
-// Thread rule: one thread. Ownership: release(owner) once, on any thread, before the store goes.
+// Thread rule: one thread. Ownership: what was given away must be released before the store goes.
 
 #pragma once
 
@@ -15,6 +15,7 @@
 #include "lsm/block_cache.h"
 #include "lsm/memtable.h"
 #include "lsm/sstable.h"
+#include "varve/pinned_value.h"
 
 namespace varve {
 
@@ -27,17 +28,16 @@ class HeldValue {
 
   // `memtable`: where it lies; null: in found.frame. Inside an epoch guard, or with a reference.
   void hold(const FoundVersion& found, Memtable* memtable);
+  // `value` lies in a transaction: settle() copies it.
+  void hold_own_write(std::string_view value) {
+    view_ = value;
+    timestamp_ = kTimestampMax;
+  }
   // Errors: out_of_memory; nothing is held then.
   Status settle();
 
-  std::string_view view() const { return view_; }
-  Timestamp timestamp() const { return timestamp_; }
-  // Gives the value away: `owner`, and what is to be called with it in the end.
-  struct Owned {
-    void* owner;
-    void (*release)(void* owner);
-  };
-  Owned take();
+  // Moves it to the user. Requires settle().
+  void give(PinnedValue* pinned);
 
  private:
   struct Copy;

@@ -17,22 +17,6 @@ namespace {
 
 // Up to this many entries a repeated key is found by looking at all of them.
 constexpr uint32_t kLinearEntriesMax = 8;
-// Set in the kind of an entry that was folded away; such entries are gone from encoded().
-constexpr uint8_t kDeadFlag = 0x40;
-
-// Reads the entry at `at`, dead ones included; returns its end.
-const char* read_entry(const char* at, const char* end, BatchEntry* entry, bool* dead) {
-  Decoder decoder({at, static_cast<size_t>(end - at)});
-  const uint8_t kind = decoder.u8();
-  *dead = (kind & kDeadFlag) != 0;
-  entry->kind = static_cast<VersionKind>(kind & ~kDeadFlag);
-  entry->keyspace.id = decoder.varint32();
-  entry->key = decoder.sized();
-  entry->value = entry->kind == VersionKind::value ? decoder.sized() : std::string_view{};
-  VARVE_DCHECK(decoder.ok());
-  return at + decoder.offset();
-}
-
 uint64_t index_hash(Keyspace keyspace, std::string_view key) {
   return mix64(key_hash(key) + keyspace.id);
 }
@@ -118,19 +102,15 @@ Status WriteBatch::erase(Keyspace keyspace, std::string_view key) {
 }
 
 Status WriteBatch::append(uint8_t kind, Keyspace keyspace, std::string_view key,
-                          std::string_view value) {
+                          std::string_view value, std::optional<uint64_t>* folded) {
   VARVE_RETURN_IF_ERROR(
       check_entry_sizes(key, value, memory_ != nullptr ? memory_->value_size_max : kValueSizeMax));
   if (!reserve(batch_entry_size_max(key.size(), value.size())) || !reserve_index()) {
     return Status::out_of_memory("no memory for a write batch");
   }
   if (char* earlier = find(keyspace, key)) {
-    BatchEntry entry;
-    bool dead;
-    const char* end = read_entry(earlier, data_ + size_, &entry, &dead);
-    *earlier = static_cast<char>(static_cast<uint8_t>(*earlier) | kDeadFlag);
-    dead_bytes_ += static_cast<size_t>(end - earlier);
-    --count_;
+    set_dead(earlier, true);
+    if (folded != nullptr) *folded = static_cast<uint64_t>(earlier - data_);
   }
   const size_t start = size_;
   const char* end = encode_batch_entry(
@@ -147,25 +127,46 @@ Status WriteBatch::append(uint8_t kind, Keyspace keyspace, std::string_view key,
   return Status();
 }
 
-char* WriteBatch::find(Keyspace keyspace, std::string_view key) {
+void WriteBatch::set_dead(char* entry, bool dead) {
+  const size_t bytes = read_batch_entry(entry).size;
+  const auto kind = static_cast<uint8_t>(*entry);
+  if (dead) {
+    *entry = static_cast<char>(kind | kDeadFlag);
+    dead_bytes_ += bytes;
+    --count_;
+  } else {
+    *entry = static_cast<char>(kind & ~kDeadFlag);
+    dead_bytes_ -= bytes;
+    ++count_;
+  }
+}
+
+void WriteBatch::truncate(uint64_t size) {
+  for (char* at = data_ + size; at != data_ + size_;) {
+    const EncodedEntry read = read_batch_entry(at);
+    if (!read.dead) set_dead(at, true);
+    dead_bytes_ -= read.size;
+    --entries_;
+    at += read.size;
+  }
+  size_ = size;
+}
+
+char* WriteBatch::find(Keyspace keyspace, std::string_view key) const {
   if (index_ != nullptr && index_->used != 0) {
     const uint64_t hash = index_hash(keyspace, key);
     for (size_t i = hash & (index_->slot_count - 1);; i = (i + 1) & (index_->slot_count - 1)) {
       const Index::Slot& slot = index_->slots()[i];
       if (slot.entry == 0) return nullptr;
       if (slot.hash != hash) continue;
-      BatchEntry entry;
-      bool dead;
-      read_entry(data_ + slot.entry - 1, data_ + size_, &entry, &dead);
+      const BatchEntry entry = read_batch_entry(data_ + slot.entry - 1).entry;
       if (entry.keyspace == keyspace && entry.key == key) return data_ + slot.entry - 1;
     }
   }
   for (char* at = data_; at != data_ + size_;) {
-    BatchEntry entry;
-    bool dead;
-    const char* end = read_entry(at, data_ + size_, &entry, &dead);
-    if (!dead && entry.keyspace == keyspace && entry.key == key) return at;
-    at += end - at;
+    const EncodedEntry read = read_batch_entry(at);
+    if (!read.dead && read.entry.keyspace == keyspace && read.entry.key == key) return at;
+    at += read.size;
   }
   return nullptr;
 }
@@ -182,7 +183,6 @@ bool WriteBatch::reserve_index() {
   if (index_ != nullptr) manager().release(index_, index_->bytes, MemoryRole::batch);
   index_ = grown;
   *index_ = {.bytes = bytes, .slot_count = slots, .used = 0};
-  std::memset(index_->slots(), 0, slots * sizeof(Index::Slot));
   rebuild_index();
   return true;
 }
@@ -193,9 +193,7 @@ void WriteBatch::add_to_index(Keyspace keyspace, std::string_view key, size_t en
   while (index_->slots()[i].entry != 0) {
     const Index::Slot& slot = index_->slots()[i];
     if (slot.hash == hash) {
-      BatchEntry other;
-      bool dead;
-      read_entry(data_ + slot.entry - 1, data_ + size_, &other, &dead);
+      const BatchEntry other = read_batch_entry(data_ + slot.entry - 1).entry;
       if (other.keyspace == keyspace && other.key == key) break;  // takes the folded one's place
     }
     i = (i + 1) & (index_->slot_count - 1);
@@ -205,36 +203,32 @@ void WriteBatch::add_to_index(Keyspace keyspace, std::string_view key, size_t en
 }
 
 void WriteBatch::rebuild_index() {
+  if (index_ == nullptr) return;
+  std::memset(index_->slots(), 0, index_->slot_count * sizeof(Index::Slot));
+  index_->used = 0;
+  if (entries_ <= kLinearEntriesMax) return;
   for (const char* at = data_; at != data_ + size_;) {
-    BatchEntry entry;
-    bool dead;
-    const char* end = read_entry(at, data_ + size_, &entry, &dead);
-    if (!dead) add_to_index(entry.keyspace, entry.key, static_cast<size_t>(at - data_));
-    at = end;
+    const EncodedEntry read = read_batch_entry(at);
+    if (!read.dead)
+      add_to_index(read.entry.keyspace, read.entry.key, static_cast<size_t>(at - data_));
+    at += read.size;
   }
 }
 
 void WriteBatch::compact() {
   char* to = data_;
   for (const char* at = data_; at != data_ + size_;) {
-    BatchEntry entry;
-    bool dead;
-    const char* end = read_entry(at, data_ + size_, &entry, &dead);
-    const size_t bytes = static_cast<size_t>(end - at);
-    if (!dead) {
-      std::memmove(to, at, bytes);
-      to += bytes;
+    const EncodedEntry read = read_batch_entry(at);
+    if (!read.dead) {
+      std::memmove(to, at, read.size);
+      to += read.size;
     }
-    at = end;
+    at += read.size;
   }
   size_ = static_cast<size_t>(to - data_);
   dead_bytes_ = 0;
   entries_ = count_;
-  if (index_ != nullptr) {
-    std::memset(index_->slots(), 0, index_->slot_count * sizeof(Index::Slot));
-    index_->used = 0;
-    if (entries_ > kLinearEntriesMax) rebuild_index();
-  }
+  rebuild_index();
 }
 
 std::string_view WriteBatch::encoded() {

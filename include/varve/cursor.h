@@ -1,4 +1,5 @@
-// Walks the keys of one keyspace in memcmp order, both ways, as of one snapshot.
+// Walks the keys of one keyspace in memcmp order, both ways, as of one snapshot; a transaction's,
+// with what that wrote itself.
 
 #pragma once
 
@@ -10,8 +11,6 @@
 #include "varve/types.h"
 
 namespace varve {
-
-class PinnedValue;
 
 // Thread rule: one thread at a time. Must be destroyed before its database; close() waits for that
 // until its deadline. A fresh or reset cursor stands nowhere: call a seek first.
@@ -29,7 +28,8 @@ class Cursor {
   bool valid() const { return valid_; }
   std::string_view key() const { return key_; }      // requires valid()
   std::string_view value() const { return value_; }  // requires valid()
-  // Commit timestamp of the version; kTimestampMin where history no longer records it.
+  // Commit timestamp of the version; kTimestampMin where history no longer records it;
+  // kTimestampMax of a transaction's own write.
   Timestamp timestamp() const { return timestamp_; }
   const Status& status() const { return status_; }
 
@@ -41,15 +41,16 @@ class Cursor {
   void prev();                               // requires valid()
 
   // Goes on with other bounds and, unless `options.snapshot` is given, as of now; keeps all memory.
-  // The keyspace may differ. Errors: not_found (keyspace), closed; the cursor is then unpositioned.
+  // A transaction's cursor stays so: as of its snapshot. The keyspace may differ. Errors: not_found
+  // (keyspace), closed; the cursor is then unpositioned.
   Status reset(const ScanOptions& options);
 
  private:
   friend class CursorImpl;
-  friend class Database;
+  friend class DatabaseImpl;
+  friend class TransactionImpl;
   explicit Cursor(class CursorImpl* impl) : impl_(impl) {}
   bool ready();
-  void show();
 
   std::string_view key_;
   std::string_view value_;

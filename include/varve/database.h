@@ -2,7 +2,8 @@
 //
 // Thread rule: every function from any thread at once, except that beside close() only writes (put,
 // erase, write) may be in progress, and beside destruction nothing. Objects handed out (cursors,
-// snapshots, pinned values), and batches made for it, must be gone before destruction.
+// snapshots, transactions, pinned values), and batches made for it, must be gone before
+// destruction.
 // Errors: every call may return `closed` after close(), and writes `read_only` after a failed sync
 // of log or manifest: what is on disk is then unknown until the database is opened again.
 
@@ -16,57 +17,19 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "varve/cursor.h"
 #include "varve/options.h"
+#include "varve/pinned_value.h"
 #include "varve/snapshot.h"
 #include "varve/statistics.h"
 #include "varve/status.h"
+#include "varve/transaction.h"
 #include "varve/types.h"
 #include "varve/write_batch.h"
 
 namespace varve {
-
-class HeldValue;
-
-// A value in the engine's memory. It pins a block of the cache, or is a copy: when it was found in
-// a memtable, or when many are held. Release it soon: it counts against the memory budget. Thread
-// rule: one thread at a time.
-class PinnedValue {
- public:
-  PinnedValue() = default;
-  PinnedValue(PinnedValue&& other) noexcept { *this = std::move(other); }
-  PinnedValue& operator=(PinnedValue&& other) noexcept {
-    if (this != &other) {
-      release();
-      data_ = std::exchange(other.data_, {});
-      timestamp_ = other.timestamp_;
-      owner_ = std::exchange(other.owner_, nullptr);
-      release_ = other.release_;
-    }
-    return *this;
-  }
-  PinnedValue(const PinnedValue&) = delete;
-  PinnedValue& operator=(const PinnedValue&) = delete;
-  ~PinnedValue() { release(); }
-
-  std::string_view view() const { return data_; }
-  // kTimestampMin where history no longer records it.
-  Timestamp timestamp() const { return timestamp_; }
-  void release() {
-    if (owner_ != nullptr) release_(std::exchange(owner_, nullptr));
-    data_ = {};
-  }
-
- private:
-  friend class Database;
-  std::string_view data_;
-  Timestamp timestamp_;
-  void* owner_ = nullptr;
-  void (*release_)(void*) = nullptr;
-};
 
 struct KeyspaceInfo {
   Keyspace keyspace = {};
@@ -104,9 +67,9 @@ class Database {
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
 
-  // Stops background work, waits for cursors, snapshots and pinned values until `deadline` (busy if
-  // some are left: the database stays usable), makes the log durable and marks it complete. Writes
-  // that are in progress, or wait, are done before or answer `closed`.
+  // Stops background work, waits for cursors, snapshots, transactions and pinned values until
+  // `deadline` (busy if some are left: the database stays usable), makes the log durable and marks
+  // it complete. Writes that are in progress, or wait, are done before or answer `closed`.
   Status close(std::optional<std::chrono::nanoseconds> deadline = std::nullopt);
 
   // -- writes: each is a commit. Acknowledged means as durable as asked, and visible. --
@@ -120,6 +83,30 @@ class Database {
   // it would wait for meets a fault, see health(); io_error: whether it is there is known after
   // reopening.
   Status write(WriteBatch& batch, const WriteOptions& options = {}, Timestamp* committed = nullptr);
+
+  // -- transactions --
+  // Errors: out_of_memory.
+  Result<Transaction> begin(const TransactionOptions& options = {});
+  // Calls `body(Transaction&)`, which returns a Status, and commits; again from the start, after a
+  // pause, whenever another transaction got in the way. The commit timestamp. Errors: what `body`
+  // returned, other than conflict; as Transaction::commit(); conflict after
+  // TransactionOptions::attempts_max of them.
+  template <typename Body>
+  Result<Timestamp> transact(Body&& body, const TransactionOptions& options = {}) {
+    for (uint32_t attempt = 1;; ++attempt) {
+      Result<Transaction> transaction = begin(options);
+      if (!transaction.ok()) return std::move(transaction).status();
+      Status status = body(*transaction);
+      if (status.ok()) {
+        Result<Timestamp> committed = transaction->commit();
+        if (committed.ok()) return committed;
+        status = std::move(committed).status();
+      }
+      if (status.code() != StatusCode::conflict || attempt >= options.attempts_max) return status;
+      transaction = Transaction();
+      pause_after_conflict(attempt);
+    }
+  }
 
   // -- reads --
   // Copies the value into `*value` (allocates only when its capacity is too small). False: absent.
@@ -169,10 +156,9 @@ class Database {
 
  private:
   friend class WriteBatch;
-  class Impl;
-  explicit Database(std::unique_ptr<Impl> impl);
-  static void give(HeldValue* held, PinnedValue* pinned);
-  std::unique_ptr<Impl> impl_;
+  explicit Database(std::unique_ptr<class DatabaseImpl> impl);
+  static void pause_after_conflict(uint32_t attempt);
+  std::unique_ptr<class DatabaseImpl> impl_;
 };
 
 }  // namespace varve

@@ -103,6 +103,8 @@ struct ScanOptions {
   // Only keys that begin with it; combined with the bounds above.
   std::string_view prefix = {};
   bool fill_cache = true;
+  // In a transaction: also what it writes after the cursor was opened.
+  bool live = false;
 };
 
 }  // namespace varve

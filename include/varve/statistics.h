@@ -25,9 +25,11 @@ enum class MemoryRole : uint8_t {
   snapshot_registry,
   commit_queue,
   log_buffer,
-  control,  // levels, views, keyspaces, tables of files
+  control,         // levels, views, keyspaces, tables of files
+  transaction,     // what transactions wrote and read, and they themselves
+  conflict_table,  // what was committed lately, for their checks
 };
-inline constexpr size_t kMemoryRoleCount = 12;
+inline constexpr size_t kMemoryRoleCount = 14;
 const char* memory_role_name(MemoryRole role);
 
 // Counters of one allocator, pool or size class.

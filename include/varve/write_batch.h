@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "varve/status.h"
@@ -51,15 +52,22 @@ class WriteBatch {
   std::string_view encoded();
 
  private:
+  friend class WriteSet;  // a transaction's
   struct Index;
+  explicit WriteBatch(BatchMemory* memory) : memory_(memory) {}
   MemoryManager& manager() const;
   void release_memory();
-  Status append(uint8_t kind, Keyspace keyspace, std::string_view key, std::string_view value);
+  // `folded`: receives where the entry begins that was folded away, if any.
+  Status append(uint8_t kind, Keyspace keyspace, std::string_view key, std::string_view value,
+                std::optional<uint64_t>* folded = nullptr);
+  void set_dead(char* entry, bool dead);
+  // Takes out the entries from `size` on. What they folded away stays so, and the index as it is.
+  void truncate(uint64_t size);
   bool reserve(size_t more_bytes);
   bool reserve_index();
   void add_to_index(Keyspace keyspace, std::string_view key, size_t entry);
   void rebuild_index();
-  char* find(Keyspace keyspace, std::string_view key);
+  char* find(Keyspace keyspace, std::string_view key) const;
   void compact();
 
   BatchMemory* memory_ = nullptr;  // null: the process's

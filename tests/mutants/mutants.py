@@ -240,7 +240,7 @@ MUTANTS = {
     ),
     "watermark_is_forgotten_by_compactions": (
         "lsm/background.cc",
-        "[[change.edit.watermarks.push_back({.keyspace = tree->keyspace, .watermark = watermark});]] "
+        "[[change.edit.watermarks.push_back({.keyspace = tree->keyspace, .watermark = horizon.watermark});]] "
         "if (Status status = install",
         ";",
         ["model:*", "txn:*"],
@@ -269,5 +269,96 @@ MUTANTS = {
         "budget_->reserve(bytes, urgency)",
         "budget_->reserve(bytes, Urgency::normal)",
         ["memory:MemoryManager.FlushesFind*"],
+    ),
+    # -- transactions: what a commit is checked against --
+    "changes_since_the_start_are_not_looked_up": (
+        "txn/commit_check.cc",
+        "newer = version.timestamp > check->start;",
+        "newer = false;",
+        ["txn:ConflictTest.*", "txn:TransactionTest.*"],
+    ),
+    "commits_since_the_look_up_are_not_checked": (
+        "txn/commit_pipeline.cc",
+        "checker_.check_recent(request->batch, check);",
+        ";",
+        ["txn:TransactionThreadsTest.*"],
+    ),
+    "members_of_a_group_do_not_see_each_other": (
+        "txn/commit_pipeline.cc",
+        "if (!recording) continue;",
+        "continue;",
+        ["txn:TransactionThreadsTest.*"],
+    ),
+    "reads_are_not_validated": (
+        "txn/transaction.cc",
+        "reads_.empty() ? nullptr : &reads_",
+        "nullptr",
+        ["txn:*IsolationTest.*"],
+    ),
+    "ranges_are_forgotten": (
+        "txn/transaction_cursor.cc",
+        "if (!target_.reads->add(range)) ranges_lost_ = true;",
+        ";",
+        ["txn:*IsolationTest.*"],
+    ),
+    "ranges_end_before_the_last_key": (
+        "txn/transaction_cursor.cc",
+        "range.upper = here_.view();",
+        "range.upper = *last;",
+        ["txn:*IsolationTest.*"],
+    ),
+    "trimmed_commits_pass_for_checked": (
+        "txn/conflict_table.h",
+        "position >= begin_ && floor_.load(kRelaxed) <= through.nanos",
+        "floor_.load(kRelaxed) <= through.nanos",
+        ["txn:ConflictTableTest.*"],
+    ),
+    "slots_say_one_less": (
+        "txn/conflict_table.cc",
+        "slots_.load(kRelaxed)[hash & (slot_count_ - 1)].store(timestamp.nanos, kRelaxed);",
+        "slots_.load(kRelaxed)[hash & (slot_count_ - 1)].store(timestamp.nanos - 1, kRelaxed);",
+        ["txn:ConflictTableTest.*", "txn:TransactionTest.*"],
+    ),
+    "refused_groups_stay_recorded": (
+        "txn/commit_pipeline.cc",
+        "conflicts_->rewind(recorded_from);",
+        ";",
+        ["txn:ConflictTest.*"],
+    ),
+    "dropped_keyspaces_are_no_conflict": (
+        "txn/commit_pipeline.cc",
+        "[[conflicts_->raise_floor(last);]] store_->oracle().publish(last); } }",
+        ";",
+        ["txn:TransactionTest.*"],
+    ),
+    "tombstones_that_tell_of_a_change_are_dropped": (
+        "mvcc/version_gc.h",
+        "kind == VersionKind::tombstone && timestamp <= oldest_checked_",
+        "kind == VersionKind::tombstone",
+        ["txn:ConflictTest.*"],
+    ),
+    "reads_for_update_are_plain_reads": (
+        "txn/transaction.cc",
+        "!for_update && options_.isolation != Isolation::serializable",
+        "options_.isolation != Isolation::serializable",
+        ["txn:TransactionTest.*"],
+    ),
+    "own_writes_are_not_read": (
+        "txn/transaction.cc",
+        "if (is_own) return own(entry);",
+        ";",
+        ["txn:TransactionTest.*"],
+    ),
+    "savepoints_do_not_bring_back_what_was_overwritten": (
+        "txn/write_set.cc",
+        "if (fold.what < place) batch_.set_dead(batch_.data_ + fold.what, false);",
+        ";",
+        ["txn:TransactionTest.*", "txn:TransactionCursorTest.*"],
+    ),
+    "cursors_of_transactions_show_what_was_erased": (
+        "txn/transaction_cursor.cc",
+        "if (both) step_base();",
+        ";",
+        ["txn:TransactionCursorTest.*"],
     ),
 }

@@ -19,7 +19,7 @@ class SnapshotRegistryTest : public ::testing::Test {
  protected:
   std::vector<uint64_t> horizon(uint64_t retention, Atomic<uint64_t>* watermark) {
     std::vector<Timestamp> snapshots;
-    const Timestamp reached = registry_.horizon(retention, watermark, &snapshots);
+    const Timestamp reached = registry_.horizon(retention, watermark, &snapshots).watermark;
     EXPECT_EQ(reached.nanos, watermark->load());
     std::vector<uint64_t> nanos;
     for (const Timestamp s : snapshots) nanos.push_back(s.nanos);
@@ -166,7 +166,7 @@ TEST_F(SnapshotRegistryTest, no_snapshot_slips_below_a_horizon_unseen) {
         }
         // From here on every horizon must hold it, or stay at or below it.
         std::vector<Timestamp> snapshots;
-        const Timestamp reached = registry_.horizon(0, &watermark, &snapshots);
+        const Timestamp reached = registry_.horizon(0, &watermark, &snapshots).watermark;
         EXPECT_TRUE(entry.timestamp >= reached ||
                     std::binary_search(snapshots.begin(), snapshots.end(), entry.timestamp));
         registry_.release(&entry);
@@ -177,7 +177,7 @@ TEST_F(SnapshotRegistryTest, no_snapshot_slips_below_a_horizon_unseen) {
   uint64_t before = 0;
   for (int i = 0; i < 3000 || reading.load() != 0; ++i) {
     std::vector<Timestamp> snapshots;
-    const Timestamp reached = registry_.horizon(0, &watermark, &snapshots);
+    const Timestamp reached = registry_.horizon(0, &watermark, &snapshots).watermark;
     EXPECT_GE(reached.nanos, before);
     before = reached.nanos;
     EXPECT_TRUE(std::is_sorted(snapshots.begin(), snapshots.end()));
@@ -190,7 +190,7 @@ TEST_F(SnapshotRegistryTest, no_snapshot_slips_below_a_horizon_unseen) {
     registry_.acquire_at(&entry, reached);
     if (entry.timestamp.nanos >= watermark.load()) {
       snapshots.clear();
-      const Timestamp next = registry_.horizon(0, &watermark, &snapshots);
+      const Timestamp next = registry_.horizon(0, &watermark, &snapshots).watermark;
       EXPECT_TRUE(entry.timestamp >= next ||
                   std::binary_search(snapshots.begin(), snapshots.end(), entry.timestamp));
     }

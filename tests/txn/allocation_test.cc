@@ -128,6 +128,39 @@ TEST_F(AllocationTest, seek_and_steps_both_ways) {
   });
 }
 
+TEST_F(AllocationTest, transactions) {
+  TransactionOptions options;
+  for (const Isolation isolation : {Isolation::snapshot, Isolation::serializable}) {
+    options.isolation = isolation;
+    expect_none([&] {
+      for (size_t i = 0; i + 1 < 1000; i += 2) {
+        Result<Transaction> transaction = db_->begin(options);
+        ASSERT_OK(transaction);
+        ASSERT_OK(transaction->get(keys_[i], &value_));
+        ASSERT_OK(transaction->get_for_update(keys_[i + 1], &value_));
+        ASSERT_OK(transaction->put(keys_[i], value_));
+        ASSERT_OK(transaction->put(keys_[i + 1], value_));
+        ASSERT_OK(transaction->get(keys_[i], &value_));
+        ASSERT_OK(transaction->commit());
+      }
+    });
+    expect_none([&] {
+      Result<Transaction> transaction = db_->begin(options);
+      ASSERT_OK(transaction);
+      ASSERT_OK(transaction->put(keys_[0], value_));
+      Result<Savepoint> savepoint = transaction->set_savepoint();
+      ASSERT_OK(savepoint);
+      ASSERT_OK(transaction->put(keys_[0], value_));
+      ASSERT_OK(transaction->rollback_to(*savepoint));
+      Result<Cursor> cursor = transaction->scan();
+      ASSERT_OK(cursor);
+      cursor->seek(keys_[0]);
+      for (int i = 0; i < 20 && cursor->valid(); ++i) cursor->next();
+      ASSERT_OK(transaction->rollback());
+    });
+  }
+}
+
 TEST_F(AllocationTest, cursors_and_snapshots_from_their_pools) {
   expect_none([&] {
     Result<Snapshot> snapshot = db_->snapshot();

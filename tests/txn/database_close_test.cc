@@ -60,7 +60,8 @@ TEST_F(DatabaseCloseTest, is_busy_at_the_deadline_while_something_is_held) {
   ASSERT_OK(db_->flush());
   ASSERT_OK(db_->put("m", "v"));
   const auto expect_busy = [this] {
-    EXPECT_FAILS(db_->close(milliseconds(0)), busy, "1 cursors, snapshots or pinned values");
+    EXPECT_FAILS(db_->close(milliseconds(0)), busy,
+                 "1 cursors, snapshots, transactions or pinned values");
     EXPECT_FAILS(db_->close(milliseconds(-5)), busy, "held");
     ASSERT_OK(db_->put("n", "the database stays usable"));
   };

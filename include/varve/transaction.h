@@ -1,0 +1,119 @@
+// Transactions: reads as of one snapshot, own writes included, and writes that commit together if
+// nobody else got in the way.
+//
+// They are optimistic: nothing is locked while a transaction works, and commit() checks it. What is
+// promised at each level, with examples: docs/transactions.md.
+//
+// Thread rule: one transaction, with its cursors, by one thread at a time; any number side by side.
+// Lifetime: must have ended, or been destroyed, before its database is closed; close() waits for
+// that until its deadline.
+
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "varve/cursor.h"
+#include "varve/options.h"
+#include "varve/pinned_value.h"
+#include "varve/status.h"
+#include "varve/types.h"
+
+namespace varve {
+
+enum class Isolation : uint8_t {
+  // Reads see one moment; of two transactions that write the same key side by side, the first to
+  // commit wins. Two that each read what the other writes may both commit (write skew), unless they
+  // read it with get_for_update().
+  snapshot = 0,
+  // As if serializable transactions that write ran one after the other, in the order of their
+  // commit timestamps: what one read, absent keys and ranges included, is still so when it commits.
+  serializable = 1,
+};
+
+struct TransactionOptions {
+  Isolation isolation = Isolation::snapshot;
+  // Refuses writes. Committing one that wrote nothing costs nothing, whether it says so or not.
+  bool read_only = false;
+  // Of the commit. Unset: the keyspaces', else the database's.
+  std::optional<Durability> durability = {};
+  // Longest wait of one write, or of the commit, for memory or disk; then timed_out. 0: none waits.
+  // Unset: as long as it takes.
+  std::optional<std::chrono::nanoseconds> timeout = {};
+  // Of Database::transact(): after so many conflicts it gives up.
+  uint32_t attempts_max = 1000;
+};
+
+struct Savepoint {
+  uint64_t number = 0;
+};
+
+// Errors of every call: invalid_argument, once it has ended; conflict, once it lost; then roll it
+// back and begin another. What else fails leaves it as it was: the call can be repeated.
+class Transaction {
+ public:
+  // One that has ended.
+  Transaction() = default;
+  Transaction(Transaction&& other) noexcept;
+  Transaction& operator=(Transaction&& other) noexcept;  // rolls back what was there
+  Transaction(const Transaction&) = delete;
+  Transaction& operator=(const Transaction&) = delete;
+  ~Transaction();  // rolls back
+
+  // -- reads: as of the transaction's beginning, and its own writes. options.snapshot stays null --
+  // As Database::get(), which both are like.
+  Result<bool> get(std::string_view key, std::string* value, const ReadOptions& options = {});
+  Result<std::optional<PinnedValue>> get(std::string_view key, const ReadOptions& options = {});
+  // And commits only if nobody writes the key meanwhile, present or absent, at either level.
+  Result<bool> get_for_update(std::string_view key, std::string* value,
+                              const ReadOptions& options = {});
+  Result<std::optional<PinnedValue>> get_for_update(std::string_view key,
+                                                    const ReadOptions& options = {});
+  Status multi_get(std::span<const std::string_view> keys,
+                   std::span<std::optional<PinnedValue>> values, const ReadOptions& options = {});
+  // Shows own writes as of its opening (or all of them: ScanOptions::live), with timestamp
+  // kTimestampMax. Ends with the transaction: it then says invalid_argument, as it does when a
+  // savepoint is rolled back to that is older than it.
+  Result<Cursor> scan(const ScanOptions& options = {});
+
+  // -- writes: seen by others once committed. Of `options`, keyspace and timeout count --
+  // Errors: invalid_argument (sizes; read-only; more than an eighth of the memory budget in all),
+  // timed_out, out_of_memory.
+  Status put(std::string_view key, std::string_view value, const WriteOptions& options = {});
+  // Erasing an absent key is ok.
+  Status erase(std::string_view key, const WriteOptions& options = {});
+
+  // -- savepoints. Errors: invalid_argument: there is none of that number (any more) --
+  Result<Savepoint> set_savepoint();
+  // Undoes the writes that came after it, and forgets later savepoints. Reads still count.
+  Status rollback_to(Savepoint savepoint);
+  // Forgets it, and later ones; what was written stays.
+  Status release(Savepoint savepoint);
+
+  // -- end --
+  // All or nothing. When it returns, the writes are as durable as asked, and visible. The commit
+  // timestamp; of a transaction that wrote nothing, the timestamp that it read at. Errors: conflict
+  // (names the key or range that somebody else wrote; nothing was written); as Database::write();
+  // io_error: it has ended, and whether it is there is known after reopening. After other errors it
+  // is still open, without savepoints and cursors, and commit() can be called again.
+  Result<Timestamp> commit();
+  // Nothing that it wrote is there. Ok also after a conflict.
+  Status rollback();
+
+  bool is_open() const { return impl_ != nullptr; }
+  // What it reads at; kTimestampMin once it has ended.
+  Timestamp snapshot_timestamp() const;
+
+ private:
+  friend class Database;
+  explicit Transaction(class TransactionImpl* impl) : impl_(impl) {}
+  void let_go();
+
+  class TransactionImpl* impl_ = nullptr;
+};
+
+}  // namespace varve

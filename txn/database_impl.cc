@@ -1,0 +1,224 @@
+#include "txn/database_impl.h"
+
+#include <algorithm>
+
+#include "base/format.h"
+#include "txn/held_value.h"
+
+namespace varve {
+
+namespace {
+
+constexpr size_t kIdleCursors = 64;
+constexpr size_t kIdleSnapshots = 1024;
+constexpr size_t kIdleTransactions = 64;
+// The conflict table takes at most this part of the budget (protocol 3).
+constexpr uint64_t kConflictTableShare = 32;
+// An entry up to this size is encoded on the stack.
+constexpr size_t kStackBatchSize = 1024;
+// What an entry takes in a memtable beside its key and value, about.
+constexpr uint64_t kEntryOverhead = 64;
+
+}  // namespace
+
+Status unknown_keyspace(Keyspace keyspace) {
+  return Status::not_found(format("keyspace %u is unknown or dropped", keyspace.id));
+}
+
+DatabaseImpl::DatabaseImpl(std::unique_ptr<Executor> executor, std::unique_ptr<Store> store)
+    : own_executor_(std::move(executor)),
+      store_(std::move(store)),
+      reader_(store_.get()),
+      conflicts_(&store_->memory(), store_->options().memory_budget / kConflictTableShare,
+                 store_->oracle().last_allocated()),
+      checker_(store_.get(), &conflicts_),
+      pipeline_(store_.get(), &conflicts_),
+      cursors_("cursor", &store_->memory(), MemoryRole::cursor, kIdleCursors),
+      snapshots_("snapshot", &store_->memory(), MemoryRole::snapshot_registry, kIdleSnapshots),
+      transactions_("transaction", &store_->memory(), MemoryRole::transaction, kIdleTransactions),
+      batches_(&store_->memory(), {.name = "batch",
+                                   .role = MemoryRole::batch,
+                                   .idle_bytes_max = store_->options().memory_budget / 64}),
+      batch_memory_{.manager = &store_->memory(),
+                    .value_size_max = store_->options().value_size_max} {
+  store_->share_memory(this);
+}
+
+// -- reads --
+
+Result<bool> DatabaseImpl::get(std::string_view key, std::string* value, const ReadOptions& options,
+                               std::optional<Timestamp> at) {
+  return look_up(key, options, at,
+                 [value](const FoundVersion& found, Memtable*) { value->assign(found.value); });
+}
+
+Result<std::optional<PinnedValue>> DatabaseImpl::get(std::string_view key,
+                                                     const ReadOptions& options,
+                                                     std::optional<Timestamp> at) {
+  HeldValue held(&store_->cache());
+  VARVE_ASSIGN_OR_RETURN(const bool got,
+                         look_up(key, options, at, [&](FoundVersion& found, Memtable* memtable) {
+                           held.hold(found, memtable);
+                         }));
+  if (!got) return std::optional<PinnedValue>();
+  VARVE_RETURN_IF_ERROR(held.settle());
+  PinnedValue pinned;
+  held.give(&pinned);
+  return std::optional<PinnedValue>(std::move(pinned));
+}
+
+Status DatabaseImpl::multi_get(std::span<const std::string_view> keys,
+                               std::span<std::optional<PinnedValue>> values,
+                               const ReadOptions& options) {
+  VARVE_RETURN_IF_ERROR(closed());
+  if (keys.size() != values.size()) {
+    return Status::invalid_argument(
+        format("%zu keys, but room for %zu values", keys.size(), values.size()));
+  }
+  Tree* tree = store_->tree(options.keyspace);
+  if (tree == nullptr) return unknown_keyspace(options.keyspace);
+  std::optional<Timestamp> at;
+  if (options.snapshot != nullptr) {
+    VARVE_RETURN_IF_ERROR(readable_through(*options.snapshot, tree));
+    at = options.snapshot->timestamp();
+  }
+  Timestamp timestamp;
+  ReadView* view;
+  {
+    EpochDomain::Guard guard(store_->epochs());
+    view = reader_.consistent_view(tree, at, &timestamp);
+    view->ref();
+  }
+  const ReadViewRef view_ref(view);
+  for (size_t i = 0; i < keys.size(); ++i) {
+    values[i].reset();
+    store_->read_counters().gets.add();
+    HeldValue held(&store_->cache());
+    bool there = false;
+    VARVE_ASSIGN_OR_RETURN(
+        const bool found,
+        reader_.find_in(view,
+                        {.tree = tree,
+                         .key = keys[i],
+                         .hash = key_hash(keys[i]),
+                         .fill_cache = options.fill_cache},
+                        timestamp, [&](FoundVersion& version, Memtable* memtable) {
+                          there = version.kind != VersionKind::tombstone;
+                          if (there) held.hold(version, memtable);
+                        }));
+    if (!found || !there) continue;
+    VARVE_RETURN_IF_ERROR(held.settle());
+    held.give(&values[i].emplace());
+  }
+  return Status();
+}
+
+Result<Cursor> DatabaseImpl::scan(const ScanOptions& options, std::optional<Timestamp> at) {
+  VARVE_RETURN_IF_ERROR(closed());
+  Tree* tree = store_->tree(options.keyspace);
+  if (tree == nullptr) return unknown_keyspace(options.keyspace);
+  if (options.snapshot != nullptr) {
+    VARVE_RETURN_IF_ERROR(readable_through(*options.snapshot, tree));
+    at = options.snapshot->timestamp();
+  }
+  CursorImpl* impl = cursors_.acquire(store_.get(), &cursors_, &open_cursors_);
+  if (impl == nullptr) return Status::out_of_memory("no memory for a cursor");
+  Cursor cursor(impl);
+  VARVE_RETURN_IF_ERROR(impl->open(options, tree, at ? &*at : nullptr));
+  return cursor;
+}
+
+// -- writes --
+
+Status DatabaseImpl::write_one(VersionKind kind, std::string_view key, std::string_view value,
+                               const WriteOptions& options) {
+  VARVE_RETURN_IF_ERROR(closed());
+  VARVE_RETURN_IF_ERROR(check_entry_sizes(key, value, batch_memory_.value_size_max));
+  const BatchEntry entry{.kind = kind, .keyspace = options.keyspace, .key = key, .value = value};
+  const size_t size_max = batch_entry_size_max(key.size(), value.size());
+  Store::CommitWait waited{.timeout = options.timeout};
+  if (size_max <= kStackBatchSize) {
+    char bytes[kStackBatchSize];
+    const char* end = encode_batch_entry(bytes, entry);
+    return commit({bytes, static_cast<size_t>(end - bytes)}, 1, options.durability, nullptr,
+                  nullptr, &waited);
+  }
+  const Status status = write_large(entry, size_max, options, &waited);
+  if (status.code() == StatusCode::closed) batches_.trim();  // close() may have done it before
+  return status;
+}
+
+Status DatabaseImpl::write_large(const BatchEntry& entry, size_t size_max,
+                                 const WriteOptions& options, Store::CommitWait* waited) {
+  for (;;) {
+    const uint64_t drains = store_->drains();
+    const PooledBuffer bytes(batches_, size_max);
+    if (bytes.data() != nullptr) {
+      const char* end = encode_batch_entry(bytes.data(), entry);
+      return commit({bytes.data(), static_cast<size_t>(end - bytes.data())}, 1, options.durability,
+                    nullptr, nullptr, waited);
+    }
+    VARVE_RETURN_IF_ERROR(
+        store_->await_memory(Status::out_of_memory("no memory for a write"), drains, waited));
+  }
+}
+
+Status DatabaseImpl::commit(std::string_view batch, uint32_t entries,
+                            std::optional<Durability> durability, CommitCheck* check,
+                            Timestamp* committed, Store::CommitWait* waited) {
+  const uint64_t bytes = batch.size() + uint64_t{entries} * kEntryOverhead;
+  for (;;) {
+    VARVE_RETURN_IF_ERROR(store_->admit(bytes, waited));
+    const uint64_t drains = store_->drains();
+    const Status status = pipeline_.commit(batch, entries, durability, check, committed);
+    store_->leave(bytes);
+    if (status.code() != StatusCode::out_of_memory) return status;
+    VARVE_RETURN_IF_ERROR(store_->await_memory(status, drains, waited));
+  }
+}
+
+Status DatabaseImpl::rotate(Status (Store::*which)()) {
+  struct Rotate final : CommitPipeline::Action {
+    Store* store = nullptr;
+    Status (Store::*which)() = nullptr;
+    Status run(Timestamp) override { return (store->*which)(); }
+  } rotate;
+  rotate.store = store_.get();
+  rotate.which = which;
+  return pipeline_.run_alone(&rotate);
+}
+
+// -- memory --
+
+Status DatabaseImpl::rotate_largest() { return rotate(&Store::commit_rotate_largest); }
+
+void DatabaseImpl::append_pools(std::vector<PoolStatistics>* pools) {
+  pools->push_back(cursors_.statistics());
+  pools->push_back(snapshots_.statistics());
+  pools->push_back(transactions_.statistics());
+  pools->push_back(batches_.statistics());
+}
+
+bool DatabaseImpl::give_up_idle_memory() {
+  cursors_.trim();
+  transactions_.trim();
+  batches_.trim();
+  return open_cursors_.renew_parked() != 0;
+}
+
+uint64_t DatabaseImpl::held_by_users() {
+  const int64_t pins = store_->cache().pins().count();
+  return cursors_.in_use() + snapshots_.in_use() + transactions_.in_use() +
+         static_cast<uint64_t>(std::max<int64_t>(pins, 0));
+}
+
+void DatabaseImpl::give_up_pools() {
+  cursors_.trim();
+  snapshots_.trim();
+  transactions_.trim();
+  batches_.trim();
+  conflicts_.release_memory();
+  pipeline_.release_memory();
+}
+
+}  // namespace varve

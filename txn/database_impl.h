@@ -1,0 +1,116 @@
+// What is behind a Database: the store, the commit pipeline, and the pools of what is handed out.
+//
+// Thread rule: as Database.
+
+#pragma once
+
+#include <algorithm>
+#include <memory>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "lsm/store.h"
+#include "memory/buffer_pool.h"
+#include "memory/object_pool.h"
+#include "txn/commit_check.h"
+#include "txn/commit_pipeline.h"
+#include "txn/conflict_table.h"
+#include "txn/cursor_impl.h"
+#include "txn/snapshot_handle.h"
+#include "txn/transaction_impl.h"
+#include "txn/version_reader.h"
+#include "txn/write_batch_internal.h"
+#include "varve/database.h"
+
+namespace varve {
+
+Status unknown_keyspace(Keyspace keyspace);
+
+class DatabaseImpl final : private Store::MemoryHelp {
+ public:
+  DatabaseImpl(std::unique_ptr<Executor> executor, std::unique_ptr<Store> store);
+
+  Status closed() const {
+    // Relaxed: beside close() only writes may be in progress, which admission sorts out.
+    return closed_.load(kRelaxed) ? Status::closed("the database is closed") : Status();
+  }
+
+  // Finds the value that a get() shows; calls `use(FoundVersion&, Memtable*)` while it is held.
+  // `at`: of a registered snapshot; unset: the newest published commit.
+  template <typename Use>
+  Result<bool> look_up(std::string_view key, const ReadOptions& options,
+                       std::optional<Timestamp> at, Use use) {
+    VARVE_RETURN_IF_ERROR(closed());
+    Tree* tree = store_->tree(options.keyspace);
+    if (tree == nullptr) return unknown_keyspace(options.keyspace);
+    if (options.snapshot != nullptr) {
+      VARVE_RETURN_IF_ERROR(readable_through(*options.snapshot, tree));
+      at = options.snapshot->timestamp();
+    }
+    store_->read_counters().gets.add();
+    bool there = false;
+    VARVE_ASSIGN_OR_RETURN(const bool found,
+                           reader_.find({.tree = tree,
+                                         .key = key,
+                                         .hash = key_hash(key),
+                                         .at = at,
+                                         .fill_cache = options.fill_cache},
+                                        [&](FoundVersion& version, Memtable* memtable) {
+                                          there = version.kind != VersionKind::tombstone;
+                                          if (there) use(version, memtable);
+                                        }));
+    return found && there;
+  }
+  // get() in both forms, and multi_get().
+  Result<bool> get(std::string_view key, std::string* value, const ReadOptions& options,
+                   std::optional<Timestamp> at);
+  Result<std::optional<PinnedValue>> get(std::string_view key, const ReadOptions& options,
+                                         std::optional<Timestamp> at);
+  Status multi_get(std::span<const std::string_view> keys,
+                   std::span<std::optional<PinnedValue>> values, const ReadOptions& options);
+
+  // `at`: as above; ScanOptions::snapshot goes before it.
+  Result<Cursor> scan(const ScanOptions& options, std::optional<Timestamp> at);
+
+  // One change, as a commit.
+  Status write_one(VersionKind kind, std::string_view key, std::string_view value,
+                   const WriteOptions& options);
+  // An encoded batch. With `check`, only if that turns out clear; ok either way.
+  Status commit(std::string_view batch, uint32_t entries, std::optional<Durability> durability,
+                CommitCheck* check, Timestamp* committed, Store::CommitWait* waited);
+  // Begins new memtables, in commit order.
+  Status rotate(Status (Store::*which)());
+  // Bytes that a batch may have.
+  uint64_t batch_size_max() const {
+    return std::min(kValueSizeMax, store_->options().memory_budget / 8) + kKeySizeMax;
+  }
+
+  // Cursors, snapshots, transactions and values that users hold.
+  uint64_t held_by_users();
+  void give_up_pools();
+
+  Status rotate_largest() override;
+  void append_pools(std::vector<PoolStatistics>* pools) override;
+  bool give_up_idle_memory() override;
+
+  const std::unique_ptr<Executor> own_executor_;
+  const std::unique_ptr<Store> store_;
+  const VersionReader reader_;
+  ConflictTable conflicts_;
+  const CommitChecker checker_;
+  CommitPipeline pipeline_;
+  OpenCursors open_cursors_;
+  ObjectPool<CursorImpl> cursors_;
+  ObjectPool<SnapshotHandle> snapshots_;
+  ObjectPool<TransactionImpl> transactions_;
+  BufferPool batches_;  // encodings of single changes that are too large for the stack
+  BatchMemory batch_memory_;
+  Atomic<bool> closed_{false};
+
+ private:
+  Status write_large(const BatchEntry& entry, size_t size_max, const WriteOptions& options,
+                     Store::CommitWait* waited);
+};
+
+}  // namespace varve

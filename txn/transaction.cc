@@ -1,0 +1,357 @@
+#include "varve/transaction.h"
+
+#include <utility>
+
+#include "base/format.h"
+#include "txn/database_impl.h"
+#include "txn/held_value.h"
+
+namespace varve {
+
+namespace {
+
+Status ended() { return Status::invalid_argument("the transaction has ended"); }
+
+}  // namespace
+
+TransactionImpl::TransactionImpl(DatabaseImpl* database)
+    : database_(database),
+      writes_(&database->batch_memory_),
+      reads_(&database->store_->memory(),
+             database->store_->options().memory_budget / kReadSetShare) {}
+
+void TransactionImpl::begin(const TransactionOptions& options) {
+  options_ = options;
+  lost_ = Status();
+  ranges_lost_ = false;
+  entered_ = !options.read_only;
+  entry_.checked = entered_;
+  // In this order: see txn/conflict_table.h.
+  if (entered_) database_->conflicts_.enter();
+  database_->store_->snapshots().acquire(&entry_);
+  open_ = true;
+}
+
+void TransactionImpl::end() {
+  if (!std::exchange(open_, false)) return;
+  detach_cursors();
+  database_->store_->snapshots().release(&entry_);
+  if (entered_) database_->conflicts_.leave();
+  writes_.clear();
+  reads_.clear();
+}
+
+void TransactionImpl::release() {
+  end();
+  database_->transactions_.release(this);
+}
+
+void TransactionImpl::lose(Status why) {
+  end();
+  lost_ = std::move(why);
+}
+
+Status TransactionImpl::check_usable() const {
+  if (!lost_.ok()) return lost_;
+  return open_ ? Status() : ended();
+}
+
+Status TransactionImpl::check_read(const Snapshot* snapshot) const {
+  if (snapshot != nullptr) {
+    return Status::invalid_argument("a transaction reads at its own snapshot, not at another one");
+  }
+  return check_usable();
+}
+
+Status TransactionImpl::note_read(Keyspace keyspace, std::string_view key, bool for_update) {
+  if (options_.read_only || (!for_update && options_.isolation != Isolation::serializable)) {
+    return Status();
+  }
+  if (!reads_.add(ReadSet::Key{
+          .hash = conflict_hash(keyspace, key_hash(key)), .keyspace = keyspace, .key = key})) {
+    return Status::out_of_memory("no memory for what a transaction read");
+  }
+  return Status();
+}
+
+template <typename Own, typename Others>
+auto TransactionImpl::read(std::string_view key, const ReadOptions& options, bool for_update,
+                           Own own, Others others) -> decltype(others()) {
+  VARVE_RETURN_IF_ERROR(check_read(options.snapshot));
+  BatchEntry entry;
+  const bool is_own = writes_.find(options.keyspace, key, &entry);
+  if (!is_own || for_update) VARVE_RETURN_IF_ERROR(note_read(options.keyspace, key, for_update));
+  if (is_own) return own(entry);
+  return others();
+}
+
+Result<bool> TransactionImpl::get(std::string_view key, std::string* value,
+                                  const ReadOptions& options, bool for_update) {
+  return read(
+      key, options, for_update,
+      [value](const BatchEntry& own) -> Result<bool> {
+        const bool there = own.kind != VersionKind::tombstone;
+        if (there) value->assign(own.value);
+        return there;
+      },
+      [&] { return database_->get(key, value, options, start()); });
+}
+
+Result<std::optional<PinnedValue>> TransactionImpl::get(std::string_view key,
+                                                        const ReadOptions& options,
+                                                        bool for_update) {
+  return read(
+      key, options, for_update,
+      [this](const BatchEntry& own) -> Result<std::optional<PinnedValue>> {
+        std::optional<PinnedValue> pinned;
+        if (own.kind == VersionKind::tombstone) return pinned;
+        HeldValue held(&database_->store_->cache());
+        held.hold_own_write(own.value);
+        VARVE_RETURN_IF_ERROR(held.settle());
+        held.give(&pinned.emplace());
+        return pinned;
+      },
+      [&] { return database_->get(key, options, start()); });
+}
+
+Status TransactionImpl::write(VersionKind kind, std::string_view key, std::string_view value,
+                              const WriteOptions& options) {
+  VARVE_RETURN_IF_ERROR(check_usable());
+  if (options_.read_only) return Status::invalid_argument("the transaction is read-only");
+  if (database_->store_->tree(options.keyspace) == nullptr) {
+    return unknown_keyspace(options.keyspace);
+  }
+  const size_t size = batch_entry_size_max(key.size(), value.size());
+  if (writes_.size_bytes() + size > database_->batch_size_max()) {
+    return Status::invalid_argument(
+        format("the transaction would write more than %llu bytes",
+               static_cast<unsigned long long>(database_->batch_size_max())));
+  }
+  Store& store = *database_->store_;
+  Store::CommitWait waited{.timeout = options.timeout ? options.timeout : options_.timeout};
+  for (;;) {
+    const uint64_t drains = store.drains();
+    const Status status = writes_.append(kind, options.keyspace, key, value);
+    if (status.code() != StatusCode::out_of_memory) return status;
+    VARVE_RETURN_IF_ERROR(store.await_memory(status, drains, &waited));
+  }
+}
+
+// -- cursors --
+
+void TransactionImpl::attach(CursorImpl* cursor, const ScanOptions& options) {
+  const bool noted = options_.isolation == Isolation::serializable && !options_.read_only;
+  cursor->become_part_of({.transaction = this,
+                          .writes = &writes_,
+                          .reads = noted ? &reads_ : nullptr,
+                          .keyspace = options.keyspace,
+                          .live = options.live,
+                          .list = &cursors_});
+}
+
+Result<Cursor> TransactionImpl::scan(const ScanOptions& options) {
+  VARVE_RETURN_IF_ERROR(check_read(options.snapshot));
+  VARVE_ASSIGN_OR_RETURN(Cursor cursor, database_->scan(options, start()));
+  attach(cursor.impl_, options);
+  return cursor;
+}
+
+Status TransactionImpl::reset_cursor(CursorImpl* cursor, const ScanOptions& options) {
+  VARVE_RETURN_IF_ERROR(check_read(options.snapshot));
+  Tree* tree = database_->store_->tree(options.keyspace);
+  if (tree == nullptr) return unknown_keyspace(options.keyspace);
+  // Before the bounds change: what it read so far lies within the old ones.
+  cursor->overlay().detach();
+  const Timestamp at = start();
+  const Status status = cursor->open(options, tree, &at);
+  attach(cursor, options);
+  return status;
+}
+
+void TransactionImpl::detach_cursors() {
+  while (cursors_ != nullptr) cursors_->detach();
+}
+
+// -- savepoints --
+
+Result<Savepoint> TransactionImpl::set_savepoint() {
+  VARVE_RETURN_IF_ERROR(check_usable());
+  return Savepoint{writes_.set_savepoint()};
+}
+
+Status TransactionImpl::rollback_to(Savepoint savepoint) {
+  VARVE_RETURN_IF_ERROR(check_usable());
+  const std::optional<uint64_t> place = writes_.rollback_to(savepoint.number);
+  if (!place) return no_savepoint(savepoint);
+  for (TransactionCursor* cursor = cursors_; cursor != nullptr; cursor = cursor->next_in_list()) {
+    cursor->cut(*place);
+  }
+  return Status();
+}
+
+Status TransactionImpl::release_savepoint(Savepoint savepoint) {
+  VARVE_RETURN_IF_ERROR(check_usable());
+  return writes_.release(savepoint.number) ? Status() : no_savepoint(savepoint);
+}
+
+Status TransactionImpl::no_savepoint(Savepoint savepoint) {
+  return Status::invalid_argument(format("the transaction has no savepoint %llu",
+                                         static_cast<unsigned long long>(savepoint.number)));
+}
+
+// -- the end --
+
+Result<Timestamp> TransactionImpl::commit() {
+  VARVE_RETURN_IF_ERROR(check_usable());
+  if (writes_.count() == 0) {
+    const Timestamp read_at = start();
+    end();
+    return read_at;
+  }
+  for (TransactionCursor* cursor = cursors_; cursor != nullptr; cursor = cursor->next_in_list()) {
+    if (!cursor->tell_range()) ranges_lost_ = true;
+  }
+  if (ranges_lost_) return Status::out_of_memory("no memory for what a transaction read");
+  detach_cursors();
+  const std::string_view batch = writes_.encode();
+  CommitCheck check{.start = start(), .reads = reads_.empty() ? nullptr : &reads_};
+  Store::CommitWait waited{.timeout = options_.timeout};
+  Timestamp committed;
+  do {
+    ++check.attempts;
+    if (!check.in_queue()) {
+      VARVE_RETURN_IF_ERROR(database_->checker_.check_published(batch, &check));
+      if (check.verdict == CommitCheck::Verdict::conflict) break;
+    }
+    Status status =
+        database_->commit(batch, writes_.count(), options_.durability, &check, &committed, &waited);
+    if (status.code() == StatusCode::io_error) lose(status);  // it may be there
+    VARVE_RETURN_IF_ERROR(status);
+  } while (check.verdict == CommitCheck::Verdict::again);
+  if (check.verdict == CommitCheck::Verdict::conflict) {
+    Status conflict = conflict_status(check);
+    lose(conflict);
+    return conflict;
+  }
+  end();
+  return committed;
+}
+
+Status TransactionImpl::conflict_status(const CommitCheck& check) const {
+  Tree* tree = database_->store_->tree(check.conflict.keyspace);
+  std::string what = readable(check.conflict.lower);
+  if (check.is_range) {
+    what = "the range from " + (check.conflict.lower.empty() ? "the first key" : what) + " to " +
+           (check.conflict.upper.empty() ? "the last key"
+                                         : "before " + readable(check.conflict.upper));
+  }
+  if (tree == nullptr) {
+    return {StatusCode::conflict,
+            format("keyspace %u, of which the transaction read ", check.conflict.keyspace.id) +
+                what + ", was dropped"};
+  }
+  return {StatusCode::conflict, "in keyspace " + readable(tree->name) + ", " + what +
+                                    " was written by another transaction after this one had begun"};
+}
+
+// -- the handle --
+
+Transaction::Transaction(Transaction&& other) noexcept
+    : impl_(std::exchange(other.impl_, nullptr)) {}
+
+Transaction& Transaction::operator=(Transaction&& other) noexcept {
+  if (this != &other) {
+    let_go();
+    impl_ = std::exchange(other.impl_, nullptr);
+  }
+  return *this;
+}
+
+Transaction::~Transaction() { let_go(); }
+
+void Transaction::let_go() {
+  if (impl_ != nullptr) std::exchange(impl_, nullptr)->release();
+}
+
+Result<bool> Transaction::get(std::string_view key, std::string* value,
+                              const ReadOptions& options) {
+  if (impl_ == nullptr) return ended();
+  return impl_->get(key, value, options, /*for_update=*/false);
+}
+
+Result<std::optional<PinnedValue>> Transaction::get(std::string_view key,
+                                                    const ReadOptions& options) {
+  if (impl_ == nullptr) return ended();
+  return impl_->get(key, options, /*for_update=*/false);
+}
+
+Result<bool> Transaction::get_for_update(std::string_view key, std::string* value,
+                                         const ReadOptions& options) {
+  if (impl_ == nullptr) return ended();
+  return impl_->get(key, value, options, /*for_update=*/true);
+}
+
+Result<std::optional<PinnedValue>> Transaction::get_for_update(std::string_view key,
+                                                               const ReadOptions& options) {
+  if (impl_ == nullptr) return ended();
+  return impl_->get(key, options, /*for_update=*/true);
+}
+
+Status Transaction::multi_get(std::span<const std::string_view> keys,
+                              std::span<std::optional<PinnedValue>> values,
+                              const ReadOptions& options) {
+  if (impl_ == nullptr) return ended();
+  if (keys.size() != values.size()) {
+    return Status::invalid_argument(
+        format("%zu keys, but room for %zu values", keys.size(), values.size()));
+  }
+  for (size_t i = 0; i < keys.size(); ++i) {
+    VARVE_ASSIGN_OR_RETURN(values[i], impl_->get(keys[i], options, /*for_update=*/false));
+  }
+  return Status();
+}
+
+Result<Cursor> Transaction::scan(const ScanOptions& options) {
+  if (impl_ == nullptr) return ended();
+  return impl_->scan(options);
+}
+
+Status Transaction::put(std::string_view key, std::string_view value, const WriteOptions& options) {
+  return impl_ == nullptr ? ended() : impl_->write(VersionKind::value, key, value, options);
+}
+
+Status Transaction::erase(std::string_view key, const WriteOptions& options) {
+  return impl_ == nullptr ? ended() : impl_->write(VersionKind::tombstone, key, {}, options);
+}
+
+Result<Savepoint> Transaction::set_savepoint() {
+  if (impl_ == nullptr) return ended();
+  return impl_->set_savepoint();
+}
+
+Status Transaction::rollback_to(Savepoint savepoint) {
+  return impl_ == nullptr ? ended() : impl_->rollback_to(savepoint);
+}
+
+Status Transaction::release(Savepoint savepoint) {
+  return impl_ == nullptr ? ended() : impl_->release_savepoint(savepoint);
+}
+
+Result<Timestamp> Transaction::commit() {
+  if (impl_ == nullptr) return ended();
+  Result<Timestamp> committed = impl_->commit();
+  if (committed.ok()) let_go();
+  return committed;
+}
+
+Status Transaction::rollback() {
+  if (impl_ == nullptr) return ended();
+  let_go();
+  return Status();
+}
+
+Timestamp Transaction::snapshot_timestamp() const {
+  return impl_ == nullptr ? kTimestampMin : impl_->start();
+}
+
+}  // namespace varve

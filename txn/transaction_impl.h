@@ -1,0 +1,89 @@
+// What is behind a Transaction: a registered snapshot, what it wrote, what it read and relies on,
+// and its open cursors.
+//
+//   reads    own writes first, then the versions that the snapshot sees
+//   commit   what it wrote, and relies on, is checked; its batch goes through the commit pipeline
+//            like every other (txn/commit_check.h, txn/commit_pipeline.h)
+//
+// Thread rule: one thread at a time. Pooled: keeps some memory between uses.
+
+#pragma once
+
+#include <optional>
+#include <string_view>
+
+#include "memory/object_pool.h"
+#include "mvcc/snapshot_registry.h"
+#include "txn/read_set.h"
+#include "txn/transaction_cursor.h"
+#include "txn/write_set.h"
+#include "varve/transaction.h"
+
+namespace varve {
+
+class CursorImpl;
+class DatabaseImpl;
+struct CommitCheck;
+
+class TransactionImpl final : public PoolLink {
+ public:
+  explicit TransactionImpl(DatabaseImpl* database);
+
+  void begin(const TransactionOptions& options);
+  // It ends, if it has not yet, and goes back to the pool.
+  void release();
+
+  Result<bool> get(std::string_view key, std::string* value, const ReadOptions& options,
+                   bool for_update);
+  Result<std::optional<PinnedValue>> get(std::string_view key, const ReadOptions& options,
+                                         bool for_update);
+  Status write(VersionKind kind, std::string_view key, std::string_view value,
+               const WriteOptions& options);
+  Result<Cursor> scan(const ScanOptions& options);
+  // A cursor of its goes on with other bounds.
+  Status reset_cursor(CursorImpl* cursor, const ScanOptions& options);
+
+  Result<Savepoint> set_savepoint();
+  Status rollback_to(Savepoint savepoint);
+  Status release_savepoint(Savepoint savepoint);
+
+  Result<Timestamp> commit();
+
+  // kTimestampMin once it has ended.
+  Timestamp start() const { return open_ ? entry_.timestamp : kTimestampMin; }
+
+ private:
+  // The part of its memory that what it read may take.
+  static constexpr uint64_t kReadSetShare = 64;
+
+  // Of every call: whether it can go on.
+  Status check_usable() const;
+  Status check_read(const Snapshot* snapshot) const;
+  // Calls `own(BatchEntry)` if the transaction wrote the key itself, else `others()`.
+  template <typename Own, typename Others>
+  auto read(std::string_view key, const ReadOptions& options, bool for_update, Own own,
+            Others others) -> decltype(others());
+  // The commit relies on the key, at this level, or because of `for_update`.
+  Status note_read(Keyspace keyspace, std::string_view key, bool for_update);
+  void attach(CursorImpl* cursor, const ScanOptions& options);
+  void detach_cursors();
+  static Status no_savepoint(Savepoint savepoint);
+  Status conflict_status(const CommitCheck& check) const;
+  // Snapshot, cursors, what it wrote and read: all is let go of.
+  void end();
+  // And it says `why` until it is rolled back.
+  void lose(Status why);
+
+  DatabaseImpl* const database_;
+  TransactionOptions options_;
+  SnapshotEntry entry_;
+  bool open_ = false;
+  bool entered_ = false;  // the conflict table
+  bool ranges_lost_ = false;
+  WriteSet writes_;
+  ReadSet reads_;
+  TransactionCursor* cursors_ = nullptr;  // open ones
+  Status lost_;
+};
+
+}  // namespace varve

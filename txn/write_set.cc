@@ -1,0 +1,141 @@
+#include "txn/write_set.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/assert.h"
+
+namespace varve {
+
+Status WriteSet::append(VersionKind kind, Keyspace keyspace, std::string_view key,
+                        std::string_view value) {
+  compact_if_wasteful();
+  // Before anything is changed, so that nothing has to be taken back.
+  if (!savepoints_.empty() && !folded_.reserve(folded_.size() + sizeof(Folded))) {
+    return Status::out_of_memory("no memory for a savepoint");
+  }
+  const uint64_t at = batch_.size_;
+  std::optional<uint64_t> folded;
+  VARVE_RETURN_IF_ERROR(batch_.append(static_cast<uint8_t>(kind), keyspace, key, value, &folded));
+  if (folded && !savepoints_.empty()) {
+    const Folded fold{.by = at, .what = *folded};
+    const bool fits = folded_.append({reinterpret_cast<const char*>(&fold), sizeof fold});
+    VARVE_ASSERT(fits);
+  }
+  return Status();
+}
+
+bool WriteSet::find(Keyspace keyspace, std::string_view key, BatchEntry* entry) const {
+  if (batch_.count_ == 0) return false;
+  const char* found = batch_.find(keyspace, key);
+  if (found == nullptr) return false;
+  *entry = read_batch_entry(found).entry;
+  return true;
+}
+
+std::string_view WriteSet::encode() {
+  savepoints_.clear();
+  folded_.clear();
+  ordered_.clear();
+  return batch_.encoded();
+}
+
+void WriteSet::clear() {
+  batch_.clear();
+  if (batch_.capacity_ > kKeptBytesMax) batch_ = WriteBatch(batch_.memory_);
+  ordered_.clear();
+  folded_.clear();
+  if (folded_.capacity() > kKeptBytesMax) folded_.reset();
+  savepoints_.clear();
+}
+
+void WriteSet::compact_if_wasteful() {
+  if (batch_.dead_bytes_ < kWastedBytesMin || batch_.dead_bytes_ < batch_.size_ / 2 ||
+      !savepoints_.empty() || cursors_ != 0) {
+    return;
+  }
+  batch_.compact();
+  ordered_.clear();
+}
+
+// -- savepoints --
+
+uint64_t WriteSet::set_savepoint() {
+  savepoints_.push_back({.number = next_savepoint_, .place = batch_.size_});
+  return next_savepoint_++;
+}
+
+std::optional<uint64_t> WriteSet::rollback_to(uint64_t savepoint) {
+  const auto found = std::find_if(savepoints_.begin(), savepoints_.end(),
+                                  [&](const Savepoint& each) { return each.number == savepoint; });
+  if (found == savepoints_.end()) return std::nullopt;
+  const uint64_t place = found->place;
+  savepoints_.erase(found + 1, savepoints_.end());
+  if (place == batch_.size_) return place;
+  ordered_.truncate(batch_.data_, place);
+  batch_.truncate(place);
+  // Newest first: an entry that was folded away twice over comes back once.
+  size_t left = folded_.size();
+  while (left != 0) {
+    Folded fold;
+    std::memcpy(&fold, folded_.data() + left - sizeof fold, sizeof fold);
+    if (fold.by < place) break;
+    if (fold.what < place) batch_.set_dead(batch_.data_ + fold.what, false);
+    left -= sizeof fold;
+  }
+  const bool shrunk = folded_.resize(left);
+  VARVE_ASSERT(shrunk);
+  batch_.rebuild_index();
+  return place;
+}
+
+bool WriteSet::release(uint64_t savepoint) {
+  const auto found = std::find_if(savepoints_.begin(), savepoints_.end(),
+                                  [&](const Savepoint& each) { return each.number == savepoint; });
+  if (found == savepoints_.end()) return false;
+  savepoints_.erase(found, savepoints_.end());
+  if (savepoints_.empty()) folded_.clear();
+  return true;
+}
+
+// -- order --
+
+Result<bool> WriteSet::nearest(const Query& query, BatchEntry* entry) {
+  if (batch_.entries_ == 0) return false;
+  if (batch_.entries_ <= kUnorderedMax) return nearest_unordered(query, entry);
+  for (uint64_t at = ordered_.place(); at < batch_.size_;) {
+    const uint64_t end = at + read_batch_entry(batch_.data_ + at).size;
+    if (!ordered_.add(batch_.data_, at, end)) {
+      return Status::out_of_memory("no memory to order what a transaction wrote");
+    }
+    at = end;
+  }
+  const std::optional<uint64_t> found = ordered_.nearest(batch_.data_, query);
+  if (found) *entry = read_batch_entry(batch_.data_ + *found).entry;
+  return found.has_value();
+}
+
+bool WriteSet::nearest_unordered(const Query& query, BatchEntry* entry) const {
+  bool found = false;
+  const uint64_t end = std::min(batch_.size_, query.place);
+  for (uint64_t at = 0; at < end;) {
+    const EncodedEntry read = read_batch_entry(batch_.data_ + at);
+    at += read.size;
+    if (read.entry.keyspace != query.keyspace) continue;
+    if (query.key) {
+      const auto order = compare_keys(read.entry.key, *query.key);
+      const bool beyond = query.backward ? order < 0 : order > 0;
+      if (!beyond && !(query.inclusive && order == 0)) continue;
+    }
+    if (found) {
+      // Of the same key the later one counts.
+      const auto order = compare_keys(read.entry.key, entry->key);
+      if (query.backward ? order < 0 : order > 0) continue;
+    }
+    *entry = read.entry;
+    found = true;
+  }
+  return found;
+}
+
+}  // namespace varve
