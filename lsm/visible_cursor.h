@@ -41,7 +41,7 @@ class VisibleCursor {
   // Makes the value independent of the source, as the key is. False: memory is refused; it is where
   // it was.
   bool keep_value() {
-    if (!forward_) return true;  // it is a copy
+    if (!forward_ || current_value_.data() == value_.data()) return true;  // it is a copy
     if (!value_.assign(current_value_)) return false;
     current_value_ = value_.view();
     return true;

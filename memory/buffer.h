@@ -51,6 +51,7 @@ class Buffer {
     return true;
   }
   [[nodiscard]] bool assign(std::string_view bytes) {
+    if (!reserve(bytes.size())) return false;
     size_ = 0;
     return append(bytes);
   }

@@ -32,7 +32,7 @@ Result<bool> shows_newer(VersionCursor* cursor, const ReadSet::Range& range,
     cursor->seek({range.lower, kTimestampMax});
   }
   for (; cursor->valid() && range.contains(cursor->user_key()); cursor->next()) {
-    if (cursor->timestamp() > check.start && cursor->timestamp() <= check.through) return true;
+    if (cursor->timestamp() > check.since() && cursor->timestamp() <= check.through) return true;
   }
   VARVE_RETURN_IF_ERROR(cursor->status());
   return false;
@@ -44,7 +44,17 @@ Status CommitChecker::check_published(std::string_view batch, CommitCheck* check
   check->position = table_->position();
   check->through = store_->oracle().published();  // in this order
   check->verdict = CommitCheck::Verdict::clear;
-  if (check->through == check->start) return Status();  // nobody has committed since
+  if (check->through == check->since()) return Status();  // nobody has committed since
+  Status status = look_up(batch, check);
+  if (status.code() == StatusCode::io_error) {
+    return Status::busy("the commit could not be checked: " + status.to_string());
+  }
+  VARVE_RETURN_IF_ERROR(status);
+  if (check->verdict == CommitCheck::Verdict::clear) check->clear_through = check->through;
+  return Status();
+}
+
+Status CommitChecker::look_up(std::string_view batch, CommitCheck* check) const {
   BatchReader reader(batch);
   BatchEntry entry;
   while (reader.next(&entry)) {
@@ -68,7 +78,7 @@ Status CommitChecker::check_published(std::string_view batch, CommitCheck* check
 }
 
 Result<bool> CommitChecker::changed(const ReadSet::Key& key, CommitCheck* check) const {
-  if (table_->unchanged_since(key.hash, check->start)) return false;
+  if (table_->unchanged_since(key.hash, check->since())) return false;
   Tree* tree = store_->tree(key.keyspace);
   bool newer = tree == nullptr;  // dropped: nothing of it is as it was read
   if (tree != nullptr) {
@@ -77,7 +87,7 @@ Result<bool> CommitChecker::changed(const ReadSet::Key& key, CommitCheck* check)
         reader_.find(
             {.tree = tree, .key = key.key, .hash = key_hash(key.key), .at = check->through},
             [&](const FoundVersion& version, Memtable*) {
-              newer = version.timestamp > check->start;
+              newer = version.timestamp > check->since();
             }));
     newer = newer && found;
   }
@@ -101,7 +111,12 @@ Result<bool> CommitChecker::changed(const ReadSet::Range& range, CommitCheck* ch
     for (const Run& run : view->levels().runs()) {
       for (Sstable* const& file : run.files) {
         // What was written since the start has mostly not come this far.
-        if (newer || file->info().timestamp_max <= check->start) continue;
+        const SstableInfo& info = file->info();
+        if (newer || info.timestamp_max <= check->since() ||
+            compare_keys(info.largest_key, range.lower) < 0 ||
+            (!range.upper.empty() && compare_keys(info.smallest_key, range.upper) >= 0)) {
+          continue;
+        }
         run_cursor.reset({&file, 1}, /*fill_cache=*/true);
         VARVE_ASSIGN_OR_RETURN(newer, shows_newer(&run_cursor, range, *check));
       }
@@ -111,13 +126,42 @@ Result<bool> CommitChecker::changed(const ReadSet::Range& range, CommitCheck* ch
   return newer;
 }
 
-bool CommitChecker::wrote(const ReadSet::Key& key, CommitCheck* check) const {
-  if (table_->unchanged_since(key.hash, check->through) ||
-      !table_->wrote(key.hash, {.keyspace = key.keyspace, .key = key.key}, check->position)) {
-    return false;
+bool CommitChecker::decide_key(const ReadSet::Key& key, uint64_t* steps, CommitCheck* check) const {
+  if (table_->unchanged_since(key.hash, check->through)) return false;
+  uint64_t position = check->position;
+  ConflictTable::Recorded recorded;
+  while (table_->next(&position, &recorded)) {
+    ++*steps;
+    // What was published between the reads of position and timestamp is recorded, and checked.
+    if (recorded.hash == key.hash && recorded.timestamp > check->through &&
+        recorded.keyspace == key.keyspace && recorded.key == key.key) {
+      set_conflict({.keyspace = key.keyspace, .lower = key.key, .upper = {}}, false, check);
+      return true;
+    }
   }
-  set_conflict({.keyspace = key.keyspace, .lower = key.key, .upper = {}}, false, check);
+  if (*steps <= kStepsMax) return false;
+  check->verdict = CommitCheck::Verdict::again;
   return true;
+}
+
+bool CommitChecker::decide_ranges(uint64_t* steps, CommitCheck* check) const {
+  constexpr uint64_t kStepsOfASearch = 8;
+  uint64_t position = check->position;
+  ConflictTable::Recorded recorded;
+  while (table_->next(&position, &recorded)) {
+    *steps += kStepsOfASearch;
+    if (recorded.timestamp <= check->through) continue;
+    ReadSet::Range range;
+    if (check->reads->find_range(recorded.keyspace, recorded.key, &range)) {
+      set_conflict(range, true, check);
+      return true;
+    }
+    if (*steps > kStepsMax) {
+      check->verdict = CommitCheck::Verdict::again;
+      return true;
+    }
+  }
+  return false;
 }
 
 void CommitChecker::check_recent(std::string_view batch, CommitCheck* check) const {
@@ -127,29 +171,19 @@ void CommitChecker::check_recent(std::string_view batch, CommitCheck* check) con
     return;
   }
   if (table_->end() == check->position) return;
+  uint64_t steps = 0;
   BatchReader reader(batch);
   BatchEntry entry;
   while (reader.next(&entry)) {
-    if (wrote(key_of(entry), check)) return;
+    if (decide_key(key_of(entry), &steps, check)) return;
   }
   if (check->reads == nullptr) return;
   size_t place = 0;
   ReadSet::Key key;
   while (check->reads->next(&place, &key)) {
-    if (wrote(key, check)) return;
+    if (decide_key(key, &steps, check)) return;
   }
-  if (!check->reads->has_ranges()) return;
-  uint64_t position = check->position;
-  ConflictTable::Recorded recorded;
-  while (table_->next(&position, &recorded)) {
-    place = 0;
-    ReadSet::Range range;
-    while (check->reads->next(&place, &range)) {
-      if (range.keyspace == recorded.keyspace && range.contains(recorded.key)) {
-        return set_conflict(range, true, check);
-      }
-    }
-  }
+  if (check->reads->has_ranges()) decide_ranges(&steps, check);
 }
 
 }  // namespace varve

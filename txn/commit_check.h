@@ -4,9 +4,10 @@
 // Both halves of the check (txn/conflict_table.h), and what they come to:
 //   check_published()  on the transaction's own thread, outside the queue; may read from disk
 //   check_recent()     by the leader, in commit order; touches memory only
-// Where the second cannot answer, because so much was committed in between, the first is made
-// again; after kAttemptsMax such times the leader makes it in the queue, where nothing can come in
-// between. So history that was trimmed never makes a transaction fail (protocol 3).
+// Where the second cannot answer, or not soon, because so much was committed in between, the first
+// is made again, for what came since; after kAttemptsMax such times the leader makes it in the
+// queue, where nothing can come in between. So history that was trimmed never makes a transaction
+// fail (protocol 3).
 //
 // Source of the rule that reads are validated at commit, in commit order: H. T. Kung, J. T.
 // Robinson, On optimistic methods for concurrency control, TODS 6(2), 1981.
@@ -15,6 +16,7 @@
 
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string_view>
 
@@ -27,13 +29,18 @@ namespace varve {
 struct CommitCheck {
   static constexpr uint32_t kAttemptsMax = 3;
 
-  Timestamp start;                 // of its snapshot, which is registered
+  Timestamp start;                 // of its snapshot, which is registered as a checked one
   const ReadSet* reads = nullptr;  // null: none matter
-  // How far it was checked outside the queue.
+  // What was published up to here has been checked, and is clear.
+  Timestamp clear_through = {};
+  // How far the latest check outside the queue went.
   uint64_t position = 0;
   Timestamp through = {};
   uint32_t attempts = 0;
   bool in_queue() const { return attempts > kAttemptsMax; }
+
+  // Versions above it are news.
+  Timestamp since() const { return std::max(start, clear_through); }
 
   enum class Verdict : uint8_t { clear, conflict, again };
   Verdict verdict = Verdict::clear;
@@ -48,15 +55,22 @@ class CommitChecker {
       : store_(store), table_(table), reader_(store) {}
 
   // The transaction's thread; or the leader, when no commit is in progress. Sets the verdict:
-  // clear or conflict. Errors: of reading; the verdict is not set then.
+  // clear or conflict. Errors: of reading, io_error as busy (of a commit, io_error would leave open
+  // whether it is there); the verdict is not set then.
   Status check_published(std::string_view batch, CommitCheck* check) const;
   // The leader.
   void check_recent(std::string_view batch, CommitCheck* check) const;
 
  private:
+  // The leader gives up after so many steps: others wait.
+  static constexpr uint64_t kStepsMax = 1'000'000;
+
+  Status look_up(std::string_view batch, CommitCheck* check) const;
   Result<bool> changed(const ReadSet::Key& key, CommitCheck* check) const;
   Result<bool> changed(const ReadSet::Range& range, CommitCheck* check) const;
-  bool wrote(const ReadSet::Key& key, CommitCheck* check) const;
+  // True: the verdict is there. `steps`: those taken so far.
+  bool decide_key(const ReadSet::Key& key, uint64_t* steps, CommitCheck* check) const;
+  bool decide_ranges(uint64_t* steps, CommitCheck* check) const;
 
   Store* const store_;
   ConflictTable* const table_;

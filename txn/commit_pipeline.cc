@@ -81,10 +81,9 @@ void CommitPipeline::run_action(Request* request) {
   request->timestamp = store_->oracle().allocate(1);
   request->status = request->action->run(request->timestamp);
   if (request->status.ok()) {
-    // The action may have moved the oracle on. A keyspace may be gone, which whoever read from it
-    // has to learn: not recorded, so that it is looked up.
+    // The action may have moved the oracle on.
     const Timestamp last = store_->oracle().last_allocated();
-    conflicts_->raise_floor(last);
+    if (request->action->changes_data()) conflicts_->raise_floor(last);
     store_->oracle().publish(last);
   }
 }
@@ -199,7 +198,6 @@ void CommitPipeline::run_group() {
   }
   VARVE_SYNC_POINT("commit_before_publish");
   const Timestamp last = group_.back()->timestamp;
-  if (!recording) conflicts_->raise_floor(last);
   store_->oracle().publish(last);
   conflicts_->publish();
   store_->count_commit_group(group_.size(), entries, group_bytes_);
@@ -220,12 +218,18 @@ void CommitPipeline::check_group(Timestamp first, bool recording) {
     }
     request->timestamp = Timestamp{first.nanos + clear};
     group_[clear++] = request;
-    if (!recording) continue;
+    if (!recording) {
+      // Before the next member is checked: it has to look this one up, and to come again for that.
+      conflicts_->raise_floor(request->timestamp);
+      continue;
+    }
     BatchReader reader(request->batch);
     BatchEntry entry;
     while (reader.next(&entry)) {
-      conflicts_->record(conflict_hash(entry.keyspace, key_hash(entry.key)),
-                         {.keyspace = entry.keyspace, .key = entry.key}, request->timestamp);
+      conflicts_->record({.hash = conflict_hash(entry.keyspace, key_hash(entry.key)),
+                          .keyspace = entry.keyspace,
+                          .key = entry.key,
+                          .timestamp = request->timestamp});
     }
   }
   group_.resize(clear);

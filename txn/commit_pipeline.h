@@ -57,6 +57,8 @@ class CommitPipeline {
   class Action {
    public:
     virtual Status run(Timestamp timestamp) = 0;
+    // What somebody may have read: transactions have to look it up.
+    virtual bool changes_data() const { return false; }
 
    protected:
     ~Action() = default;

@@ -14,8 +14,11 @@ struct ConflictTable::Record {
   uint32_t size;      // with key and padding
   uint32_t key_size;  // 0: nothing but skipped bytes
   uint64_t hash;
+  Timestamp timestamp;
   Keyspace keyspace;
 
+  // Else nothing but its sizes is there.
+  bool is_key() const { return key_size != 0; }
   std::string_view key() const { return {reinterpret_cast<const char*>(this + 1), key_size}; }
 };
 
@@ -79,31 +82,23 @@ const ConflictTable::Record* ConflictTable::record_at(uint64_t position) const {
   return reinterpret_cast<const Record*>(recent_ + (position & (recent_bytes_ - 1)));
 }
 
-bool ConflictTable::wrote(uint64_t hash, const Recorded& what, uint64_t position) const {
-  while (position < end_) {
-    const Record* record = record_at(position);
-    if (record->hash == hash && record->keyspace == what.keyspace && record->key() == what.key) {
-      return true;
-    }
-    position += record->size;
-  }
-  return false;
-}
-
 bool ConflictTable::next(uint64_t* position, Recorded* recorded) const {
   while (*position < end_) {
     const Record* record = record_at(*position);
     *position += record->size;
-    if (record->key_size == 0) continue;
-    *recorded = {.keyspace = record->keyspace, .key = record->key()};
+    if (!record->is_key()) continue;
+    *recorded = {.hash = record->hash,
+                 .keyspace = record->keyspace,
+                 .key = record->key(),
+                 .timestamp = record->timestamp};
     return true;
   }
   return false;
 }
 
-void ConflictTable::record(uint64_t hash, const Recorded& what, Timestamp timestamp) {
+void ConflictTable::record(const Recorded& what) {
   // Relaxed: seen by whoever reads the timestamp that is published after it.
-  slots_.load(kRelaxed)[hash & (slot_count_ - 1)].store(timestamp.nanos, kRelaxed);
+  slots_.load(kRelaxed)[what.hash & (slot_count_ - 1)].store(what.timestamp.nanos, kRelaxed);
 
   const uint64_t size = (sizeof(Record) + what.key.size() + 7) & ~uint64_t{7};
   const uint64_t left = recent_bytes_ - (end_ & (recent_bytes_ - 1));
@@ -116,14 +111,14 @@ void ConflictTable::record(uint64_t hash, const Recorded& what, Timestamp timest
   while (begin_ < end_ && start + size > begin_ + recent_bytes_) begin_ += record_at(begin_)->size;
   if (start + size > begin_ + recent_bytes_) begin_ = start;  // not even the skipped bytes fit
   if (begin_ < start && start != end_) {
-    const Record skipped{
-        .size = static_cast<uint32_t>(left), .key_size = 0, .hash = 0, .keyspace = {}};
-    std::memcpy(recent_ + (end_ & (recent_bytes_ - 1)), &skipped, 2 * sizeof(uint32_t));
+    const uint32_t skipped[2] = {static_cast<uint32_t>(left), 0};
+    std::memcpy(recent_ + (end_ & (recent_bytes_ - 1)), skipped, sizeof skipped);
   }
   auto* record = new (recent_ + (start & (recent_bytes_ - 1)))
       Record{.size = static_cast<uint32_t>(size),
              .key_size = static_cast<uint32_t>(what.key.size()),
-             .hash = hash,
+             .hash = what.hash,
+             .timestamp = what.timestamp,
              .keyspace = what.keyspace};
   std::memcpy(record + 1, what.key.data(), what.key.size());
   end_ = start + size;

@@ -70,7 +70,7 @@ class ConflictTable {
   // -- the commit leader's --
   // A group begins: whether its commits are to be recorded. If not, raise_floor() follows.
   bool is_recording() const;
-  // Up to `last` is about to be published, and not recorded.
+  // What is about to be published up to `last` is not recorded.
   void raise_floor(Timestamp last) { floor_.store(last.nanos, kRelaxed); }  // published with it
   // The commits that were recorded from `position` on are all there since `through`: what follows
   // can be asked. False: some were trimmed, or never recorded.
@@ -78,15 +78,15 @@ class ConflictTable {
     return position >= begin_ && floor_.load(kRelaxed) <= through.nanos;  // the leader's own
   }
   struct Recorded {
-    Keyspace keyspace;
-    std::string_view key;
+    uint64_t hash = 0;  // conflict_hash()
+    Keyspace keyspace = {};
+    std::string_view key = {};
+    Timestamp timestamp = {};
   };
-  // Whether `key` was written by a commit that was recorded from `position` on.
-  bool wrote(uint64_t hash, const Recorded& what, uint64_t position) const;
-  // Walks those commits' keys from `*position` on; false: that was all. `recorded` is valid until
-  // the next record().
+  // Walks the keys of the commits that were recorded from `*position` on; false: that was all.
+  // `recorded` is valid until the next record().
   bool next(uint64_t* position, Recorded* recorded) const;
-  void record(uint64_t hash, const Recorded& what, Timestamp timestamp);
+  void record(const Recorded& what);
   uint64_t end() const { return end_; }
   // What was recorded from `position` on did not come to pass. (Slots stay: they are a filter.)
   void rewind(uint64_t position);

@@ -273,6 +273,7 @@ Status Database::drop_keyspace(Keyspace keyspace) {
     Status run(Timestamp timestamp) override {
       return store->commit_drop_keyspace(keyspace, timestamp);
     }
+    bool changes_data() const override { return true; }
   } drop;
   drop.store = impl_->store_.get();
   drop.keyspace = keyspace;

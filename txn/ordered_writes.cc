@@ -19,10 +19,16 @@ struct OrderedWrites::Node {
   Node* next(int level) { return links()[level]; }
 };
 
+namespace {
+
+constexpr size_t kLinkSize = sizeof(void*);
+
+}  // namespace
+
 bool OrderedWrites::add(const char* data, uint64_t at, uint64_t end) {
   if (!arena_) {
     arena_.emplace(manager_, MemoryRole::batch);
-    char* memory = arena_->allocate(sizeof(Node) + kHeightMax * sizeof(Node*));
+    char* memory = arena_->allocate(sizeof(Node) + kHeightMax * kLinkSize);
     if (memory == nullptr) {
       arena_.reset();
       return false;
@@ -40,7 +46,7 @@ bool OrderedWrites::add(const char* data, uint64_t at, uint64_t end) {
     // One node in four reaches the next level.
     const int height =
         std::min(kHeightMax, 1 + std::countr_zero(random_.next() | uint64_t{1} << 63) / 2);
-    memory = arena_->allocate(sizeof(Node) + static_cast<size_t>(height) * sizeof(Node*));
+    memory = arena_->allocate(sizeof(Node) + static_cast<size_t>(height) * kLinkSize);
     if (memory == nullptr) return false;
     node = new (memory) Node{.head = key_head(entry.key),
                              .newest = nullptr,

@@ -202,6 +202,7 @@ bool ReadSet::collect_spans(Buffer* spans) const {
     if (!span) return true;
     done = span->keyspace;
     char successor[kKeySizeMax + 1];
+    VARVE_ASSERT(!upper_is_last_key || span->upper.size() <= kKeySizeMax);
     if (upper_is_last_key) {
       std::memcpy(successor, span->upper.data(), span->upper.size());
       successor[span->upper.size()] = 0;
@@ -211,8 +212,70 @@ bool ReadSet::collect_spans(Buffer* spans) const {
   }
 }
 
+ReadSet::Range ReadSet::range_at(size_t place) const {
+  Range range;
+  next(&place, &range);
+  return range;
+}
+
+bool ReadSet::arrange() {
+  size_t count = 0;
+  size_t place = 0;
+  Range range;
+  while (next(&place, &range)) ++count;
+  if (count == 0) return true;
+  if (!places_.resize(count * sizeof(size_t))) return false;
+  auto* const places = reinterpret_cast<size_t*>(places_.data());
+  size_t* const end = places + count;
+  place = 0;
+  for (size_t *to = places, at = 0; next(&place, &range); at = place) *to++ = at;
+  std::sort(places, end, [this](size_t a, size_t b) {
+    const Range left = range_at(a);
+    const Range right = range_at(b);
+    if (left.keyspace != right.keyspace) return left.keyspace < right.keyspace;
+    return compare_keys(left.lower, right.lower) < 0;
+  });
+  Buffer joined(manager_, MemoryRole::transaction);
+  if (!joined.reserve(ranges_.size())) return false;
+  size_t* to = places;  // behind what is still to be read
+  for (const size_t* from = places; from != end;) {
+    Range whole = range_at(*from++);
+    for (; from != end; ++from) {
+      const Range part = range_at(*from);
+      if (part.keyspace != whole.keyspace ||
+          (!whole.upper.empty() && compare_keys(part.lower, whole.upper) > 0)) {
+        break;
+      }
+      if (whole.upper.empty()) continue;
+      if (part.upper.empty() || compare_keys(part.upper, whole.upper) > 0) whole.upper = part.upper;
+    }
+    *to++ = joined.size();
+    const bool fits = append_range(&joined, whole);
+    VARVE_ASSERT(fits);
+  }
+  const bool fits = ranges_.assign(joined.view()) &&
+                    places_.resize(static_cast<size_t>(to - places) * sizeof(size_t));
+  VARVE_ASSERT(fits);
+  return true;
+}
+
+bool ReadSet::find_range(Keyspace keyspace, std::string_view key, Range* range) const {
+  const auto* const first = reinterpret_cast<const size_t*>(places_.data());
+  const size_t* const last = first + places_.size() / sizeof(size_t);
+  // The first one that begins behind the key: only the one before it may hold the key.
+  const size_t* const after =
+      std::upper_bound(first, last, key, [&](std::string_view wanted, size_t place) {
+        const Range each = range_at(place);
+        if (each.keyspace != keyspace) return keyspace < each.keyspace;
+        return compare_keys(wanted, each.lower) < 0;
+      });
+  if (after == first) return false;
+  *range = range_at(*(after - 1));
+  return range->keyspace == keyspace && range->contains(key);
+}
+
 void ReadSet::clear() {
-  for (Buffer* buffer : {&keys_, &index_, &ranges_}) {
+  for (Buffer* buffer : {&keys_, &index_, &ranges_, &places_}) {
     buffer->clear();
     if (buffer->capacity() > kKeptBytesMax) buffer->reset();
   }

@@ -27,7 +27,8 @@ class ReadSet {
         manager_(manager),
         keys_(manager, MemoryRole::transaction),
         index_(manager, MemoryRole::transaction),
-        ranges_(manager, MemoryRole::transaction) {}
+        ranges_(manager, MemoryRole::transaction),
+        places_(manager, MemoryRole::transaction) {}
 
   struct Key {
     uint64_t hash;  // conflict_hash()
@@ -55,6 +56,11 @@ class ReadSet {
   bool next(size_t* place, Key* key) const;
   bool next(size_t* place, Range* range) const;
   bool has_ranges() const { return ranges_.size() != 0; }
+  // Sorts the ranges and joins those that overlap, for find_range(). Holds until the next add().
+  // False: memory is refused.
+  [[nodiscard]] bool arrange();
+  // The range that contains `key`. Requires arrange().
+  bool find_range(Keyspace keyspace, std::string_view key, Range* range) const;
 
  private:
   static constexpr size_t kKeptBytesMax = 64 << 10;
@@ -68,6 +74,7 @@ class ReadSet {
   void add_to_index(uint64_t hash, size_t place);
   // For so many bytes: exchanges all that is there for one range a keyspace, where that is needed.
   bool make_room(size_t bytes);
+  Range range_at(size_t place) const;
   bool collect_spans(Buffer* spans) const;
 
   const size_t bytes_max_;
@@ -77,6 +84,7 @@ class ReadSet {
   uint32_t key_count_ = 0;
   Buffer index_;  // places of keys plus one: open addressing, 0: free
   Buffer ranges_;
+  Buffer places_;        // of ranges, in order, once arranged
   bool coarse_ = false;  // ranges span what was not read
 };
 

@@ -67,6 +67,7 @@ Status TransactionImpl::note_read(Keyspace keyspace, std::string_view key, bool 
   if (options_.read_only || (!for_update && options_.isolation != Isolation::serializable)) {
     return Status();
   }
+  if (key.empty() || key.size() > kKeySizeMax) return Status();  // there is none, and never will be
   if (!reads_.add(ReadSet::Key{
           .hash = conflict_hash(keyspace, key_hash(key)), .keyspace = keyspace, .key = key})) {
     return Status::out_of_memory("no memory for what a transaction read");
@@ -122,10 +123,12 @@ Status TransactionImpl::write(VersionKind kind, std::string_view key, std::strin
     return unknown_keyspace(options.keyspace);
   }
   const size_t size = batch_entry_size_max(key.size(), value.size());
-  if (writes_.size_bytes() + size > database_->batch_size_max()) {
-    return Status::invalid_argument(
-        format("the transaction would write more than %llu bytes",
-               static_cast<unsigned long long>(database_->batch_size_max())));
+  // What savepoints and cursors keep of what was overwritten may be as much again.
+  const uint64_t limit = database_->batch_size_max();
+  if (writes_.size_bytes_without(options.keyspace, key) + size > limit ||
+      writes_.place() + size > 2 * limit + WriteSet::kWastedBytesMin) {
+    return Status::invalid_argument(format("the transaction would write more than %llu bytes",
+                                           static_cast<unsigned long long>(limit)));
   }
   Store& store = *database_->store_;
   Store::CommitWait waited{.timeout = options.timeout ? options.timeout : options_.timeout};
@@ -146,7 +149,8 @@ void TransactionImpl::attach(CursorImpl* cursor, const ScanOptions& options) {
                           .reads = noted ? &reads_ : nullptr,
                           .keyspace = options.keyspace,
                           .live = options.live,
-                          .list = &cursors_});
+                          .list = &cursors_,
+                          .ranges_lost = &ranges_lost_});
 }
 
 Result<Cursor> TransactionImpl::scan(const ScanOptions& options) {
@@ -208,11 +212,10 @@ Result<Timestamp> TransactionImpl::commit() {
     end();
     return read_at;
   }
-  for (TransactionCursor* cursor = cursors_; cursor != nullptr; cursor = cursor->next_in_list()) {
-    if (!cursor->tell_range()) ranges_lost_ = true;
-  }
-  if (ranges_lost_) return Status::out_of_memory("no memory for what a transaction read");
   detach_cursors();
+  if (ranges_lost_ || !reads_.arrange()) {
+    return Status::out_of_memory("no memory for what the transaction read");
+  }
   const std::string_view batch = writes_.encode();
   CommitCheck check{.start = start(), .reads = reads_.empty() ? nullptr : &reads_};
   Store::CommitWait waited{.timeout = options_.timeout};
@@ -305,6 +308,7 @@ Status Transaction::multi_get(std::span<const std::string_view> keys,
     return Status::invalid_argument(
         format("%zu keys, but room for %zu values", keys.size(), values.size()));
   }
+  for (std::optional<PinnedValue>& value : values) value.reset();
   for (size_t i = 0; i < keys.size(); ++i) {
     VARVE_ASSIGN_OR_RETURN(values[i], impl_->get(keys[i], options, /*for_update=*/false));
   }

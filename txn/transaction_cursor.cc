@@ -14,7 +14,7 @@ void TransactionCursor::attach(const Target& target) {
   next_ = *target.list;
   if (next_ != nullptr) next_->previous_ = this;
   *target.list = this;
-  valid_ = shows_own_ = own_valid_ = in_range_ = ranges_lost_ = cut_ = false;
+  valid_ = shows_own_ = own_valid_ = in_range_ = cut_ = false;
   status_ = Status();
 }
 
@@ -50,8 +50,8 @@ void TransactionCursor::fail(Status status) {
 
 // -- ranges --
 
-bool TransactionCursor::tell_range() {
-  if (!std::exchange(in_range_, false)) return !ranges_lost_;
+void TransactionCursor::tell_range() {
+  if (!std::exchange(in_range_, false)) return;
   ReadSet::Range range{
       .keyspace = target_.keyspace, .lower = base_->lower(), .upper = base_->upper()};
   // Where it is not a bound, a key that is within the range.
@@ -61,15 +61,11 @@ bool TransactionCursor::tell_range() {
   if (valid_) last = key();
   if (backward_) std::swap(first, last);
   if (first) range.lower = *first;
-  if (last) {
-    if (!here_.assign(*last) || !here_.append(std::string_view("\0", 1))) {
-      ranges_lost_ = true;
-      return false;
-    }
+  // Without memory for what lies just behind the last key, it is taken to go on to the bound.
+  if (last && here_.assign(*last) && here_.append(std::string_view("\0", 1))) {
     range.upper = here_.view();
   }
-  if (!target_.reads->add(range)) ranges_lost_ = true;
-  return !ranges_lost_;
+  if (!target_.reads->add(range)) *target_.ranges_lost = true;
 }
 
 bool TransactionCursor::start(std::optional<std::string_view> key, bool backward) {

@@ -48,6 +48,7 @@ class TransactionCursor {
     Keyspace keyspace;
     bool live;
     TransactionCursor** list;  // of the transaction's open cursors
+    bool* ranges_lost;         // set when a range was refused memory: it cannot be checked any more
   };
   void attach(const Target& target);
   // The end: what it read is told; it shows nothing any more.
@@ -59,8 +60,8 @@ class TransactionCursor {
   TransactionCursor* next_in_list() const { return next_; }
   // What was written from `place` on is undone: a cursor that was opened later ends.
   void cut(uint64_t place);
-  // Ranges read so far are in the read set. False: memory was refused, now or before.
-  bool tell_range();
+  // The range read so far is in the read set, or lost.
+  void tell_range();
 
   bool valid() const { return valid_; }
   std::string_view key() const { return shows_own_ ? own_key_.view() : base_->key(); }
@@ -103,7 +104,6 @@ class TransactionCursor {
   // The walk that goes on, as a range: it is told when it ends.
   bool in_range_ = false;
   bool range_start_known_ = false;  // else it is the bound
-  bool ranges_lost_ = false;
   Buffer range_start_;
   bool cut_ = false;
   Status status_;

@@ -71,6 +71,10 @@ void WriteBatch::release_memory() {
   if (index_ != nullptr) manager().release(index_, index_->bytes, MemoryRole::batch);
 }
 
+size_t WriteBatch::held_bytes() const {
+  return capacity_ + (index_ != nullptr ? index_->bytes : 0);
+}
+
 void WriteBatch::clear() {
   size_ = dead_bytes_ = 0;
   count_ = entries_ = 0;

@@ -33,6 +33,12 @@ bool WriteSet::find(Keyspace keyspace, std::string_view key, BatchEntry* entry) 
   return true;
 }
 
+size_t WriteSet::size_bytes_without(Keyspace keyspace, std::string_view key) const {
+  const size_t size = batch_.size_bytes();
+  const char* found = batch_.count_ == 0 ? nullptr : batch_.find(keyspace, key);
+  return found == nullptr ? size : size - read_batch_entry(found).size;
+}
+
 std::string_view WriteSet::encode() {
   savepoints_.clear();
   folded_.clear();
@@ -42,7 +48,7 @@ std::string_view WriteSet::encode() {
 
 void WriteSet::clear() {
   batch_.clear();
-  if (batch_.capacity_ > kKeptBytesMax) batch_ = WriteBatch(batch_.memory_);
+  if (batch_.held_bytes() > kKeptBytesMax) batch_ = WriteBatch(batch_.memory_);
   ordered_.clear();
   folded_.clear();
   if (folded_.capacity() > kKeptBytesMax) folded_.reset();

@@ -33,10 +33,14 @@ class WriteSet {
   bool find(Keyspace keyspace, std::string_view key, BatchEntry* entry) const;
 
   uint32_t count() const { return batch_.count(); }
-  size_t size_bytes() const { return batch_.size_bytes(); }
+  // Of the batch, without what it says of `key`.
+  size_t size_bytes_without(Keyspace keyspace, std::string_view key) const;
   // The batch, without what was overwritten. Savepoints are forgotten; no cursor is open.
   std::string_view encode();
   void clear();
+
+  // Overwritten entries are cleared away when they are more than this, and than half.
+  static constexpr size_t kWastedBytesMin = 64 << 10;
 
   // -- savepoints: numbered from 1, never again within a transaction --
   uint64_t set_savepoint();
@@ -71,7 +75,6 @@ class WriteSet {
 
   // Up to so many entries an order costs more than it saves.
   static constexpr uint32_t kUnorderedMax = 32;
-  static constexpr size_t kWastedBytesMin = 64 << 10;
   static constexpr size_t kKeptBytesMax = 64 << 10;
 
   WriteBatch batch_;

@@ -52,8 +52,10 @@ struct Savepoint {
   uint64_t number = 0;
 };
 
-// Errors of every call: invalid_argument, once it has ended; conflict, once it lost; then roll it
-// back and begin another. What else fails leaves it as it was: the call can be repeated.
+// Errors of every call: invalid_argument, once it has ended; once it lost, conflict, or io_error
+// when its outcome is unknown: then roll it back and begin another. What else fails leaves it as it
+// was, and the call can be repeated; but when there was no memory for a range that it had read, it
+// can only be rolled back, as commit() says then.
 class Transaction {
  public:
   // One that has ended.
@@ -68,7 +70,8 @@ class Transaction {
   // As Database::get(), which both are like.
   Result<bool> get(std::string_view key, std::string* value, const ReadOptions& options = {});
   Result<std::optional<PinnedValue>> get(std::string_view key, const ReadOptions& options = {});
-  // And commits only if nobody writes the key meanwhile, present or absent, at either level.
+  // And a commit that writes anything succeeds only if nobody else writes the key meanwhile,
+  // present or absent, at either level.
   Result<bool> get_for_update(std::string_view key, std::string* value,
                               const ReadOptions& options = {});
   Result<std::optional<PinnedValue>> get_for_update(std::string_view key,
@@ -98,8 +101,8 @@ class Transaction {
   // All or nothing. When it returns, the writes are as durable as asked, and visible. The commit
   // timestamp; of a transaction that wrote nothing, the timestamp that it read at. Errors: conflict
   // (names the key or range that somebody else wrote; nothing was written); as Database::write();
-  // io_error: it has ended, and whether it is there is known after reopening. After other errors it
-  // is still open, without savepoints and cursors, and commit() can be called again.
+  // io_error: it has ended, and whether it is there is known after reopening. After other errors,
+  // busy included, it is still open, without savepoints and cursors, and commit() can be repeated.
   Result<Timestamp> commit();
   // Nothing that it wrote is there. Ok also after a conflict.
   Status rollback();

@@ -57,6 +57,7 @@ class WriteBatch {
   explicit WriteBatch(BatchMemory* memory) : memory_(memory) {}
   MemoryManager& manager() const;
   void release_memory();
+  size_t held_bytes() const;
   // `folded`: receives where the entry begins that was folded away, if any.
   Status append(uint8_t kind, Keyspace keyspace, std::string_view key, std::string_view value,
                 std::optional<uint64_t>* folded = nullptr);

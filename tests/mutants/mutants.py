@@ -273,7 +273,7 @@ MUTANTS = {
     # -- transactions: what a commit is checked against --
     "changes_since_the_start_are_not_looked_up": (
         "txn/commit_check.cc",
-        "newer = version.timestamp > check->start;",
+        "newer = version.timestamp > check->since();",
         "newer = false;",
         ["txn:ConflictTest.*", "txn:TransactionTest.*"],
     ),
@@ -285,8 +285,9 @@ MUTANTS = {
     ),
     "members_of_a_group_do_not_see_each_other": (
         "txn/commit_pipeline.cc",
-        "if (!recording) continue;",
-        "continue;",
+        "conflicts_->record({.hash = conflict_hash(entry.keyspace, key_hash(entry.key)), "
+        ".keyspace = entry.keyspace, .key = entry.key, .timestamp = request->timestamp});",
+        ";",
         ["txn:TransactionThreadsTest.*"],
     ),
     "reads_are_not_validated": (
@@ -297,7 +298,7 @@ MUTANTS = {
     ),
     "ranges_are_forgotten": (
         "txn/transaction_cursor.cc",
-        "if (!target_.reads->add(range)) ranges_lost_ = true;",
+        "if (!target_.reads->add(range)) *target_.ranges_lost = true;",
         ";",
         ["txn:*IsolationTest.*"],
     ),
@@ -307,6 +308,12 @@ MUTANTS = {
         "range.upper = *last;",
         ["txn:*IsolationTest.*"],
     ),
+    "without_a_table_members_of_a_group_do_not_see_each_other": (
+        "txn/commit_pipeline.cc",
+        "conflicts_->raise_floor(request->timestamp);",
+        ";",
+        ["txn:ConflictTest.*"],
+    ),
     "trimmed_commits_pass_for_checked": (
         "txn/conflict_table.h",
         "position >= begin_ && floor_.load(kRelaxed) <= through.nanos",
@@ -315,8 +322,8 @@ MUTANTS = {
     ),
     "slots_say_one_less": (
         "txn/conflict_table.cc",
-        "slots_.load(kRelaxed)[hash & (slot_count_ - 1)].store(timestamp.nanos, kRelaxed);",
-        "slots_.load(kRelaxed)[hash & (slot_count_ - 1)].store(timestamp.nanos - 1, kRelaxed);",
+        "[[what.timestamp.nanos]], kRelaxed);",
+        "what.timestamp.nanos - 1",
         ["txn:ConflictTableTest.*", "txn:TransactionTest.*"],
     ),
     "refused_groups_stay_recorded": (
@@ -327,8 +334,8 @@ MUTANTS = {
     ),
     "dropped_keyspaces_are_no_conflict": (
         "txn/commit_pipeline.cc",
-        "[[conflicts_->raise_floor(last);]] store_->oracle().publish(last); } }",
-        ";",
+        "request->action->changes_data()",
+        "false",
         ["txn:TransactionTest.*"],
     ),
     "tombstones_that_tell_of_a_change_are_dropped": (

@@ -40,10 +40,11 @@ TEST(ConflictTableTest, the_ring_is_exact_from_any_position_that_it_still_has) {
   std::deque<Recorded> recorded;
   uint64_t timestamp = 10;
   for (int i = 0; i < 20'000; ++i) {
+    // Of all sizes: so that what is left at the ring's end is as short as can be, too.
     const std::string key(1 + random.below(random.one_in(50) ? 3000 : 40),
                           static_cast<char>('a' + random.below(26)));
     const uint64_t before = table.end();
-    table.record(hash_of(key), {.keyspace = kDefaultKeyspace, .key = key}, Timestamp{++timestamp});
+    table.record({.hash = hash_of(key), .key = key, .timestamp = Timestamp{++timestamp}});
     recorded.push_back({before, key});
     if (recorded.size() > 300) recorded.pop_front();
     if (random.one_in(10)) {
@@ -63,9 +64,6 @@ TEST(ConflictTableTest, the_ring_is_exact_from_any_position_that_it_still_has) {
     std::vector<std::string> expected;
     for (size_t k = from; k < recorded.size(); ++k) expected.push_back(recorded[k].key);
     ASSERT_EQ(walked, expected);
-    const std::string& asked = recorded[random.below(recorded.size())].key;
-    ASSERT_EQ(table.wrote(hash_of(asked), {.keyspace = kDefaultKeyspace, .key = asked}, position),
-              std::find(expected.begin(), expected.end(), asked) != expected.end());
   }
   EXPECT_FALSE(table.covers(0, Timestamp{timestamp})) << "trimmed long ago";
   EXPECT_TRUE(table.covers(table.end(), Timestamp{timestamp}));
@@ -80,12 +78,12 @@ TEST(ConflictTableTest, keys_that_were_not_written_are_mostly_known_to_be_unchan
   table.enter();
   EXPECT_FALSE(table.unchanged_since(hash_of("a"), Timestamp{4})) << "before it was opened";
   EXPECT_TRUE(table.unchanged_since(hash_of("a"), Timestamp{5}));
-  table.record(hash_of("a"), {.keyspace = kDefaultKeyspace, .key = "a"}, Timestamp{10});
+  table.record({.hash = hash_of("a"), .key = "a", .timestamp = Timestamp{10}});
   EXPECT_FALSE(table.unchanged_since(hash_of("a"), Timestamp{9}));
   EXPECT_TRUE(table.unchanged_since(hash_of("a"), Timestamp{10}));
   for (uint64_t i = 0; i < 1000; ++i) {
     const std::string key = "k" + std::to_string(i);
-    table.record(hash_of(key), {.keyspace = kDefaultKeyspace, .key = key}, Timestamp{20});
+    table.record({.hash = hash_of(key), .key = key, .timestamp = Timestamp{20}});
   }
   int unchanged = 0;
   for (uint64_t i = 0; i < 1000; ++i) {
@@ -139,6 +137,20 @@ TEST(ReadSetTest, covers_all_that_was_added_within_its_limit) {
         bytes += each.key.size();
       }
       EXPECT_LE(bytes, limit);
+      std::map<std::pair<uint32_t, int>, bool> within;
+      for (uint32_t keyspace = 0; keyspace < 3; ++keyspace) {
+        for (int probe = 0; probe < 500; ++probe) {
+          within[{keyspace, probe}] = in_ranges(Keyspace{keyspace}, "k" + std::to_string(probe));
+        }
+      }
+      ASSERT_TRUE(set.arrange());
+      for (const auto& [where, inside] : within) {
+        const std::string key = "k" + std::to_string(where.second);
+        ReadSet::Range range;
+        ASSERT_EQ(set.find_range(Keyspace{where.first}, key, &range), inside) << key;
+        ASSERT_EQ(in_ranges(Keyspace{where.first}, key), inside) << key;
+        if (inside) ASSERT_TRUE(range.keyspace.id == where.first && range.contains(key));
+      }
       for (const auto& [keyspace, key] : keys) {
         ASSERT_TRUE(found.contains({keyspace.id, key}) || in_ranges(keyspace, key)) << key;
       }
@@ -285,9 +297,64 @@ TEST_F(ConflictTest, without_memory_for_the_table_the_tree_is_asked) {
   EXPECT_EQ(commit(clear), StatusCode::ok);
   EXPECT_EQ(commit(conflicting), StatusCode::conflict);
   EXPECT_EQ(commit(range), StatusCode::ok);
+  // The members of one group, which see nothing of each other in a table.
+  ASSERT_OK(db_->put("n", "0"));
+  std::vector<std::thread> threads;
+  std::atomic<int> added{0};
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] {
+      for (int k = 0; k < 500; ++k) {
+        Transaction transaction = begin(Isolation::snapshot);
+        std::string n;
+        ASSERT_OK(transaction.get("n", &n));
+        ASSERT_OK(transaction.put("n", std::to_string(std::stoi(n) + 1)));
+        if (commit(transaction) == StatusCode::ok) added.fetch_add(1);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(get("n"), std::to_string(added.load()));
+  ASSERT_EQ(live(MemoryRole::conflict_table), 0u);
   held.clear();
   Transaction another = begin();
   EXPECT_GT(live(MemoryRole::conflict_table), 0u) << "the next one asks again";
+}
+
+TEST_F(ConflictTest, keys_that_no_database_takes_may_be_asked_for) {
+  open();
+  Transaction transaction = begin();
+  for (int i = 0; i < 30; ++i) {
+    read(transaction, std::string(100'000, 'x') + std::to_string(i));
+    read(transaction, "");
+  }
+  ASSERT_OK(transaction.put("a", "1"));
+  EXPECT_EQ(commit(transaction), StatusCode::ok);
+}
+
+TEST_F(ConflictTest, a_check_that_cannot_read_can_be_repeated) {
+  options_.cache_size = 64 << 10;
+  open();
+  for (int i = 0; i < 2000; ++i)
+    ASSERT_OK(db_->put("k" + std::to_string(i), std::string(200, 'v')));
+  Transaction transaction = begin();
+  ASSERT_OK(transaction.put("k7", "mine"));
+  for (int i = 1000; i < 2000; ++i) {
+    ASSERT_OK(db_->put("k" + std::to_string(i), std::string(200, 'w')));
+  }
+  {
+    Result<Cursor> cursor = transaction.scan({.lower = "k1", .upper = "k10"});
+    ASSERT_OK(cursor);
+    cursor->seek_to_first();
+  }
+  ASSERT_OK(db_->compact());
+  hook_ = [](const FileCall& call) {
+    return call.kind == FileCall::Kind::read ? Status::io_error(call.path + ": no") : Status();
+  };
+  EXPECT_EQ(commit(transaction), StatusCode::busy);
+  hook_ = nullptr;
+  EXPECT_TRUE(transaction.is_open());
+  EXPECT_EQ(commit(transaction), StatusCode::ok);
+  EXPECT_EQ(get("k7"), "mine");
 }
 
 // A commit that is refused by the disk leaves nothing behind that its own repetition, or anybody
