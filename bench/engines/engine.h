@@ -3,10 +3,10 @@
 // An Engine is an open database; a Session is what one thread works through, and owns everything
 // that can be reused from call to call (pinned values, read transactions, batches), so that the
 // adapters themselves allocate nothing in the steady state. A call costs one virtual call above the
-// engine's own work. Transactions will come as another class that a Session hands out.
+// engine's own work. A Session hands out one cursor and one transaction.
 //
-// Thread rule: Engine functions from one thread, save new_session(), from any; a Session and its
-// cursor belong to one thread. Sessions must be gone before close().
+// Thread rule: Engine functions from one thread, save new_session(), from any; a Session, its
+// cursor and its transaction belong to one thread. Sessions must be gone before close().
 // Errors: every function may throw EngineError. Absence of a key is no error.
 
 #pragma once
@@ -22,6 +22,7 @@
 #include <string_view>
 #include <vector>
 
+#include "varve/transaction.h"
 #include "varve/types.h"
 
 namespace varve::bench {
@@ -92,6 +93,43 @@ class EngineCursor {
   bool valid_ = false;
 };
 
+// How an engine keeps transactions apart.
+enum class TransactionMode : uint8_t {
+  none,         // it has no transactions
+  optimistic,   // commit() finds out whether another one got in the way
+  pessimistic,  // who writes, or reads for update, holds a lock; others wait
+};
+
+// Reads as of begin(), own writes included, and writes that commit together or not at all; of two
+// that write one key side by side, or read it for update, one loses. One at a time; reused from one
+// begin() to the next, so that the engine's own object is, where it can be.
+//
+// One that lost stays so until its end: it reads nothing, its writes are ignored, commit() says
+// false. So only that needs to be asked, and lost() where going on would be a waste.
+class EngineTransaction {
+ public:
+  virtual ~EngineTransaction() = default;
+  // Since begin(): lost against another transaction, by a conflict, a deadlock or a lock that did
+  // not come.
+  bool lost() const { return lost_; }
+
+  // Requires that none is open, that is, begun and neither committed nor rolled back.
+  virtual void begin(Isolation isolation) = 0;
+  // False: absent, or lost(). `*value` stays valid until the next call on this transaction.
+  virtual bool get(std::string_view key, std::string_view* value) = 0;
+  // And loses if another one writes the key before this one commits.
+  virtual bool get_for_update(std::string_view key, std::string_view* value) = 0;
+  virtual void put(std::string_view key, std::string_view value) = 0;
+  virtual void erase(std::string_view key) = 0;
+  // Ends it. False: lost, nothing was written; it may be tried again from begin().
+  virtual bool commit() = 0;
+  // Ends it, nothing was written. Ok if none is open.
+  virtual void rollback() = 0;
+
+ protected:
+  bool lost_ = false;
+};
+
 class Session {
  public:
   virtual ~Session() = default;
@@ -112,6 +150,10 @@ class Session {
 
   // The session's cursor, closed at first. Lives as long as the session.
   virtual EngineCursor& cursor() = 0;
+  // The session's transaction, none open at first. Lives as long as the session. Between its begin
+  // and its end the session's own writes are not called. Throws where Engine::transaction_mode()
+  // is none.
+  virtual EngineTransaction& transaction() { throw EngineError("no transactions"); }
 };
 
 class Engine {
@@ -130,6 +172,11 @@ class Engine {
   // For the writes to come. No session may be in use meanwhile.
   virtual void set_durability(Durability durability) = 0;
   virtual void set_write_order(WriteOrder) {}
+
+  virtual TransactionMode transaction_mode() const { return TransactionMode::none; }
+  // Whether its transactions give what varve's do at this level; else what they give is the
+  // nearest.
+  virtual bool supports(Isolation) const { return false; }
 
   virtual void flush() = 0;                // memtables to disk, waits
   virtual void compact() = 0;              // flush, merge into one run, wait
@@ -157,6 +204,8 @@ std::unique_ptr<Engine> create_engine(std::string_view name);
 // The factories, one per adapter.
 std::unique_ptr<Engine> make_varve_engine();
 std::unique_ptr<Engine> make_rocksdb_engine();
+std::unique_ptr<Engine> make_rocksdb_optimistic_engine();
+std::unique_ptr<Engine> make_rocksdb_pessimistic_engine();
 std::unique_ptr<Engine> make_leveldb_engine();
 std::unique_ptr<Engine> make_lmdb_engine();
 

@@ -4,10 +4,14 @@
 //
 // Read transactions are kept and renewed (mdb_txn_renew), one for gets and one for the cursor of
 // each session; MDB_NOTLS makes them belong to the session rather than to the thread.
+//
+// Transactions are its own, of which one at a time writes: begin() waits until there is no other
+// one, and so none ever loses, and all are serializable.
 
 #include <lmdb.h>
 
 #include <cerrno>
+#include <utility>
 
 #include "bench/engines/engine.h"
 
@@ -24,6 +28,17 @@ MDB_val to_val(std::string_view bytes) {
 
 std::string_view to_view(const MDB_val& val) {
   return {static_cast<const char*>(val.mv_data), val.mv_size};
+}
+
+// False: absent.
+bool look_up(MDB_txn* txn, MDB_dbi dbi, std::string_view key, std::string_view* value) {
+  MDB_val k = to_val(key);
+  MDB_val v;
+  const int code = mdb_get(txn, dbi, &k, &v);
+  if (code == MDB_NOTFOUND) return false;
+  check(code, "mdb_get");
+  *value = to_view(v);
+  return true;
 }
 
 struct Shared {
@@ -117,9 +132,51 @@ class LmdbCursor final : public EngineCursor {
   MDB_val found_value_{};
 };
 
+class LmdbTransaction final : public EngineTransaction {
+ public:
+  explicit LmdbTransaction(const Shared* shared) : shared_(shared) {}
+  LmdbTransaction(const LmdbTransaction&) = delete;
+  LmdbTransaction& operator=(const LmdbTransaction&) = delete;
+  ~LmdbTransaction() override { LmdbTransaction::rollback(); }
+
+  void begin(Isolation) override {
+    check(mdb_txn_begin(shared_->env, nullptr, 0, &txn_), "mdb_txn_begin");
+  }
+  bool get(std::string_view key, std::string_view* value) override {
+    return look_up(txn_, shared_->dbi, key, value);
+  }
+  bool get_for_update(std::string_view key, std::string_view* value) override {
+    return LmdbTransaction::get(key, value);
+  }
+  void put(std::string_view key, std::string_view value) override {
+    MDB_val k = to_val(key);
+    MDB_val v = to_val(value);
+    check(mdb_put(txn_, shared_->dbi, &k, &v, 0), "mdb_put");
+  }
+  void erase(std::string_view key) override {
+    MDB_val k = to_val(key);
+    const int code = mdb_del(txn_, shared_->dbi, &k, nullptr);
+    if (code != MDB_NOTFOUND) check(code, "mdb_del");
+  }
+  bool commit() override {
+    MDB_txn* const txn = std::exchange(txn_, nullptr);  // freed, also by a failure
+    check(mdb_txn_commit(txn), "mdb_txn_commit");
+    return true;
+  }
+  void rollback() override {
+    if (txn_ != nullptr) mdb_txn_abort(txn_);
+    txn_ = nullptr;
+  }
+
+ private:
+  const Shared* shared_;
+  MDB_txn* txn_ = nullptr;
+};
+
 class LmdbSession final : public Session {
  public:
-  explicit LmdbSession(const Shared* shared) : shared_(shared), reads_(shared), cursor_(shared) {}
+  explicit LmdbSession(const Shared* shared)
+      : shared_(shared), reads_(shared), cursor_(shared), transaction_(shared) {}
   ~LmdbSession() override {
     if (batch_ != nullptr) mdb_txn_abort(batch_);
   }
@@ -153,17 +210,22 @@ class LmdbSession final : public Session {
 
   bool get(std::string_view key, std::string_view* value) override {
     reads_.renew();
-    return look_up(key, value);
+    return look_up(reads_.get(), shared_->dbi, key, value);
   }
   void multi_get(std::span<const std::string_view> keys,
                  std::span<std::optional<std::string_view>> values) override {
     reads_.renew();
     for (size_t i = 0; i < keys.size(); i++) {
       std::string_view value;
-      values[i] = look_up(keys[i], &value) ? std::optional(value) : std::nullopt;
+      values[i] = look_up(reads_.get(), shared_->dbi, keys[i], &value) ? std::optional(value)
+                                                                       : std::nullopt;
     }
   }
   EngineCursor& cursor() override { return cursor_; }
+  EngineTransaction& transaction() override {
+    reads_.release();
+    return transaction_;
+  }
 
  private:
   void begin_batch() {
@@ -171,20 +233,12 @@ class LmdbSession final : public Session {
     reads_.release();
     check(mdb_txn_begin(shared_->env, nullptr, 0, &batch_), "mdb_txn_begin");
   }
-  bool look_up(std::string_view key, std::string_view* value) {
-    MDB_val k = to_val(key);
-    MDB_val v;
-    const int code = mdb_get(reads_.get(), shared_->dbi, &k, &v);
-    if (code == MDB_NOTFOUND) return false;
-    check(code, "mdb_get");
-    *value = to_view(v);
-    return true;
-  }
 
   const Shared* shared_;
   ReadTransaction reads_;
   MDB_txn* batch_ = nullptr;
   LmdbCursor cursor_;
+  LmdbTransaction transaction_;
 };
 
 class LmdbEngine final : public Engine {
@@ -221,6 +275,9 @@ class LmdbEngine final : public Engine {
     check(mdb_env_set_flags(shared_.env, MDB_NOSYNC, without_sync), "mdb_env_set_flags");
   }
   void set_write_order(WriteOrder order) override { shared_.write_order = order; }
+
+  TransactionMode transaction_mode() const override { return TransactionMode::pessimistic; }
+  bool supports(Isolation) const override { return true; }
 
   void flush() override { check(mdb_env_sync(shared_.env, 1), "mdb_env_sync"); }
   void compact() override { flush(); }  // updates in place: there is nothing to merge

@@ -1,6 +1,12 @@
 // RocksDB. Settings: those of its own db_bench (two background jobs, pipelined writes), a shared
 // LRU block cache, whole-key full Bloom filters. Its indexes and filters stay outside of the cache,
 // which is its default and its fastest way; the cache is smaller by what they need.
+//
+// Three engines: a plain database; one with optimistic transactions, which are checked at commit;
+// one with pessimistic transactions, which lock keys, and look for deadlocks rather than wait for
+// them to time out. Their plain reads and writes go through the same interface, which of the last
+// one means that each write locks its key. A transaction takes its snapshot as it begins, reads as
+// of it, and conflicts with whoever wrote since: varve's level `snapshot`.
 
 #include <rocksdb/cache.h>
 #include <rocksdb/db.h>
@@ -8,6 +14,9 @@
 #include <rocksdb/options.h>
 #include <rocksdb/statistics.h>
 #include <rocksdb/table.h>
+#include <rocksdb/utilities/optimistic_transaction_db.h>
+#include <rocksdb/utilities/transaction.h>
+#include <rocksdb/utilities/transaction_db.h>
 #include <rocksdb/version.h>
 #include <rocksdb/write_batch.h>
 
@@ -29,6 +38,9 @@ std::string_view to_view(const rocksdb::Slice& slice) { return {slice.data(), sl
 
 struct Shared {
   std::unique_ptr<rocksdb::DB> db;
+  // The same, where it has transactions; at most one is not null.
+  rocksdb::OptimisticTransactionDB* optimistic = nullptr;
+  rocksdb::TransactionDB* pessimistic = nullptr;
   rocksdb::ReadOptions read_options;
   rocksdb::WriteOptions write_options;
 };
@@ -86,10 +98,93 @@ class RocksdbCursor final : public EngineCursor {
   std::unique_ptr<rocksdb::Iterator> iterator_;
 };
 
+class RocksdbTransaction final : public EngineTransaction {
+ public:
+  explicit RocksdbTransaction(const Shared* shared)
+      : shared_(shared),
+        family_(shared->db->DefaultColumnFamily()),
+        read_options_(shared->read_options) {
+    optimistic_options_.set_snapshot = true;
+    pessimistic_options_.set_snapshot = true;
+    pessimistic_options_.deadlock_detect = true;
+  }
+
+  void begin(Isolation) override {
+    lost_ = false;
+    // With a transaction that has ended, RocksDB begins that one again.
+    rocksdb::Transaction* const begun =
+        shared_->optimistic != nullptr
+            ? shared_->optimistic->BeginTransaction(shared_->write_options, optimistic_options_,
+                                                    transaction_.get())
+            : shared_->pessimistic->BeginTransaction(shared_->write_options, pessimistic_options_,
+                                                     transaction_.get());
+    if (begun != transaction_.get()) transaction_.reset(begun);
+    read_options_.snapshot = transaction_->GetSnapshot();
+    open_ = true;
+  }
+  bool get(std::string_view key, std::string_view* value) override {
+    if (lost_) return false;
+    value_.Reset();
+    return show(transaction_->Get(read_options_, family_, to_slice(key), &value_), "Get", value);
+  }
+  bool get_for_update(std::string_view key, std::string_view* value) override {
+    if (lost_) return false;
+    value_.Reset();
+    return show(transaction_->GetForUpdate(read_options_, family_, to_slice(key), &value_),
+                "GetForUpdate", value);
+  }
+  void put(std::string_view key, std::string_view value) override {
+    if (!lost_) check_lost(transaction_->Put(family_, to_slice(key), to_slice(value)), "Put");
+  }
+  void erase(std::string_view key) override {
+    if (!lost_) check_lost(transaction_->Delete(family_, to_slice(key)), "Delete");
+  }
+  bool commit() override {
+    value_.Reset();
+    if (!lost_) check_lost(transaction_->Commit(), "Commit");
+    if (lost_) rollback();
+    open_ = false;
+    return !lost_;
+  }
+  void rollback() override {
+    value_.Reset();
+    if (open_) check(transaction_->Rollback(), "Rollback");
+    open_ = false;
+  }
+
+ private:
+  // Busy: a conflict or a deadlock. TimedOut: a lock did not come. TryAgain: the memtables do not
+  // go back far enough to tell whether there was a conflict.
+  void check_lost(const rocksdb::Status& status, const char* call) {
+    lost_ = status.IsBusy() || status.IsTimedOut() || status.IsTryAgain();
+    if (!lost_) check(status, call);
+  }
+  bool show(const rocksdb::Status& status, const char* call, std::string_view* value) {
+    if (status.ok()) {
+      *value = to_view(value_);
+      return true;
+    }
+    if (!status.IsNotFound()) check_lost(status, call);
+    return false;
+  }
+
+  const Shared* shared_;
+  rocksdb::ColumnFamilyHandle* family_;
+  rocksdb::OptimisticTransactionOptions optimistic_options_;
+  rocksdb::TransactionOptions pessimistic_options_;
+  rocksdb::ReadOptions read_options_;  // as of the snapshot
+  rocksdb::PinnableSlice value_;
+  std::unique_ptr<rocksdb::Transaction> transaction_;
+  bool open_ = false;
+};
+
 class RocksdbSession final : public Session {
  public:
   explicit RocksdbSession(const Shared* shared)
-      : shared_(shared), family_(shared->db->DefaultColumnFamily()), cursor_(shared) {}
+      : shared_(shared),
+        family_(shared->db->DefaultColumnFamily()),
+        cursor_(shared),
+        transaction_(shared) {}
 
   void put(std::string_view key, std::string_view value) override {
     check(shared_->db->Put(shared_->write_options, family_, to_slice(key), to_slice(value)), "Put");
@@ -143,11 +238,16 @@ class RocksdbSession final : public Session {
     }
   }
   EngineCursor& cursor() override { return cursor_; }
+  EngineTransaction& transaction() override {
+    const bool has_them = shared_->optimistic != nullptr || shared_->pessimistic != nullptr;
+    return has_them ? transaction_ : Session::transaction();
+  }
 
  private:
   const Shared* shared_;
   rocksdb::ColumnFamilyHandle* family_;
   RocksdbCursor cursor_;
+  RocksdbTransaction transaction_;
   rocksdb::WriteBatch batch_;
   rocksdb::PinnableSlice value_;
   size_t values_size_ = 0;
@@ -181,6 +281,7 @@ rocksdb::Options to_options(const EngineConfig& config) {
 
 class RocksdbEngine final : public Engine {
  public:
+  explicit RocksdbEngine(TransactionMode mode) : mode_(mode) {}
   ~RocksdbEngine() override { close_quietly(); }
   std::string version() const override {
     return std::to_string(ROCKSDB_MAJOR) + "." + std::to_string(ROCKSDB_MINOR) + "." +
@@ -195,9 +296,7 @@ class RocksdbEngine final : public Engine {
     if (config.history_retention_seconds != 0) notes_.push_back("keeps no history: ignored");
     const rocksdb::Options options = to_options(config);
     statistics_ = options.statistics;
-    rocksdb::DB* db = nullptr;
-    check(rocksdb::DB::Open(options, config.directory, &db), "Open");
-    shared_.db.reset(db);
+    open_database(options, config.directory);
     set_durability(config.durability);
   }
   void close() override { check(close_quietly(), "Close"); }
@@ -213,6 +312,10 @@ class RocksdbEngine final : public Engine {
 
   std::unique_ptr<Session> new_session() override {
     return std::make_unique<RocksdbSession>(&shared_);
+  }
+  TransactionMode transaction_mode() const override { return mode_; }
+  bool supports(Isolation isolation) const override {
+    return mode_ != TransactionMode::none && isolation == Isolation::snapshot;
   }
   void set_durability(Durability durability) override {
     shared_.write_options.sync = durability == Durability::sync;
@@ -269,10 +372,32 @@ class RocksdbEngine final : public Engine {
   EngineFigures figures() override { return {.stall_seconds = stall_seconds()}; }
 
  private:
+  void open_database(const rocksdb::Options& options, const std::string& directory) {
+    rocksdb::DB* db = nullptr;
+    switch (mode_) {
+      case TransactionMode::none:
+        check(rocksdb::DB::Open(options, directory, &db), "Open");
+        break;
+      case TransactionMode::optimistic:
+        check(rocksdb::OptimisticTransactionDB::Open(options, directory, &shared_.optimistic),
+              "OptimisticTransactionDB::Open");
+        db = shared_.optimistic;
+        break;
+      case TransactionMode::pessimistic:
+        check(rocksdb::TransactionDB::Open(options, rocksdb::TransactionDBOptions(), directory,
+                                           &shared_.pessimistic),
+              "TransactionDB::Open");
+        db = shared_.pessimistic;
+        break;
+    }
+    shared_.db.reset(db);
+  }
   rocksdb::Status close_quietly() {
     if (shared_.db == nullptr) return rocksdb::Status::OK();
     rocksdb::Status status = shared_.db->Close();
     shared_.db.reset();
+    shared_.optimistic = nullptr;
+    shared_.pessimistic = nullptr;
     return status;
   }
   std::string property(const std::string& name) {
@@ -298,12 +423,21 @@ class RocksdbEngine final : public Engine {
     return seconds;
   }
 
+  const TransactionMode mode_;
   Shared shared_;
   std::shared_ptr<rocksdb::Statistics> statistics_;
 };
 
 }  // namespace
 
-std::unique_ptr<Engine> make_rocksdb_engine() { return std::make_unique<RocksdbEngine>(); }
+std::unique_ptr<Engine> make_rocksdb_engine() {
+  return std::make_unique<RocksdbEngine>(TransactionMode::none);
+}
+std::unique_ptr<Engine> make_rocksdb_optimistic_engine() {
+  return std::make_unique<RocksdbEngine>(TransactionMode::optimistic);
+}
+std::unique_ptr<Engine> make_rocksdb_pessimistic_engine() {
+  return std::make_unique<RocksdbEngine>(TransactionMode::pessimistic);
+}
 
 }  // namespace varve::bench

@@ -79,10 +79,65 @@ class VarveCursor final : public EngineCursor {
   Cursor cursor_;
 };
 
+class VarveTransaction final : public EngineTransaction {
+ public:
+  explicit VarveTransaction(const Shared* shared) : shared_(shared) {}
+
+  void begin(Isolation isolation) override {
+    lost_ = false;
+    transaction_ = take(shared_->db->begin({.isolation = isolation,
+                                            .durability = shared_->write_options.durability}),
+                        "begin");
+  }
+  bool get(std::string_view key, std::string_view* value) override {
+    if (lost_) return false;
+    value_.release();
+    return show(transaction_.get(key, shared_->read_options), "Transaction::get", value);
+  }
+  bool get_for_update(std::string_view key, std::string_view* value) override {
+    if (lost_) return false;
+    value_.release();
+    return show(transaction_.get_for_update(key, shared_->read_options), "get_for_update", value);
+  }
+  void put(std::string_view key, std::string_view value) override {
+    if (!lost_) check_lost(transaction_.put(key, value), "Transaction::put");
+  }
+  void erase(std::string_view key) override {
+    if (!lost_) check_lost(transaction_.erase(key), "Transaction::erase");
+  }
+  bool commit() override {
+    value_.release();
+    if (!lost_) check_lost(transaction_.commit().status(), "commit");
+    if (lost_) rollback();
+    return !lost_;
+  }
+  void rollback() override {
+    value_.release();
+    if (transaction_.is_open()) check(transaction_.rollback(), "rollback");
+  }
+
+ private:
+  void check_lost(const Status& status, const char* call) {
+    lost_ = status.code() == StatusCode::conflict;
+    if (!lost_) check(status, call);
+  }
+  bool show(Result<std::optional<PinnedValue>> found, const char* call, std::string_view* value) {
+    if (!found.ok()) check_lost(found.status(), call);
+    if (!found.ok() || !found->has_value()) return false;
+    value_ = std::move(**found);
+    *value = value_.view();
+    return true;
+  }
+
+  const Shared* shared_;
+  Transaction transaction_;
+  PinnedValue value_;
+};
+
 class VarveSession final : public Session {
  public:
   explicit VarveSession(const Shared* shared)
-      : shared_(shared), cursor_(shared), batch_(*shared->db) {}
+      : shared_(shared), cursor_(shared), transaction_(shared), batch_(*shared->db) {}
 
   void put(std::string_view key, std::string_view value) override {
     check(shared_->db->put(key, value, shared_->write_options), "put");
@@ -119,10 +174,12 @@ class VarveSession final : public Session {
     }
   }
   EngineCursor& cursor() override { return cursor_; }
+  EngineTransaction& transaction() override { return transaction_; }
 
  private:
   const Shared* shared_;
   VarveCursor cursor_;
+  VarveTransaction transaction_;
   WriteBatch batch_;
   PinnedValue value_;
   std::vector<std::optional<PinnedValue>> values_;
@@ -178,6 +235,9 @@ class VarveEngine final : public Engine {
   void set_durability(Durability durability) override {
     shared_.write_options.durability = durability;
   }
+
+  TransactionMode transaction_mode() const override { return TransactionMode::optimistic; }
+  bool supports(Isolation) const override { return true; }
 
   void flush() override { check(shared_.db->flush(), "flush"); }
   void compact() override { check(shared_.db->compact(), "compact"); }

@@ -32,6 +32,9 @@ struct Benchmark {
   bool inserts = false;               // takes ids above `num`
   WorkloadFactory beside = nullptr;   // one more thread, until the others are done
   Preparation preparation = nullptr;  // unmeasured, before the warm-up
+  bool own_rows = false;              // reads no others: it can begin with an empty database
+  bool transactions = false;          // an engine without them cannot run it; reports conflicts
+  VerificationFactory verification = nullptr;
 
   // -- upkeep, text --
   void (Engine::*call)() = nullptr;

@@ -33,6 +33,9 @@ struct Typed {
   std::string benchmarks = kDefaultBenchmarks;
   std::string compression = "zstd";
   std::string durability;
+  std::string isolation = "snapshot";
+  bool transaction_db = false;
+  bool optimistic_transaction_db = false;
   bool sync = false;
   bool disable_wal = false;
   int64_t num = 1'000'000;
@@ -104,7 +107,8 @@ class CommandLine {
     add("--reads", typed_.reads, "OPERATIONS",
         "per thread, of every benchmark that is no load [--num]");
     add("--writes", typed_.writes, "OPERATIONS",
-        "the same of overwrite, updaterandom, deletes [--reads]; of loads in all [--num]");
+        "the same of overwrite, updaterandom, deletes, transactions [--reads]; of loads in all "
+        "[--num]");
     add("--duration", settings_.duration, "SECONDS",
         "run benchmarks that are no load for so long instead; 0: off");
     add("--warmup", settings_.warmup, "SHARE",
@@ -119,8 +123,11 @@ class CommandLine {
     add("--readwritepercent", settings_.readwritepercent, "PERCENT",
         "gets in readrandomwriterandom");
     add("--benchmark_write_rate_limit", settings_.benchmark_write_rate_limit, "BYTES/SECOND",
-        "of loads, overwrite, deletes and writers beside readers: fixed rate, latency from the "
-        "intended start; 0: none");
+        "of loads, overwrite, deletes, transactions and writers beside readers: fixed rate, "
+        "latency from the intended start; 0: none");
+    add("--hot_keys", settings_.hot_keys, "IDS", "transfer draws from the first so many; 0: all");
+    add("--transaction_sets", settings_.transaction_sets, "SETS",
+        "of --num rows each, that randomtransaction adds to");
   }
   void add_data() {
     app_.option_defaults()->group("Data");
@@ -146,6 +153,11 @@ class CommandLine {
     add("--durability", typed_.durability, "sync|os|buffered|none", "of a commit [os]");
     add_flag("--sync", typed_.sync, "the same as --durability=sync");
     add_flag("--disable_wal", typed_.disable_wal, "the same as --durability=none");
+    add_flag("--optimistic_transaction_db", typed_.optimistic_transaction_db,
+             "transactions are checked when they commit: what varve and rocksdb-optimistic have");
+    add_flag("--transaction_db", typed_.transaction_db,
+             "transactions lock what they write: what rocksdb-pessimistic has");
+    add("--isolation", typed_.isolation, "snapshot|serializable", "of transactions");
     add("--history_retention", settings_.history_retention, "SECONDS",
         "that past versions are kept");
     add_flag("--statistics", settings_.statistics, "collect all that the engine has; print it");
@@ -249,7 +261,7 @@ std::string version_text() {
                             build_info::kRevision, build_info::kInstructionSet,
                             build_info::kCompiler, build_info::kBuildType);
   for (const std::string& name : engine_names()) {
-    text += format("%-10s %s\n", name.c_str(), create_engine(name)->version().c_str());
+    text += format("%-19s %s\n", name.c_str(), create_engine(name)->version().c_str());
   }
   return text;
 }
@@ -285,7 +297,8 @@ void check_benchmarks(const std::vector<std::string>& names) {
 void check_engine(const std::string& name) {
   const std::vector<std::string> known = engine_names();
   if (std::find(known.begin(), known.end(), name) != known.end()) return;
-  for (const char* peer : {"rocksdb", "leveldb", "lmdb"}) {
+  for (const char* peer :
+       {"rocksdb", "rocksdb-optimistic", "rocksdb-pessimistic", "leveldb", "lmdb"}) {
     if (name == peer) {
       throw UsageError("this db-bench was built without " + name + "; it has " + join(known));
     }
@@ -316,6 +329,41 @@ Compression compression_of(const std::string& name) {
   if (name == "none") return Compression::none;
   if (name == "zstd") return Compression::zstd;
   throw UsageError("--compression_type=" + name + ": expected none or zstd");
+}
+
+Isolation isolation_of(const std::string& name) {
+  if (name == "snapshot") return Isolation::snapshot;
+  if (name == "serializable") return Isolation::serializable;
+  throw UsageError("--isolation=" + name + ": expected snapshot or serializable");
+}
+
+std::optional<TransactionMode> transaction_mode_of(const Typed& typed) {
+  if (typed.transaction_db && typed.optimistic_transaction_db) {
+    throw UsageError("--transaction_db and --optimistic_transaction_db contradict each other");
+  }
+  if (typed.transaction_db) return TransactionMode::pessimistic;
+  if (typed.optimistic_transaction_db) return TransactionMode::optimistic;
+  return std::nullopt;
+}
+
+// RocksDB's modes are engines here, so that what is measured is what --engine says. Other engines
+// have one mode each; that they use it whatever was asked for is told when they are opened.
+void check_transaction_engine(const Settings& settings) {
+  const TransactionMode mode = create_engine(settings.engine)->transaction_mode();
+  const std::optional<TransactionMode> asked = settings.transaction_mode;
+  if (settings.engine.starts_with("rocksdb") && asked.has_value() && asked != mode) {
+    const bool optimistic = asked == TransactionMode::optimistic;
+    throw UsageError(format("--%s contradicts --engine=%s: it goes with --engine=rocksdb-%s",
+                            optimistic ? "optimistic_transaction_db" : "transaction_db",
+                            settings.engine.c_str(), optimistic ? "optimistic" : "pessimistic"));
+  }
+  if (mode != TransactionMode::none) return;
+  for (const std::string& name : settings.benchmarks) {
+    if (!find_benchmark(name)->transactions) continue;
+    throw UsageError(
+        name + " needs transactions, and --engine=" + settings.engine + " has none" +
+        (settings.engine == "rocksdb" ? ": use rocksdb-optimistic or rocksdb-pessimistic" : ""));
+  }
 }
 
 void check_range(const char* flag, double value, double least, double most) {
@@ -349,10 +397,19 @@ void check_ranges(const Settings& settings, const Typed& typed) {
     check_range("--cache_size", static_cast<double>(settings.cache_size), 1, kMost);
     check_range("--write_buffer_size", static_cast<double>(settings.write_buffer_size), 1, kMost);
   }
+  check_range("--transaction_sets", settings.transaction_sets, 1, 1000);
+  if (settings.hot_keys != 0) {
+    check_range("--hot_keys", static_cast<double>(settings.hot_keys), 2,
+                static_cast<double>(typed.num));
+  }
   for (const std::string& name : settings.benchmarks) {
     if (name == "timeseries" && settings.key_size < 16) {
       throw UsageError("timeseries: its keys need --key_size=16 or more");
     }
+    if (find_benchmark(name)->transactions && settings.value_size < kNumberSize) {
+      throw UsageError(name + ": its values need --value_size=8 or more");
+    }
+    if (name == "transfer" && typed.num < 2) throw UsageError("transfer needs --num=2 or more");
   }
 }
 
@@ -362,6 +419,9 @@ void fill_in(const CommandLine& line, const Typed& typed, Settings* settings) {
   check_engine(settings->engine);
   settings->durability = durability_of(typed);
   settings->compression = compression_of(typed.compression);
+  settings->isolation = isolation_of(typed.isolation);
+  settings->transaction_mode = transaction_mode_of(typed);
+  check_transaction_engine(*settings);
   check_ranges(*settings, typed);
   settings->num = static_cast<uint64_t>(typed.num);
   settings->num_given = line.given("--num");

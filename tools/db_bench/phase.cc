@@ -181,6 +181,7 @@ void collect(const Crew& crew, const PhasePlan& plan, PhaseFigures* result) {
     total.lookups += one.lookups;
     total.found += one.found;
     total.checksum += one.checksum;
+    total.conflicts += one.conflicts;
     total.start_nanos = std::min(total.start_nanos, one.start_nanos);
     total.end_nanos = std::max(total.end_nanos, one.end_nanos);
     total.allocations += one.allocations;
@@ -232,6 +233,11 @@ PhaseFigures run_phase(const PhaseInputs& inputs, Monitor& monitor) {
     inputs.benchmark.preparation(*inputs.engine.new_session(), inputs.settings, &rows);
     monitor.end();
   }
+  std::unique_ptr<Verification> verification;
+  if (inputs.benchmark.verification != nullptr) {
+    verification = inputs.benchmark.verification(inputs.settings);
+    verification->before(*inputs.engine.new_session());
+  }
   PhaseFigures figures;
   Crew crew(inputs, plan);
   if (inputs.benchmark.kind != BenchmarkKind::load && inputs.settings.warmup > 0) {
@@ -244,6 +250,9 @@ PhaseFigures run_phase(const PhaseInputs& inputs, Monitor& monitor) {
   bracket.close(&figures, figures.total.written_bytes + figures.beside.written_bytes);
   monitor.end();
   crew.throw_if_failed();
+  if (verification != nullptr) {
+    figures.total.checksum += verification->after(*inputs.engine.new_session());
+  }
   return figures;
 }
 

@@ -1,4 +1,4 @@
-// Runs the threads of one benchmark: preparation, warm-up, measured pass.
+// Runs the threads of one benchmark: preparation, warm-up, measured pass; and checks what it left.
 //
 // Thread rule: one phase at a time.
 // Errors: EngineError, the first that a thread met; the other threads were stopped.

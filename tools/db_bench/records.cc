@@ -94,6 +94,16 @@ std::string_view ValueMaker::make(uint64_t id, uint32_t size) {
   return {at, size};
 }
 
+std::string_view ValueMaker::make_numbered(uint64_t id, uint64_t number) {
+  const std::string_view value = make(id);
+  std::memcpy(bytes_.data(), &number, sizeof number);
+  return value;
+}
+
+uint64_t number_of(std::string_view value) {
+  return value.size() < kNumberSize ? 0 : load(value.data());
+}
+
 uint64_t fold_row(std::string_view key, std::string_view value) {
   return multiply_fold(fold_bytes(key, 0xa0761d6478bd642full),
                        fold_bytes(value, 0xe7037ed1a0b428dbull));

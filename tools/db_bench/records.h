@@ -4,7 +4,8 @@
 // hash up to the key size. The absent key of an id has the complement of these bytes: it lies
 // beside the present one, is never equal to it, and no engine can tell it by its range.
 // A value depends on its id alone: what is read does not depend on when a concurrent writer
-// overwrote it, so checksums are equal for all engines.
+// overwrote it, so checksums are equal for all engines. Except that its first 8 bytes can be a
+// number, which transactions add to.
 //
 // Thread rule: each object belongs to one thread. Views are valid until the next call.
 
@@ -49,7 +50,8 @@ class ValueMaker {
       : size_(size), ratio_(ratio), bytes_(size_max + 8, '\0') {}
 
   std::string_view make(uint64_t id) { return make(id, size_); }
-  std::string_view make(uint64_t id, uint32_t size);  // size <= size_max
+  std::string_view make(uint64_t id, uint32_t size);             // size <= size_max
+  std::string_view make_numbered(uint64_t id, uint64_t number);  // size() >= kNumberSize
   uint32_t size() const { return size_; }
 
  private:
@@ -57,6 +59,11 @@ class ValueMaker {
   double ratio_;
   std::string bytes_;
 };
+
+// The number in a value, of the machine's byte order. Loads leave a random one there. Of a shorter
+// value: 0.
+inline constexpr uint32_t kNumberSize = 8;
+uint64_t number_of(std::string_view value);
 
 // A number for one row; the checksum of a benchmark is the sum of them, whatever their order. A few
 // nanoseconds for 116 bytes: independent 128-bit products, as in wyhash.

@@ -61,6 +61,7 @@ std::string report_line(const Report& report) {
   if (figures.total.lookups != 0) {
     line += format(" (%llu of %llu found)", wide(figures.total.found), wide(figures.total.lookups));
   }
+  if (report.conflicts.has_value()) line += format(" %llu conflicts", wide(*report.conflicts));
   if (figures.beside.operations != 0) {
     line += format(" beside %.0f writes/sec",
                    per(static_cast<double>(figures.beside.operations), figures.beside_seconds));
@@ -101,6 +102,7 @@ std::string report_json(const Report& report) {
     object["beside_ops_per_second"] =
         per(static_cast<double>(figures.beside.operations), figures.beside_seconds);
   }
+  if (report.conflicts.has_value()) object["conflicts"] = *report.conflicts;
   if (report.ops_per_second_settled.has_value()) {
     object["ops_per_second_settled"] = *report.ops_per_second_settled;
   }

@@ -19,6 +19,7 @@ struct Report {
   double budget_mib = 0;
   double disk_mib = 0;
   std::optional<double> ops_per_second_settled;
+  std::optional<uint64_t> conflicts;
   std::string text;  // of benchmarks that print what the engine tells
 };
 

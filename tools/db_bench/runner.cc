@@ -40,6 +40,27 @@ EngineConfig config_for(const Settings& settings, const std::string& directory) 
           .value_size = settings.value_size};
 }
 
+// What was asked of transactions that the engine lacks.
+std::vector<std::string> transaction_notes(const Settings& settings, const Engine& engine) {
+  const TransactionMode mode = engine.transaction_mode();
+  const std::optional<TransactionMode> asked = settings.transaction_mode;
+  std::vector<std::string> notes;
+  if (asked.has_value() && mode == TransactionMode::none) {
+    notes.emplace_back("has no transactions: their flags are ignored");
+  } else if (asked.has_value() && asked != mode) {
+    notes.emplace_back(mode == TransactionMode::optimistic
+                           ? "has no pessimistic transactions: uses optimistic ones"
+                           : "has no optimistic transactions: uses pessimistic ones");
+  }
+  const bool runs_some =
+      std::any_of(settings.benchmarks.begin(), settings.benchmarks.end(),
+                  [](const std::string& name) { return find_benchmark(name)->transactions; });
+  if (runs_some && !engine.supports(settings.isolation)) {
+    notes.emplace_back("has no isolation level serializable: uses snapshot");
+  }
+  return notes;
+}
+
 }  // namespace
 
 Runner::Runner(const Settings& settings)
@@ -74,7 +95,7 @@ void Runner::run() {
                       "which replaces it");
   }
   begin_with_empty_database(settings_for(settings_, first));
-  if (first.kind != BenchmarkKind::load && first.preparation == nullptr) {
+  if (first.kind != BenchmarkKind::load && !first.own_rows) {
     std::fprintf(stderr,
                  "db-bench: warning: %s begins with an empty database: there is nothing to read; "
                  "begin with a fill, or give --use_existing_db\n",
@@ -118,6 +139,7 @@ void Runner::run_one(const Benchmark& benchmark, uint64_t position) {
                                monitor_);
     engine_->set_write_order(WriteOrder::any);
     engine_->set_durability(settings_.durability);
+    if (benchmark.transactions) report.conflicts = report.figures.total.conflicts;
     if (benchmark.inserts) first_new_id_ += kIdsPerInsertingPhase;
     const bool wrote = benchmark.kind == BenchmarkKind::load || benchmark.writes;
     written_operations_ = wrote ? static_cast<double>(report.figures.total.operations) : 0;
@@ -171,10 +193,13 @@ void Runner::begin_with_empty_database(const Settings& settings) {
 }
 
 void Runner::print_notes() {
-  for (const std::string& note : engine_->notes()) {
-    if (!notes_said_.insert(note).second) continue;
-    std::fprintf(stderr, "db-bench: %s %s\n", settings_.engine.c_str(), note.c_str());
-  }
+  for (const std::string& note : engine_->notes()) print_note(note);
+  for (const std::string& note : transaction_notes(settings_, *engine_)) print_note(note);
+}
+
+void Runner::print_note(const std::string& note) {
+  if (!notes_said_.insert(note).second) return;
+  std::fprintf(stderr, "db-bench: %s %s\n", settings_.engine.c_str(), note.c_str());
 }
 
 void Runner::print_header() {

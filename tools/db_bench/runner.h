@@ -33,6 +33,7 @@ class Runner {
   void open(const Settings& settings);
   void begin_with_empty_database(const Settings& settings);
   void print_notes();
+  void print_note(const std::string& note);
   void print_header();
   void print(const Report& report);
   // Of standard output and standard error, the one that --json leaves to people.

@@ -38,6 +38,11 @@ struct Settings {
   uint32_t readwritepercent = 50;
   uint64_t benchmark_write_rate_limit = 0;  // bytes a second, 0: none
 
+  Isolation isolation = Isolation::snapshot;
+  std::optional<TransactionMode> transaction_mode;  // that was asked for
+  uint32_t transaction_sets = 2;
+  uint64_t hot_keys = 0;  // 0: all
+
   Durability durability = Durability::os;
   Compression compression = Compression::zstd;
   uint64_t cache_size = uint64_t{1} << 30;

@@ -36,7 +36,8 @@ struct PassFigures {
   uint64_t bytes = 0;          // of keys and values, read and written
   uint64_t written_bytes = 0;  // of these, written
   uint64_t lookups = 0;
-  uint64_t found = 0;  // of lookups
+  uint64_t found = 0;      // of lookups
+  uint64_t conflicts = 0;  // transactions that lost, and were tried again
   uint64_t checksum = 0;
   uint64_t start_nanos = 0;
   uint64_t end_nanos = 0;
@@ -91,6 +92,12 @@ class Worker {
     figures_.checksum += fold_row(key, value);
     figures_.bytes += key.size() + value.size();
   }
+  // Rows of `bytes` whose fold_row() make this sum.
+  void read_rows(uint64_t checksum, uint64_t bytes) {
+    figures_.checksum += checksum;
+    figures_.bytes += bytes;
+  }
+  void conflicted() { figures_.conflicts++; }
   void looked_up(bool found) {
     figures_.lookups++;
     figures_.found += found ? 1 : 0;

@@ -25,6 +25,16 @@ using WorkloadFactory = std::unique_ptr<Workload> (*)(const WorkloadContext&);
 // Writes what a workload needs to find; `*rows` tells how far it is.
 using Preparation = void (*)(Session&, const Settings&, std::atomic<uint64_t>* rows);
 
+// What a workload must keep, looked at before its warm-up and after its measured pass, unmeasured.
+class Verification {
+ public:
+  virtual ~Verification() = default;
+  virtual void before(Session& session) = 0;
+  // Throws EngineError if the workload broke it. A checksum of what it read.
+  virtual uint64_t after(Session& session) = 0;
+};
+using VerificationFactory = std::unique_ptr<Verification> (*)(const Settings&);
+
 // -- write_workloads.cc --
 std::unique_ptr<Workload> fill_in_order(const WorkloadContext&);
 std::unique_ptr<Workload> fill_in_batches(const WorkloadContext&);
@@ -62,5 +72,15 @@ std::unique_ptr<Workload> read_time_series(const WorkloadContext&);
 std::unique_ptr<Workload> append_time_series(const WorkloadContext&);
 void prepare_mixgraph(Session& session, const Settings& settings, std::atomic<uint64_t>* rows);
 std::unique_ptr<Workload> mixgraph(const WorkloadContext&);
+
+// -- transaction_workloads.cc; what they must keep: transaction_sums.cc --
+std::unique_ptr<Workload> transfer(const WorkloadContext&);
+std::unique_ptr<Verification> verify_transfer(const Settings&);
+std::unique_ptr<Workload> add_to_sets(const WorkloadContext&);
+std::unique_ptr<Verification> verify_sets(const Settings&);
+// How many ids `transfer` draws from: the first ones.
+uint64_t transfer_ids(const Settings& settings);
+// The row `number` of a set of `add_to_sets`, of --num rows.
+uint64_t id_in_set(const Settings& settings, uint64_t set, uint64_t number);
 
 }  // namespace varve::bench
