@@ -61,7 +61,10 @@ class TransferSum final : public Verification {
 class EqualSets final : public Verification {
  public:
   explicit EqualSets(const Settings& settings) : settings_(settings) {}
-  void before(Session& session) override { compare(session, "before it began"); }
+  void before(Session& session) override {
+    compare(session,
+            "it began with rows of another --num or --transaction_sets, or with broken ones");
+  }
   uint64_t after(Session& session) override {
     return compare(session, "transactions were not atomic or not isolated");
   }
