@@ -165,8 +165,8 @@ MUTANTS = {
     ),
     "snapshots_do_not_hold_versions": (
         "lsm/background.cc",
-        "std::vector<std::unique_ptr<RunCursor>> cursors;",
-        "+snapshots.clear();",
+        "write_run(&merge, [[horizon]], choice->bottom",
+        "GcHorizon{.watermark = horizon.watermark, .snapshots = {}}",
         ["txn:SnapshotTest.*", "model:*"],
     ),
     "tombstone_is_dropped_above_older_runs": (
