@@ -18,7 +18,7 @@ Status CommitPipeline::commit(std::string_view batch, uint32_t entries,
   request.durability = durability;
   request.check = check;
   Status status = enqueue(&request);
-  if (committed != nullptr) *committed = request.timestamp;
+  if (committed != nullptr && status.ok()) *committed = request.timestamp;
   return status;
 }
 

@@ -70,18 +70,13 @@ Result<std::optional<PinnedValue>> DatabaseImpl::get(std::string_view key,
 Status DatabaseImpl::multi_get(std::span<const std::string_view> keys,
                                std::span<std::optional<PinnedValue>> values,
                                const ReadOptions& options) {
-  VARVE_RETURN_IF_ERROR(closed());
   if (keys.size() != values.size()) {
     return Status::invalid_argument(
         format("%zu keys, but room for %zu values", keys.size(), values.size()));
   }
-  Tree* tree = store_->tree(options.keyspace);
-  if (tree == nullptr) return unknown_keyspace(options.keyspace);
+  Tree* tree;
   std::optional<Timestamp> at;
-  if (options.snapshot != nullptr) {
-    VARVE_RETURN_IF_ERROR(readable_through(*options.snapshot, tree));
-    at = options.snapshot->timestamp();
-  }
+  VARVE_RETURN_IF_ERROR(resolve(options, &tree, &at));
   Timestamp timestamp;
   ReadView* view;
   {
@@ -114,13 +109,8 @@ Status DatabaseImpl::multi_get(std::span<const std::string_view> keys,
 }
 
 Result<Cursor> DatabaseImpl::scan(const ScanOptions& options, std::optional<Timestamp> at) {
-  VARVE_RETURN_IF_ERROR(closed());
-  Tree* tree = store_->tree(options.keyspace);
-  if (tree == nullptr) return unknown_keyspace(options.keyspace);
-  if (options.snapshot != nullptr) {
-    VARVE_RETURN_IF_ERROR(readable_through(*options.snapshot, tree));
-    at = options.snapshot->timestamp();
-  }
+  Tree* tree;
+  VARVE_RETURN_IF_ERROR(resolve(options, &tree, &at));
   CursorImpl* impl = cursors_.acquire(store_.get(), &cursors_, &open_cursors_);
   if (impl == nullptr) return Status::out_of_memory("no memory for a cursor");
   Cursor cursor(impl);

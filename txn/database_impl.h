@@ -36,18 +36,26 @@ class DatabaseImpl final : private Store::MemoryHelp {
     return closed_.load(kRelaxed) ? Status::closed("the database is closed") : Status();
   }
 
+  // What a read is about: the tree, and the time of the snapshot, where `options` names one.
+  // Options of reads or scans.
+  template <typename Options>
+  Status resolve(const Options& options, Tree** tree, std::optional<Timestamp>* at) {
+    VARVE_RETURN_IF_ERROR(closed());
+    *tree = store_->tree(options.keyspace);
+    if (*tree == nullptr) return unknown_keyspace(options.keyspace);
+    if (options.snapshot != nullptr) {
+      VARVE_RETURN_IF_ERROR(readable_through(*options.snapshot, *tree));
+      *at = options.snapshot->timestamp();
+    }
+    return Status();
+  }
   // Finds the value that a get() shows; calls `use(FoundVersion&, Memtable*)` while it is held.
   // `at`: of a registered snapshot; unset: the newest published commit.
   template <typename Use>
   Result<bool> look_up(std::string_view key, const ReadOptions& options,
                        std::optional<Timestamp> at, Use use) {
-    VARVE_RETURN_IF_ERROR(closed());
-    Tree* tree = store_->tree(options.keyspace);
-    if (tree == nullptr) return unknown_keyspace(options.keyspace);
-    if (options.snapshot != nullptr) {
-      VARVE_RETURN_IF_ERROR(readable_through(*options.snapshot, tree));
-      at = options.snapshot->timestamp();
-    }
+    Tree* tree;
+    VARVE_RETURN_IF_ERROR(resolve(options, &tree, &at));
     store_->read_counters().gets.add();
     bool there = false;
     VARVE_ASSIGN_OR_RETURN(const bool found,

@@ -125,8 +125,9 @@ Status TransactionImpl::write(VersionKind kind, std::string_view key, std::strin
   const size_t size = batch_entry_size_max(key.size(), value.size());
   // What savepoints and cursors keep of what was overwritten may be as much again.
   const uint64_t limit = database_->batch_size_max();
-  if (writes_.size_bytes_without(options.keyspace, key) + size > limit ||
-      writes_.place() + size > 2 * limit + WriteSet::kWastedBytesMin) {
+  if (writes_.place() + size > limit &&
+      (writes_.size_bytes_without(options.keyspace, key) + size > limit ||
+       writes_.place() + size > 2 * limit + WriteSet::kWastedBytesMin)) {
     return Status::invalid_argument(format("the transaction would write more than %llu bytes",
                                            static_cast<unsigned long long>(limit)));
   }
