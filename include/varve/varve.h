@@ -7,6 +7,7 @@
 #include "varve/database.h"
 #include "varve/executor.h"
 #include "varve/file_system.h"
+#include "varve/history.h"
 #include "varve/logger.h"
 #include "varve/memory_budget.h"
 #include "varve/options.h"

@@ -28,8 +28,8 @@ using test::read_file;
 using test::write_file;
 
 constexpr const char* kAllCommands[] = {
-    "get",   "put",    "erase",  "scan",   "count",   "load", "dump",     "history",
-    "stats", "levels", "memory", "verify", "compact", "find", "manifest", "wal"};
+    "get",    "put",    "erase",  "scan",    "count", "load",     "dump", "history",       "stats",
+    "levels", "memory", "verify", "compact", "find",  "manifest", "wal",  "verify-history"};
 
 TEST_F(VarveCli, HelpListsEveryCommandAndNothingThatIsNotBuilt) {
   const std::string help = ok({"--help"});

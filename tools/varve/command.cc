@@ -65,11 +65,12 @@ int print_and_exit(std::string_view text) {
 }
 
 CommandLine::CommandLine(const std::string& name, const std::string& summary,
-                         const std::string& examples, CommonOptions* options)
-    : app_(summary, "varve " + name), name_(name), options_(options) {
+                         const std::string& examples, CommonOptions* options,
+                         const Subject& subject)
+    : app_(summary, "varve " + name), name_(name), subject_(subject), options_(options) {
   app_.footer("Examples:\n" + examples + "\n" + kExitStatuses);
   app_.set_help_flag("--help,-h", "Print this and exit");
-  positional("DB", &options->directory, "Directory of the database")->required();
+  positional(subject.name, &options->directory, subject.help)->required();
 }
 
 CLI::Option* CommandLine::positional(const std::string& name, std::string* value,
@@ -170,7 +171,9 @@ std::optional<int> CommandLine::parse(int argc, char** argv, const std::function
       for (std::string& value : *list_) remove_mark(&value);
       for (std::string* value : {&options_->directory, &options_->keyspace}) remove_mark(value);
     }
-    if (options_->directory.empty()) throw CLI::ValidationError("DB", "the name is empty");
+    if (options_->directory.empty()) {
+      throw CLI::ValidationError(subject_.name, "the name is empty");
+    }
     options_->keyspace = keyspace_argument(options_->keyspace);
     if (check) check();
   } catch (const CLI::CallForHelp&) {

@@ -51,6 +51,7 @@ int run_verify(int argc, char** argv);
 int run_compact(int argc, char** argv);
 int run_manifest(int argc, char** argv);
 int run_wal(int argc, char** argv);
+int run_verify_history(int argc, char** argv);
 
 // Prints a text that needs no database; returns the exit status.
 int print_and_exit(std::string_view text);
@@ -74,9 +75,19 @@ struct CommonOptions {
 
 class CommandLine {
  public:
-  // `examples`: lines for the end of --help, each a whole command. Adds the positional DB.
+  // The first positional argument, which goes to CommonOptions::directory.
+  struct Subject {
+    const char* name = "DB";
+    const char* help = "Directory of the database";
+  };
+
+  // `examples`: lines for the end of --help, each a whole command. Adds the positional DB, or what
+  // the command works on instead.
   CommandLine(const std::string& name, const std::string& summary, const std::string& examples,
-              CommonOptions* options);
+              CommonOptions* options)
+      : CommandLine(name, summary, examples, options, Subject()) {}
+  CommandLine(const std::string& name, const std::string& summary, const std::string& examples,
+              CommonOptions* options, const Subject& subject);
 
   CLI::App& app() { return app_; }
   // A positional argument.
@@ -105,6 +116,7 @@ class CommandLine {
  private:
   CLI::App app_;
   const std::string name_;
+  const Subject subject_;
   std::vector<std::string>* list_ = nullptr;  // of positional_list()
   CommonOptions* const options_;
 };

@@ -34,6 +34,7 @@ constexpr Command kCommands[] = {
     {"find", "print in which files the versions of a key lie", run_find},
     {"manifest", "print the edits of the manifest", run_manifest},
     {"wal", "print the groups, commits and entries of the log", run_wal},
+    {"verify-history", "check a recorded history of transactions (no DB)", run_verify_history},
 };
 
 std::string help_text() {
@@ -41,7 +42,7 @@ std::string help_text() {
       "Looks into, fills and maintains databases of the varve storage engine.\n"
       "Usage: varve COMMAND DB [ARGUMENTS] [OPTIONS]\n\nCommands:\n";
   for (const Command& command : kCommands) {
-    text.append("  ").append(command.name).append(11 - command.name.size(), ' ');
+    text.append("  ").append(command.name).append(16 - command.name.size(), ' ');
     text.append(command.summary).append("\n");
   }
   text +=
