@@ -6,6 +6,8 @@
 #include <atomic>
 #include <cstdint>
 
+#include "base/schedule_point.h"
+
 // Under ThreadSanitizer, which knows no fences.
 #if defined(__SANITIZE_THREAD__)
 #define VARVE_TSAN 1
@@ -31,16 +33,38 @@ class Atomic {
   Atomic(const Atomic&) = delete;
   Atomic& operator=(const Atomic&) = delete;
 
-  T load(std::memory_order order = kSeqCst) const { return value_.load(order); }
-  void store(T value, std::memory_order order = kSeqCst) { value_.store(value, order); }
-  T exchange(T value, std::memory_order order = kSeqCst) { return value_.exchange(value, order); }
+  T load(std::memory_order order = kSeqCst) const {
+    schedule_point();
+    return value_.load(order);
+  }
+  void store(T value, std::memory_order order = kSeqCst) {
+    schedule_point();
+    value_.store(value, order);
+  }
+  T exchange(T value, std::memory_order order = kSeqCst) {
+    schedule_point();
+    return value_.exchange(value, order);
+  }
   bool compare_exchange(T& expected, T desired, std::memory_order order = kSeqCst) {
+    schedule_point();
     return value_.compare_exchange_strong(expected, desired, order, failure_order(order));
   }
-  T fetch_add(T value, std::memory_order order = kSeqCst) { return value_.fetch_add(value, order); }
-  T fetch_sub(T value, std::memory_order order = kSeqCst) { return value_.fetch_sub(value, order); }
-  T fetch_or(T value, std::memory_order order = kSeqCst) { return value_.fetch_or(value, order); }
-  T fetch_and(T value, std::memory_order order = kSeqCst) { return value_.fetch_and(value, order); }
+  T fetch_add(T value, std::memory_order order = kSeqCst) {
+    schedule_point();
+    return value_.fetch_add(value, order);
+  }
+  T fetch_sub(T value, std::memory_order order = kSeqCst) {
+    schedule_point();
+    return value_.fetch_sub(value, order);
+  }
+  T fetch_or(T value, std::memory_order order = kSeqCst) {
+    schedule_point();
+    return value_.fetch_or(value, order);
+  }
+  T fetch_and(T value, std::memory_order order = kSeqCst) {
+    schedule_point();
+    return value_.fetch_and(value, order);
+  }
 
  private:
   static constexpr std::memory_order failure_order(std::memory_order order) {
@@ -49,14 +73,15 @@ class Atomic {
   std::atomic<T> value_;
 };
 
-// A counter written by many threads whose value orders nothing: statistics.
+// A counter written by many threads whose value orders nothing: statistics. Therefore no yield
+// point.
 class Counter {
  public:
   void add(uint64_t n = 1) { value_.fetch_add(n, kRelaxed); }  // pairs with nothing: a statistic
   uint64_t get() const { return value_.load(kRelaxed); }
 
  private:
-  Atomic<uint64_t> value_;
+  std::atomic<uint64_t> value_{0};
 };
 
 // Keeps the compiler, not the processor, from moving memory accesses across it. The cheap side of
@@ -73,6 +98,7 @@ inline void full_barrier() {
 
 // Says to the processor that the caller spins. The only way to spin: a scheduler yields here.
 inline void spin_pause() {
+  if (is_scheduled()) return internal::scheduled_pause(1);
 #if defined(__x86_64__)
   __builtin_ia32_pause();
 #elif defined(__aarch64__)

@@ -4,6 +4,8 @@
 
 #include <new>
 
+#include "base/schedule_point.h"
+
 namespace varve {
 namespace {
 
@@ -15,10 +17,16 @@ uint64_t read_clock(clockid_t id) {
 
 class SystemClock final : public Clock {
  public:
-  uint64_t realtime_nanos() override { return read_clock(CLOCK_REALTIME); }
+  uint64_t realtime_nanos() override {
+    if (is_scheduled()) return internal::scheduled_realtime_nanos();
+    return read_clock(CLOCK_REALTIME);
+  }
   // Not CLOCK_MONOTONIC, which stands still while the machine sleeps: the wall clock would seem to
   // have jumped afterwards.
-  uint64_t monotonic_nanos() override { return read_clock(CLOCK_BOOTTIME); }
+  uint64_t monotonic_nanos() override {
+    if (is_scheduled()) return internal::scheduled_nanos();
+    return read_clock(CLOCK_BOOTTIME);
+  }
 };
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <cerrno>
 
 #include "base/assert.h"
+#include "base/schedule_point.h"
 
 namespace varve {
 
@@ -19,6 +20,7 @@ ReplayedEntropy::~ReplayedEntropy() { replayed = outer_; }
 
 uint64_t random_seed() {
   if (replayed != nullptr) return replayed->random_.next();
+  if (is_scheduled()) return internal::scheduled_entropy();
   uint64_t seed = 0;
   ssize_t got;
   do {

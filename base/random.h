@@ -42,7 +42,7 @@ class Random {
   uint64_t state_[4];
 };
 
-// From the operating system's entropy; for file ids and default seeds.
+// From the operating system's entropy, or a scheduler's run; for file ids and default seeds.
 uint64_t random_seed();
 FileId random_file_id();
 

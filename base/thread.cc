@@ -20,6 +20,9 @@ void set_current_thread(const char* name, int nice) {
   setpriority(PRIO_PROCESS, thread, getpriority(PRIO_PROCESS, thread) + nice);
 }
 
-void pause_for(uint64_t nanos) { std::this_thread::sleep_for(std::chrono::nanoseconds(nanos)); }
+void pause_for(uint64_t nanos) {
+  if (is_scheduled()) return internal::scheduled_pause(nanos);
+  std::this_thread::sleep_for(std::chrono::nanoseconds(nanos));
+}
 
 }  // namespace varve

@@ -10,6 +10,7 @@ option(VARVE_BUILD_FUZZERS "Build the libFuzzer targets (clang; preset fuzz)" OF
 option(VARVE_WITH_PEERS "Let db-bench compare with the other engines that are installed" ON)
 option(VARVE_NATIVE "Use every instruction of this machine's processor; the result runs only on such machines" OFF)
 option(VARVE_WARNINGS "Compile with -Wall -Wextra -Werror" ${PROJECT_IS_TOP_LEVEL})
+option(VARVE_SCHEDULER "Let tests run the engine's threads by a deterministic scheduler" OFF)
 set(VARVE_SANITIZE "" CACHE STRING "Empty, address (with undefined), thread, or fuzzer (with address and undefined)")
 set_property(CACHE VARVE_SANITIZE PROPERTY STRINGS "" address thread fuzzer)
 
@@ -51,6 +52,10 @@ if(VARVE_WARNINGS)
 endif()
 # Debug and sanitizer builds check more, and let tests stop the engine at its sync points.
 target_compile_definitions(varve_build_flags INTERFACE $<$<CONFIG:Debug>:VARVE_DEBUG=1;VARVE_SYNC_POINTS=1>)
+
+if(VARVE_SCHEDULER)
+  target_compile_definitions(varve_build_flags INTERFACE VARVE_SCHEDULER=1)
+endif()
 
 if(VARVE_SANITIZE)
   if(VARVE_SANITIZE STREQUAL "address")

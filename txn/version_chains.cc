@@ -73,19 +73,13 @@ void VersionChains::add_uncommitted_writes() {
   for (uint32_t position = 0; position < committed_.size(); ++position) {
     if (!committed_[position]) add_writes_of(position);
   }
-  std::stable_sort(
-      uncommitted_.begin(), uncommitted_.end(),
-      [](const UncommittedWrite& a, const UncommittedWrite& b) { return a.key < b.key; });
+  std::ranges::stable_sort(uncommitted_, {}, &UncommittedWrite::key);
 }
 
 std::pair<const UncommittedWrite*, const UncommittedWrite*> VersionChains::uncommitted(
     uint32_t key) const {
-  const auto range = std::equal_range(
-      uncommitted_.begin(), uncommitted_.end(), UncommittedWrite{.key = key},
-      [](const UncommittedWrite& a, const UncommittedWrite& b) { return a.key < b.key; });
-  const UncommittedWrite* const data = uncommitted_.data();
-  return {data + (range.first - uncommitted_.begin()),
-          data + (range.second - uncommitted_.begin())};
+  const auto range = std::ranges::equal_range(uncommitted_, key, {}, &UncommittedWrite::key);
+  return {range.data(), range.data() + range.size()};
 }
 
 void VersionChains::order() {
