@@ -8,8 +8,8 @@
 // Clock::system() and random_seed() answer from the run, so that engine code needs nothing of a
 // test's.
 //
-// A run is exact as long as what lasts beyond runs is as it was: what the process does but once, such
-// as raising thread_slot_limit(), makes its first run differ.
+// A run is exact as long as what lasts beyond runs is as it was: what the process does only once
+// makes its first run differ.
 //
 // What it explores are sequentially consistent interleavings. Races of weak memory orders are not
 // among them: those are for ThreadSanitizer and reasoning.

@@ -58,6 +58,11 @@ size_t acquire_thread_slot() {
   return thread_slot;
 }
 
+void raise_thread_slot_limit(size_t limit) {
+  MutexLock lock(slots_mutex);
+  if (limit > slots_limit.load()) slots_limit.store(limit);
+}
+
 }  // namespace internal
 
 size_t thread_slot_limit() { return slots_limit.load(); }

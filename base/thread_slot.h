@@ -22,6 +22,8 @@ inline constexpr size_t kThreadSlotUnset = ~size_t{0};
 // Initial-exec: one load, also in position-independent code; it takes 8 bytes of static TLS.
 extern constinit thread_local size_t thread_slot __attribute__((tls_model("initial-exec")));
 size_t acquire_thread_slot();
+// Raises thread_slot_limit(), so that it does not depend on the threads there were.
+void raise_thread_slot_limit(size_t limit);
 }  // namespace internal
 
 // In [0, kThreadSlots): exclusive to the calling thread while it lives; or kThreadSlots, for every

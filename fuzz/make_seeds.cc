@@ -320,6 +320,17 @@ void write_history_seeds(const SeedFolder& folder) {
   }
 }
 
+// Programs of transactions, and a schedule: their length in two bytes, then both.
+void write_schedule_seeds(const SeedFolder& folder) {
+  for (uint64_t i = 0; i < 24; ++i) {
+    const std::string programs = noise(100 + i, 60 + 20 * i);
+    std::string bytes;
+    append_le(&bytes, static_cast<uint16_t>(programs.size()));
+    bytes += programs + noise(200 + i, 30 + 5 * i);
+    folder.write("txn_schedule", "program-" + std::to_string(i), bytes);
+  }
+}
+
 }  // namespace
 }  // namespace varve::fuzz
 
@@ -339,6 +350,7 @@ int main(int argc, char** argv) {
   write_log_seeds(folder);
   write_manifest_seeds(folder);
   write_history_seeds(folder);
+  write_schedule_seeds(folder);
   check_nothing_held();
   return 0;
 }

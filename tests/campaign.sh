@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What must not go wrong, whole: the crash, fault and damage enumerations of tests/sim/, processes killed for real, and
-# the planted faults of tests/mutants/; what CI runs a sample of. Builds what it needs first. Ends with the figures in
+# What must not go wrong, whole: the crash, fault and damage enumerations of tests/sim/, processes killed for real,
+# transactions under the deterministic scheduler, and the planted faults of tests/mutants/; what CI runs a sample of. Builds what it needs first. Ends with the figures in
 # one table; the exit status is 0 only if nothing failed and every planted fault was caught.
 #
 # usage: tests/campaign.sh [--quick] [--seed=N] [--jobs=N] [--only=PATTERN] [--resume | --table]
@@ -82,6 +82,7 @@ add_parts() {
 sim=build/tests/sim_test
 killed=build/tests/txn_test
 killed_at_points=build-asan/tests/txn_test # only builds with checks have sync points
+scheduled=build-schedule/tests/txn_test
 
 runs+=("mutants tests/mutants/run.py - $((share == 1 ? 0 : 2)) 1/1 $seed") # 0: all
 add kills-random "$killed" 'CrashTest.killed_at_random*' 400 4
@@ -90,6 +91,7 @@ for workload in a b; do
   add_parts "errors-$workload" "$sim" 'ErrorEnumeration.*' 17000 8
   add_parts "full-disk-$workload" "$sim" 'FullDiskEnumeration.*' 600 1
 done
+add schedules "$scheduled" 'TransactionScheduleTest.every_schedule*' 320000 20
 add crash "$sim" 'CrashEnumeration.*' 1200000 40
 # Of a database of 256 KiB that was not closed, and of one that was.
 for after in "" after_a_clean_close_; do
@@ -106,6 +108,8 @@ if setarch -R true 2>/dev/null; then without_aslr=(setarch -R); fi
 if [ "$mode" != table ] && [ "${CAMPAIGN_BUILD:-yes}" != no ]; then
   cmake --preset release
   cmake --build build --parallel "$jobs" --target sim_test txn_test
+  cmake --preset schedule
+  cmake --build build-schedule --parallel "$jobs" --target txn_test
   cmake --preset asan
   "${without_aslr[@]}" cmake --build build-asan --parallel "$jobs" --target txn_test
 fi
@@ -170,6 +174,16 @@ print_table() {
     /^  (CURRENT|LOG|LOG.old|STATS|log|manifest|sstable) / {
       refused += $2 + $3 + $4; right += $5; lost += $6; wrong += $7
     }
+    / schedules, / {
+      schedules += $1
+      for (i = 1; i < NF; ++i) {
+        if ($(i + 1) == "snapshot,") snapshot += $i
+        if ($(i + 1) == "serializable;") serializable += $i
+        if ($(i + 1) == "conflicts,") conflicts += $i
+        if ($(i + 1) == "allowed") skews += $i
+        if ($(i + 1) == "losses") losses += $i
+      }
+    }
     /^kills: / { kills += $2; at_points += $6; unheard += $NF }
     /^caught / { ++caught }
     /^MISSED / { ++missed }
@@ -182,6 +196,8 @@ print_table() {
              damage, refused, right, lost, wrong
       printf "kills        %d: %d at a sync point, %d at random times; %d before a commit was acknowledged\n",
              kills, at_points, kills - at_points, unheard
+      printf "schedules    %d, %d losses of power; %d snapshot and %d serializable transactions checked, %d conflicts, %d anomalies that snapshot isolation allows\n",
+             schedules, losses, snapshot, serializable, conflicts, skews
       printf "mutants      %d planted, %d caught\n", caught + missed, caught
     }' "${finished[@]}"
 }

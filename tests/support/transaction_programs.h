@@ -1,0 +1,42 @@
+// Programs of transactions, and the judgement of what they saw: bytes say what some threads do to a
+// small database on a simulated disk, which faults that meets, and when it loses power. Everything
+// that transactions read, wrote and were told is recorded; the oracle is the isolation checker over
+// the whole history, lives of the database after faults included, and the final state with it.
+//
+// So a transaction that is there in part, an acknowledged commit that is lost, a snapshot that is
+// none, a conflict that was missed, each is a complaint. Every byte string is a program.
+
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "tests/support/input.h"
+#include "varve/history.h"
+
+namespace varve::test {
+
+struct ProgramReport {
+  std::string complaint;  // empty: there is none
+  HistoryFigures figures;
+  AnomalyCounts allowed{};  // as Verdict::allowed_counts
+  uint64_t snapshot_transactions = 0;
+  uint64_t serializable_transactions = 0;
+  uint64_t conflicts = 0;
+  uint64_t faults = 0;   // file calls that failed
+  uint64_t crashes = 0;  // losses of power
+};
+
+// A fuzzer's input: two bytes of length, programs, and the bytes of a schedule (BytesStrategy).
+struct ScheduledPrograms {
+  Input programs;
+  std::span<const uint8_t> schedule;
+};
+ScheduledPrograms split_programs(const uint8_t* data, size_t size);
+
+// Starts its threads with base/thread.h: under a scheduler they are its. Thread rule: one call at a
+// time; it uses nothing else of the process.
+ProgramReport run_transaction_programs(Input input);
+
+}  // namespace varve::test

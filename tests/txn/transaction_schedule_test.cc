@@ -1,0 +1,149 @@
+// Programs of transactions under the deterministic scheduler and on real threads, each judged by
+// the isolation checker (tests/support/transaction_programs.h).
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <vector>
+
+#include "base/schedule_point.h"
+#include "base/scheduler.h"
+#include "tests/support/seeded_test.h"
+#include "tests/support/transaction_programs.h"
+
+namespace varve::test {
+namespace {
+
+std::vector<uint8_t> random_program(Random* random) {
+  std::vector<uint8_t> bytes(20 + random->below(600));
+  for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(random->next());
+  return bytes;
+}
+
+Input input_of(const std::vector<uint8_t>& bytes) { return Input(bytes.data(), bytes.size()); }
+
+// What a campaign has seen.
+struct Tally {
+  uint64_t runs = 0;
+  uint64_t steps = 0;
+  uint64_t switches = 0;
+  uint64_t snapshot = 0;
+  uint64_t serializable = 0;
+  uint64_t conflicts = 0;
+  uint64_t skews = 0;
+  uint64_t faults = 0;
+  uint64_t crashes = 0;
+  uint64_t unknown = 0;
+
+  void add(const ProgramReport& report) {
+    ++runs;
+    snapshot += report.snapshot_transactions;
+    serializable += report.serializable_transactions;
+    conflicts += report.conflicts;
+    faults += report.faults;
+    crashes += report.crashes;
+    unknown += report.figures.unknown;
+    for (const uint64_t count : report.allowed) skews += count;
+  }
+  void print(const char* what) const {
+    std::printf(
+        "%llu %s, %llu steps, %llu switches; transactions: %llu snapshot, %llu serializable; "
+        "%llu conflicts, %llu allowed anomalies, %llu file calls failed, %llu losses of power, "
+        "%llu outcomes unknown\n",
+        static_cast<unsigned long long>(runs), what, static_cast<unsigned long long>(steps),
+        static_cast<unsigned long long>(switches), static_cast<unsigned long long>(snapshot),
+        static_cast<unsigned long long>(serializable), static_cast<unsigned long long>(conflicts),
+        static_cast<unsigned long long>(skews), static_cast<unsigned long long>(faults),
+        static_cast<unsigned long long>(crashes), static_cast<unsigned long long>(unknown));
+  }
+};
+
+class TransactionScheduleTest : public testing::Test {
+ protected:
+  // Of one seed: programs, and the schedule.
+  struct Run {
+    ProgramReport programs;
+    ScheduleReport schedule;
+  };
+  static Run run(uint64_t seed) {
+    Random random(seed);
+    const std::vector<uint8_t> bytes = random_program(&random);
+    std::vector<uint8_t> schedule(random.below(400));
+    for (uint8_t& byte : schedule) byte = static_cast<uint8_t>(random.next());
+    RandomStrategy by_chance(random.next());
+    PctStrategy by_priority(random.next(), 1 + random.below(6), 1 + random.below(60'000));
+    BytesStrategy by_bytes(schedule);
+    ScheduleStrategy* const strategies[] = {&by_chance, &by_priority, &by_bytes};
+    Run result;
+    result.schedule =
+        run_scheduled(strategies[random.below(3)],
+                      [&] { result.programs = run_transaction_programs(input_of(bytes)); },
+                      {.entropy_seed = seed});
+    return result;
+  }
+};
+
+TEST_F(TransactionScheduleTest, every_schedule_keeps_isolation) {
+  if (!kSchedulerBuilt) GTEST_SKIP() << "built without VARVE_SCHEDULER";
+  VARVE_SEEDED_TEST(random);
+  Tally tally;
+  const uint64_t iterations = test_iterations(300);
+  run(random.next());  // what the process does but once is done
+  for (uint64_t i = 0; i < iterations; ++i) {
+    const uint64_t seed = random.next();
+    const Run result = run(seed);
+    ASSERT_EQ(result.programs.complaint, "") << "schedule " << i << ", seed " << seed;
+    tally.add(result.programs);
+    tally.steps += result.schedule.steps;
+    tally.switches += result.schedule.switches;
+    if (i % 100 != 0) continue;
+    // One in a hundred again: the same to the last switch.
+    const Run again = run(seed);
+    ASSERT_EQ(result.schedule.trace_hash, again.schedule.trace_hash) << "seed " << seed;
+    ASSERT_EQ(result.schedule.steps, again.schedule.steps);
+    ASSERT_EQ(result.programs.figures.rows, again.programs.figures.rows);
+  }
+  tally.print("schedules");
+  if (iterations < 100) return;
+  // Else the programs would show nothing.
+  EXPECT_GT(tally.conflicts, 0u);
+  EXPECT_GT(tally.skews, 0u);
+  EXPECT_GT(tally.crashes, 0u);
+  EXPECT_GT(tally.faults, tally.crashes);
+}
+
+TEST_F(TransactionScheduleTest, real_threads_keep_isolation) {
+  VARVE_SEEDED_TEST(random);
+  Tally tally;
+  const uint64_t iterations = test_iterations(100);
+  for (uint64_t i = 0; i < iterations; ++i) {
+    const ProgramReport report = run_transaction_programs(input_of(random_program(&random)));
+    ASSERT_EQ(report.complaint, "") << "program " << i;
+    tally.add(report);
+  }
+  tally.print("programs on real threads");
+}
+
+// What the fuzzer txn_schedule found worth keeping; under ThreadSanitizer this is where its
+// programs meet real races.
+TEST_F(TransactionScheduleTest, real_threads_run_the_fuzzers_corpus) {
+  const std::filesystem::path corpus = VARVE_TEST_DATA_DIR "/../../fuzz/corpus/txn_schedule";
+  Tally tally;
+  for (const auto& entry : std::filesystem::directory_iterator(corpus)) {
+    std::ifstream file(entry.path(), std::ios::binary);
+    const std::vector<uint8_t> bytes{std::istreambuf_iterator<char>(file), {}};
+    const ProgramReport report =
+        run_transaction_programs(split_programs(bytes.data(), bytes.size()).programs);
+    EXPECT_EQ(report.complaint, "") << entry.path();
+    tally.add(report);
+  }
+  tally.print("programs of the corpus");
+  EXPECT_GE(tally.runs, 20u);
+  EXPECT_GT(tally.snapshot + tally.serializable, 100u);
+}
+
+}  // namespace
+}  // namespace varve::test
