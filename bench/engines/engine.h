@@ -208,6 +208,7 @@ std::unique_ptr<Engine> make_rocksdb_optimistic_engine();
 std::unique_ptr<Engine> make_rocksdb_pessimistic_engine();
 std::unique_ptr<Engine> make_leveldb_engine();
 std::unique_ptr<Engine> make_lmdb_engine();
+std::unique_ptr<Engine> make_wiredtiger_engine();
 
 // What is left of `cache_size` for blocks in an engine (RocksDB, LevelDB) that keeps the index and
 // filter of every open file outside of its block cache. `block_size` is the engine's.

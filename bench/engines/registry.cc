@@ -25,6 +25,9 @@ constexpr Entry kEngines[] = {
 #if defined(VARVE_HAVE_LMDB)
     {"lmdb", make_lmdb_engine},
 #endif
+#if defined(VARVE_HAVE_WIREDTIGER)
+    {"wiredtiger", make_wiredtiger_engine},
+#endif
 };
 
 }  // namespace

@@ -358,7 +358,7 @@ TEST_F(DbBenchTest, TransactionFlagsThatDisagreeAreErrors) {
 
 TEST_F(DbBenchTest, TransactionFlagsThatAnEngineLacksAreNoted) {
   for (const std::string& name : engines()) {
-    const bool optimistic = name == "varve" || name == "rocksdb-optimistic";
+    const bool optimistic = name == "varve" || name == "rocksdb-optimistic" || name == "wiredtiger";
     const bool has_some = optimistic || name == "rocksdb-pessimistic" || name == "lmdb";
     const bool serializable = name == "varve" || name == "lmdb";
     const std::string benchmarks =

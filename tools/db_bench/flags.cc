@@ -298,7 +298,7 @@ void check_engine(const std::string& name) {
   const std::vector<std::string> known = engine_names();
   if (std::find(known.begin(), known.end(), name) != known.end()) return;
   for (const char* peer :
-       {"rocksdb", "rocksdb-optimistic", "rocksdb-pessimistic", "leveldb", "lmdb"}) {
+       {"rocksdb", "rocksdb-optimistic", "rocksdb-pessimistic", "leveldb", "lmdb", "wiredtiger"}) {
     if (name == peer) {
       throw UsageError("this db-bench was built without " + name + "; it has " + join(known));
     }
