@@ -1,9 +1,9 @@
 // The database: opens a directory, writes, reads, scans, looks inside.
 //
 // Thread rule: every function from any thread at once, except that beside close() only writes (put,
-// erase, write) may be in progress, and beside destruction nothing. Objects handed out (cursors,
-// snapshots, transactions, pinned values), and batches made for it, must be gone before
-// destruction.
+// erase, write, and those of a WriteBatcher) may be in progress, and beside destruction nothing.
+// Objects handed out (cursors, snapshots, transactions, pinned values), and batches and batchers
+// made for it, must be gone before destruction.
 // Errors: every call may return `closed` after close(), and writes `read_only` after a failed sync
 // of log or manifest: what is on disk is then unknown until the database is opened again.
 
@@ -156,6 +156,7 @@ class Database {
 
  private:
   friend class WriteBatch;
+  friend class WriteBatcher;
   explicit Database(std::unique_ptr<class DatabaseImpl> impl);
   static void pause_after_conflict(uint32_t attempt);
   std::unique_ptr<class DatabaseImpl> impl_;

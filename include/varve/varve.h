@@ -19,3 +19,4 @@
 #include "varve/types.h"
 #include "varve/version.h"
 #include "varve/write_batch.h"
+#include "varve/write_batcher.h"

@@ -198,5 +198,20 @@ TEST_F(AllocationTest, batch_of_many) {
   EXPECT_LE(cost.maps, 4u) << "2 MiB chunks for the memtable";
 }
 
+TEST_F(AllocationTest, write_batcher) {
+  WriteBatcherOptions options;
+  options.writes_max = 300;  // several batches a step, and a rest that flush() commits
+  WriteBatcher batcher(*db_, options);
+  const AllocationCounts cost = cost_of([&] {
+    for (const std::string& key : keys_) ASSERT_OK(batcher.put(key, "some value"));
+    for (const std::string& key : keys_) ASSERT_OK(batcher.erase(key));
+    ASSERT_OK(batcher.flush());
+  });
+  EXPECT_EQ(batcher.committed_through(), 4 * keys_.size());
+  EXPECT_EQ(cost.mallocs, 0u);
+  EXPECT_EQ(cost.heap, 0u);
+  EXPECT_LE(cost.maps, 1u) << "a chunk for the memtable";
+}
+
 }  // namespace
 }  // namespace varve::test
