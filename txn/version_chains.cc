@@ -78,8 +78,11 @@ void VersionChains::add_uncommitted_writes() {
 
 std::pair<const UncommittedWrite*, const UncommittedWrite*> VersionChains::uncommitted(
     uint32_t key) const {
-  const auto range = std::ranges::equal_range(uncommitted_, key, {}, &UncommittedWrite::key);
-  return {range.data(), range.data() + range.size()};
+  // Not equal_range, whose subrange clang 14 does not compile with this standard library.
+  const auto first = std::ranges::lower_bound(uncommitted_, key, {}, &UncommittedWrite::key);
+  const auto last = std::ranges::upper_bound(uncommitted_, key, {}, &UncommittedWrite::key);
+  const UncommittedWrite* const data = uncommitted_.data();
+  return {data + (first - uncommitted_.begin()), data + (last - uncommitted_.begin())};
 }
 
 void VersionChains::order() {
