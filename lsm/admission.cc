@@ -70,6 +70,7 @@ class Store::Wait {
     if (first_) waited->since = began_;
     waiter_.reason = reason;
     waiter_.since = waited->since;
+    waiter_.cancelled = waited->cancelled;
     if (waited->timeout) {
       waiter_.limit = static_cast<uint64_t>(std::max<int64_t>(waited->timeout->count(), 0));
     }
@@ -108,6 +109,7 @@ Status Store::wait_for_change(Waiter* waiter, WaitReason reason, const Hindrance
   // Waiting would last until the store is reopened, or someone makes room.
   if (failed_.load()) return failure_;
   if (writes_ended_.load()) return being_closed();
+  if (is_cancelled(waiter->cancelled)) return cancelled();
   // Readers come and go, so want of memory passes, unless it was met again and again.
   if (!hindrance.status.ok() && (hindrance.status.code() != StatusCode::out_of_memory ||
                                  hindrance.times >= kMemoryHindrancesMax)) {
@@ -173,9 +175,10 @@ Status Store::keep_pace(uint64_t bytes, CommitWait* waited) {
     if (failed_.load()) return failure();
     if (writes_ended_.load()) return being_closed();
     const uint64_t passed = options_.clock->monotonic_nanos() - wait.waiter()->since;
-    if (passed >= wait.waiter()->limit) {
+    const bool stopped = is_cancelled(waited->cancelled);
+    if (stopped || passed >= wait.waiter()->limit) {
       paced_until_.fetch_sub(owed, kRelaxed);  // it writes nothing
-      return out_of_time(WaitReason::pace);
+      return stopped ? cancelled() : out_of_time(WaitReason::pace);
     }
     const uint64_t step = std::min({left, kPaceStep, wait.waiter()->limit - passed});
     pause_for(step);

@@ -288,11 +288,13 @@ Memtable::Node* Memtable::last() const {
   return node == head_ ? nullptr : node;
 }
 
-void MemtableCursor::reset(const Memtable* memtable, Timestamp snapshot, bool all_versions) {
+void MemtableCursor::reset(const Memtable* memtable, Timestamp snapshot, bool all_versions,
+                           const Atomic<bool>* cancelled) {
   memtable_ = memtable;
   snapshot_ = snapshot;
   all_versions_ = all_versions;
-  valid_ = false;
+  cancelled_ = cancelled;
+  valid_ = failed_ = false;
 }
 
 void MemtableCursor::stand_on(const Memtable::Node* node, const Memtable::Version* version) {
@@ -307,23 +309,25 @@ void MemtableCursor::stand_on(const Memtable::Node* node, const Memtable::Versio
 }
 
 void MemtableCursor::settle_forward(const Memtable::Node* node) {
-  valid_ = false;
+  valid_ = failed_ = false;
   for (; node != nullptr; node = node->next(0)) {
     if (const Memtable::Version* version = Memtable::visible(node, snapshot_)) {
       stand_on(node, version);
       return;
     }
+    if (!goes_on()) return;
   }
 }
 
 void MemtableCursor::settle_backward(const Memtable::Node* node) {
-  valid_ = false;
+  valid_ = failed_ = false;
   while (node != nullptr && node != memtable_->head_) {
     if (const Memtable::Version* version = Memtable::visible(node, snapshot_)) {
       while (all_versions_ && version->older != nullptr) version = version->older;
       stand_on(node, version);
       return;
     }
+    if (!goes_on()) return;
     node = memtable_->last_before(node->key());
   }
 }
@@ -332,6 +336,7 @@ void MemtableCursor::seek_to_first() { settle_forward(memtable_->head_->next(0))
 void MemtableCursor::seek_to_last() { settle_backward(memtable_->last()); }
 
 void MemtableCursor::seek(const VersionKey& key) {
+  failed_ = false;
   const Memtable::Node* node = memtable_->seek(key.user_key);
   if (node == nullptr || node->key() != key.user_key) {
     settle_forward(node);
@@ -347,6 +352,7 @@ void MemtableCursor::seek(const VersionKey& key) {
 
 void MemtableCursor::seek_for_prev(const VersionKey& key) {
   seek(key);
+  if (failed_) return;  // nor look from the end, if that is cleared meanwhile
   if (!valid_) {
     seek_to_last();
   } else if (compare_versions(version_key(), key) > 0) {

@@ -29,6 +29,7 @@
 #include <string_view>
 
 #include "base/atomic.h"
+#include "base/cancellation.h"
 #include "base/random.h"
 #include "lsm/batch_format.h"
 #include "lsm/lsn.h"
@@ -129,10 +130,12 @@ class Memtable : public ControlObject {
 
 // Walks a memtable in version order. With a snapshot it yields of each key only the version that
 // the snapshot sees; without one (kTimestampMax, `all`), every version.
+// Errors: cancelled, where it passes keys that the snapshot does not see.
 class MemtableCursor final : public VersionCursor {
  public:
   // `memtable` outlives the walk.
-  void reset(const Memtable* memtable, Timestamp snapshot, bool all_versions);
+  void reset(const Memtable* memtable, Timestamp snapshot, bool all_versions,
+             const Atomic<bool>* cancelled = nullptr);
 
   void seek_to_first() override;
   void seek_to_last() override;
@@ -140,9 +143,14 @@ class MemtableCursor final : public VersionCursor {
   void seek_for_prev(const VersionKey& key) override;
   void next() override;
   void prev() override;
-  Status status() const override { return Status(); }
+  Status status() const override { return failed_ ? cancelled() : Status(); }
 
  private:
+  // At a key that is passed: whether to go on.
+  bool goes_on() {
+    failed_ = is_cancelled(cancelled_);
+    return !failed_;
+  }
   // Stands on the first (or, going back, the last) version to be yielded of the first node at or
   // after (before) `node` that has one.
   void settle_forward(const Memtable::Node* node);
@@ -152,6 +160,8 @@ class MemtableCursor final : public VersionCursor {
   const Memtable* memtable_ = nullptr;
   Timestamp snapshot_ = kTimestampMax;
   bool all_versions_ = false;
+  bool failed_ = false;
+  const Atomic<bool>* cancelled_ = nullptr;
   const Memtable::Node* node_ = nullptr;
   const Memtable::Version* version_ = nullptr;
 };

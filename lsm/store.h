@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "base/atomic.h"
+#include "base/cancellation.h"
 #include "base/mutex.h"
 #include "lsm/block_cache.h"
 #include "lsm/compaction_pick.h"
@@ -93,12 +94,14 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
   // How long a commit has waited, in all its attempts.
   struct CommitWait {
     std::optional<std::chrono::nanoseconds> timeout;
+    const Atomic<bool>* cancelled = nullptr;
     uint64_t since = 0;  // nanoseconds of the monotonic clock; 0: not yet
     uint32_t memory_waits = 0;
   };
   // Around a commit that will take about `bytes` of memtable: waits while memtables, with what was
   // admitted before, or runs exceed their bounds, and a little on the way there. Errors, and then
-  // there is nothing to leave: timed_out; no_space and others that keep flushes from being done.
+  // there is nothing to leave: timed_out; cancelled, which nothing is that need not wait; no_space
+  // and others that keep flushes from being done.
   Status admit(uint64_t bytes, CommitWait* waited);
   void leave(uint64_t bytes);
   // From now on who waits above, or comes, is answered `closed`; returns when the commits that are
@@ -293,6 +296,7 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
     WaitReason reason = WaitReason::memtables;
     uint64_t since = 0;           // nanoseconds of the monotonic clock
     uint64_t limit = UINT64_MAX;  // nanoseconds that it waits at most
+    const Atomic<bool>* cancelled = nullptr;
     Waiter* next = nullptr;
   };
   WriteStall stall_of(uint64_t more_bytes);

@@ -11,16 +11,19 @@ Status VisibleCursor::set_bounds(std::string_view lower, std::string_view upper)
   return Status();
 }
 
-void VisibleCursor::reset(VersionCursor* source, Timestamp snapshot) {
+void VisibleCursor::reset(VersionCursor* source, Timestamp snapshot,
+                          const Atomic<bool>* cancelled) {
   source_ = source;
   snapshot_ = snapshot;
+  cancelled_ = cancelled;
   valid_ = false;
   forward_ = true;
-  out_of_memory_ = false;
+  failure_ = Failure::none;
 }
 
 void VisibleCursor::clear(size_t kept) {
   source_ = nullptr;
+  cancelled_ = nullptr;
   valid_ = false;
   for (Buffer* buffer : {&key_, &value_, &lower_, &upper_}) {
     if (buffer->capacity() > kept) buffer->reset();
@@ -28,12 +31,19 @@ void VisibleCursor::clear(size_t kept) {
 }
 
 Status VisibleCursor::status() const {
-  if (out_of_memory_) return Status::out_of_memory("no memory for a cursor's key");
+  switch (failure_) {
+    case Failure::out_of_memory:
+      return Status::out_of_memory("no memory for a cursor's key");
+    case Failure::cancelled:
+      return cancelled();
+    case Failure::none:
+      break;
+  }
   return source_ == nullptr ? Status() : source_->status();
 }
 
-void VisibleCursor::fail_memory() {
-  out_of_memory_ = true;
+void VisibleCursor::fail(Failure why) {
+  failure_ = why;
   valid_ = false;
 }
 
@@ -81,9 +91,10 @@ void VisibleCursor::find_forward(bool skip_current_key) {
   // key_ holds the key that is to be skipped: its newest visible version was dealt with.
   valid_ = false;
   forward_ = true;
-  out_of_memory_ = false;
+  failure_ = Failure::none;
   int skipped = 0;
   while (source_->valid()) {
+    if (is_cancelled()) return fail(Failure::cancelled);
     const std::string_view key = source_->user_key();
     if (skip_current_key && key == key_.view()) {
       if (++skipped > kSkipMax) {
@@ -99,7 +110,7 @@ void VisibleCursor::find_forward(bool skip_current_key) {
     if (!is_visible(source_->timestamp(), snapshot_)) {
       if (++skipped > kSkipMax) {
         skipped = 0;
-        if (!key_.assign(key)) return fail_memory();
+        if (!key_.assign(key)) return fail(Failure::out_of_memory);
         skip_current_key = false;
         source_->seek({key_.view(), snapshot_});
       } else {
@@ -107,7 +118,7 @@ void VisibleCursor::find_forward(bool skip_current_key) {
       }
       continue;
     }
-    if (!key_.assign(key)) return fail_memory();
+    if (!key_.assign(key)) return fail(Failure::out_of_memory);
     if (source_->kind() == VersionKind::tombstone) {
       skip_current_key = true;
       skipped = 0;
@@ -154,10 +165,11 @@ void VisibleCursor::prev() {
 void VisibleCursor::find_backward() {
   valid_ = false;
   forward_ = false;
-  out_of_memory_ = false;
+  failure_ = Failure::none;
   while (source_->valid() && within_lower(source_->user_key())) {
+    if (is_cancelled()) return fail(Failure::cancelled);
     // Going back, versions of a key come oldest first: remember the newest visible one.
-    if (!key_.assign(source_->user_key())) return fail_memory();
+    if (!key_.assign(source_->user_key())) return fail(Failure::out_of_memory);
     bool found = false;
     bool live = false;
     int seen = 0;
@@ -169,7 +181,8 @@ void VisibleCursor::find_backward() {
           if (!source_->valid()) return;  // it was there: an error
           live = source_->kind() != VersionKind::tombstone;
           found = true;
-          if (!value_.assign(live ? source_->value() : std::string_view{})) return fail_memory();
+          if (!value_.assign(live ? source_->value() : std::string_view{}))
+            return fail(Failure::out_of_memory);
           timestamp_ = source_->timestamp();
         }
         source_->seek_for_prev({key_.view(), kTimestampMax});
@@ -178,7 +191,7 @@ void VisibleCursor::find_backward() {
       }
       found = true;
       live = source_->kind() != VersionKind::tombstone;
-      if (live && !value_.assign(source_->value())) return fail_memory();
+      if (live && !value_.assign(source_->value())) return fail(Failure::out_of_memory);
       timestamp_ = source_->timestamp();
       source_->prev();
     }

@@ -3,11 +3,13 @@
 //
 // Thread rule: one thread. Ownership: the source is the caller's and outlives the cursor.
 // Lifetime: key and value are valid until the cursor moves.
+// Errors: those of the source; out_of_memory; cancelled, at the next version that it comes by.
 
 #pragma once
 
 #include <string_view>
 
+#include "base/cancellation.h"
 #include "lsm/version_cursor.h"
 #include "memory/buffer.h"
 
@@ -26,8 +28,8 @@ class VisibleCursor {
   Status set_bounds(std::string_view lower, std::string_view upper);
   std::string_view lower() const { return lower_.view(); }
   std::string_view upper() const { return upper_.view(); }
-  // Unpositioned.
-  void reset(VersionCursor* source, Timestamp snapshot);
+  // Unpositioned. `cancelled` may be null.
+  void reset(VersionCursor* source, Timestamp snapshot, const Atomic<bool>* cancelled = nullptr);
   // Unpositioned, and without a source; gives back buffers of more than `kept` bytes.
   void clear(size_t kept);
   // Goes on over another source of the same data (files and memtables may have changed); stands
@@ -47,6 +49,7 @@ class VisibleCursor {
     return true;
   }
   Status status() const;
+  bool is_cancelled() const { return varve::is_cancelled(cancelled_); }
 
   void seek_to_first();
   void seek_to_last();
@@ -66,9 +69,11 @@ class VisibleCursor {
     return upper_.size() == 0 || compare_keys(key, upper_.view()) < 0;
   }
   bool within_lower(std::string_view key) const { return compare_keys(key, lower_.view()) >= 0; }
-  void fail_memory();
+  enum class Failure : uint8_t { none, out_of_memory, cancelled };
+  void fail(Failure why);
 
   VersionCursor* source_ = nullptr;
+  const Atomic<bool>* cancelled_ = nullptr;
   Timestamp snapshot_;
   Buffer key_;
   Buffer value_;  // a copy: going back, the source is already past the version shown
@@ -79,7 +84,7 @@ class VisibleCursor {
   bool valid_ = false;
   // Forward: the source stands on the version shown. Backward: before all versions of its key.
   bool forward_ = true;
-  bool out_of_memory_ = false;
+  Failure failure_ = Failure::none;  // other than the source's
 };
 
 }  // namespace varve

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/cancellation.h"
 #include "base/format.h"
 #include "txn/cursor_impl.h"
 #include "txn/snapshot_handle.h"
@@ -38,6 +39,7 @@ Status CursorImpl::open(const ScanOptions& options, Tree* tree, const Timestamp*
   VARVE_RETURN_IF_ERROR(bounds);
   tree_ = tree;
   fill_cache_ = options.fill_cache;
+  cancelled_ = cancellation_flag(options.cancellation);
   // Registered by the cursor itself: the caller's snapshot may go before the cursor does.
   if (snapshot != nullptr) {
     store_->snapshots().acquire_at(&entry_, *snapshot);
@@ -50,7 +52,7 @@ Status CursorImpl::open(const ScanOptions& options, Tree* tree, const Timestamp*
   view_ = store_->view_of(tree);
   build_sources();
   store_->read_counters().cursors_open.add();
-  visible_.reset(source(), snapshot_);
+  visible_.reset(source(), snapshot_, cancelled_);
   return Status();
 }
 
@@ -76,7 +78,7 @@ void CursorImpl::build_sources() {
   stale_ = false;
   for (size_t i = 0; i < memtables.size(); ++i) {
     if (memtables[i]->empty()) continue;
-    memtables_[i].reset(memtables[i], snapshot_, /*all_versions=*/false);
+    memtables_[i].reset(memtables[i], snapshot_, /*all_versions=*/false, cancelled_);
     sources_.push_back(&memtables_[i]);
   }
   memtable_sources_ = sources_.size();

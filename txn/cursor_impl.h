@@ -176,6 +176,7 @@ class CursorImpl final : public PoolLink {
   bool registered_ = false;
   Timestamp snapshot_;
   bool fill_cache_ = true;
+  const Atomic<bool>* cancelled_ = nullptr;
   uint64_t steps_ = 0;
   bool stale_ = false;     // sources are those of a view that was taken
   bool in_place_ = false;  // what is shown lies in a memtable: there was no memory to copy it

@@ -91,7 +91,7 @@ Status Database::write(WriteBatch& batch, const WriteOptions& options, Timestamp
                                            batch.size_bytes(),
                                            static_cast<unsigned long long>(limit)));
   }
-  Store::CommitWait waited{.timeout = options.timeout};
+  Store::CommitWait waited = wait_of(options);
   return impl_->commit(batch.encoded(), batch.count(), options.durability, nullptr, committed,
                        &waited);
 }

@@ -25,6 +25,10 @@ Status unknown_keyspace(Keyspace keyspace) {
   return Status::not_found(format("keyspace %u is unknown or dropped", keyspace.id));
 }
 
+Store::CommitWait wait_of(const WriteOptions& options) {
+  return {.timeout = options.timeout, .cancelled = cancellation_flag(options.cancellation)};
+}
+
 DatabaseImpl::DatabaseImpl(std::unique_ptr<Executor> executor, std::unique_ptr<Store> store)
     : own_executor_(std::move(executor)),
       store_(std::move(store)),
@@ -85,7 +89,9 @@ Status DatabaseImpl::multi_get(std::span<const std::string_view> keys,
     view->ref();
   }
   const ReadViewRef view_ref(view);
+  const Atomic<bool>* flag = cancellation_flag(options.cancellation);
   for (size_t i = 0; i < keys.size(); ++i) {
+    if (is_cancelled(flag)) return cancelled();
     values[i].reset();
     store_->read_counters().gets.add();
     HeldValue held(&store_->cache());
@@ -126,7 +132,7 @@ Status DatabaseImpl::write_one(VersionKind kind, std::string_view key, std::stri
   VARVE_RETURN_IF_ERROR(check_entry_sizes(key, value, batch_memory_.value_size_max));
   const BatchEntry entry{.kind = kind, .keyspace = options.keyspace, .key = key, .value = value};
   const size_t size_max = batch_entry_size_max(key.size(), value.size());
-  Store::CommitWait waited{.timeout = options.timeout};
+  Store::CommitWait waited = wait_of(options);
   if (size_max <= kStackBatchSize) {
     char bytes[kStackBatchSize];
     const char* end = encode_batch_entry(bytes, entry);

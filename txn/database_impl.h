@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/cancellation.h"
 #include "lsm/store.h"
 #include "memory/buffer_pool.h"
 #include "memory/object_pool.h"
@@ -26,6 +27,7 @@
 namespace varve {
 
 Status unknown_keyspace(Keyspace keyspace);
+Store::CommitWait wait_of(const WriteOptions& options);
 
 class DatabaseImpl final : private Store::MemoryHelp {
  public:
@@ -56,6 +58,7 @@ class DatabaseImpl final : private Store::MemoryHelp {
                        std::optional<Timestamp> at, Use use) {
     Tree* tree;
     VARVE_RETURN_IF_ERROR(resolve(options, &tree, &at));
+    if (is_cancelled(cancellation_flag(options.cancellation))) return cancelled();
     store_->read_counters().gets.add();
     bool there = false;
     VARVE_ASSIGN_OR_RETURN(const bool found,

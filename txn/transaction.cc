@@ -132,7 +132,8 @@ Status TransactionImpl::write(VersionKind kind, std::string_view key, std::strin
                                            static_cast<unsigned long long>(limit)));
   }
   Store& store = *database_->store_;
-  Store::CommitWait waited{.timeout = options.timeout ? options.timeout : options_.timeout};
+  Store::CommitWait waited = wait_of(options);
+  if (!waited.timeout) waited.timeout = options_.timeout;
   for (;;) {
     const uint64_t drains = store.drains();
     const Status status = writes_.append(kind, options.keyspace, key, value);

@@ -133,6 +133,7 @@ void TransactionCursor::settle() {
   valid_ = shows_own_ = false;
   while (status_.ok()) {
     if (!base_->valid() && !base_->status().ok()) return fail(base_->status());
+    if (base_->is_cancelled()) return fail(cancelled());
     bool base_first = !own_valid_;
     bool both = false;
     if (own_valid_ && base_->valid()) {

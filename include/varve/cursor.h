@@ -15,7 +15,9 @@ namespace varve {
 // Thread rule: one thread at a time. Must be destroyed before its database; close() waits for that
 // until its deadline. A fresh or reset cursor stands nowhere: call a seek first.
 // key() and value() stay valid until the cursor moves, is reset or destroyed.
-// Errors end a walk: valid() is false and status() says why; at a plain end status() is ok.
+// Errors end a walk: valid() is false and status() says why; at a plain end status() is ok. So does
+// a cancellation: after that a seek begins a new walk, which ends at once as long as it lasts, and
+// reset() takes it off.
 class Cursor {
  public:
   Cursor() = default;

@@ -13,6 +13,7 @@
 
 namespace varve {
 
+class Cancellation;
 class Clock;
 class Executor;
 class FileSystem;
@@ -82,6 +83,8 @@ struct ReadOptions {
   const Snapshot* snapshot = nullptr;
   // False: blocks read for this call do not displace others in the cache.
   bool fill_cache = true;
+  // Looked at before each key. Null: nobody cancels.
+  const Cancellation* cancellation = nullptr;
 };
 
 struct WriteOptions {
@@ -91,6 +94,8 @@ struct WriteOptions {
   // Longest wait for memory or disk before the commit is begun; then timed_out. Unset: as long as
   // it takes.
   std::optional<std::chrono::nanoseconds> timeout = {};
+  // Ends that wait; then cancelled, and nothing was changed.
+  const Cancellation* cancellation = nullptr;
 };
 
 // Bounds are copied by the cursor.
@@ -103,6 +108,9 @@ struct ScanOptions {
   // Only keys that begin with it; combined with the bounds above.
   std::string_view prefix = {};
   bool fill_cache = true;
+  // Ends the walk; looked at for each version that it comes by, also of those that it does not
+  // show. Null: nobody cancels.
+  const Cancellation* cancellation = nullptr;
   // In a transaction: also what it writes after the cursor was opened.
   bool live = false;
 };

@@ -62,6 +62,7 @@ class [[nodiscard]] Status {
   static Status closed(std::string m) { return {StatusCode::closed, std::move(m)}; }
   static Status not_supported(std::string m) { return {StatusCode::not_supported, std::move(m)}; }
   static Status out_of_memory(std::string m) { return {StatusCode::out_of_memory, std::move(m)}; }
+  static Status cancelled(std::string m) { return {StatusCode::cancelled, std::move(m)}; }
   static Status already_exists(std::string m) { return {StatusCode::already_exists, std::move(m)}; }
 
   bool ok() const { return failure_ == nullptr; }

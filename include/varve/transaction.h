@@ -80,10 +80,11 @@ class Transaction {
                    std::span<std::optional<PinnedValue>> values, const ReadOptions& options = {});
   // Shows own writes as of its opening (or all of them: ScanOptions::live), with timestamp
   // kTimestampMax. Ends with the transaction: it then says invalid_argument, as it does when a
-  // savepoint is rolled back to that is older than it.
+  // savepoint is rolled back to that is older than it. One that was cancelled counts, at level
+  // serializable, as having read on to its bound.
   Result<Cursor> scan(const ScanOptions& options = {});
 
-  // -- writes: seen by others once committed. Of `options`, keyspace and timeout count --
+  // -- writes: seen by others once committed. Of `options`, the durability does not count --
   // Errors: invalid_argument (sizes; read-only; more than an eighth of the memory budget in all),
   // timed_out, out_of_memory.
   Status put(std::string_view key, std::string_view value, const WriteOptions& options = {});

@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include "varve/cancellation.h"
 #include "varve/clock.h"
 #include "varve/cursor.h"
 #include "varve/database.h"

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/atomic.h"
 #include "lsm/version_cursor.h"
 #include "tests/lsm/version_rows.h"
 
@@ -41,6 +42,11 @@ class ModelCursor final : public VersionCursor {
   uint64_t steps() const { return steps_; }
   // After so many more steps it ends with an error, until it is sought again.
   void fail_after(uint64_t steps) { fail_at_ = steps_ + steps; }
+  // With the so-manieth step from now on it sets `flag`.
+  void set_after(uint64_t steps, Atomic<bool>* flag) {
+    set_at_ = steps_ + steps;
+    flag_ = flag;
+  }
 
  private:
   ptrdiff_t lower_bound(const VersionKey& key) const {
@@ -53,6 +59,7 @@ class ModelCursor final : public VersionCursor {
   void stand_at(ptrdiff_t at) {
     ++steps_;
     status_ = Status();
+    if (steps_ == set_at_) flag_->store(true);
     if (steps_ == fail_at_) {
       status_ = Status::io_error("injected");
       valid_ = false;
@@ -73,6 +80,8 @@ class ModelCursor final : public VersionCursor {
   ptrdiff_t at_ = -1;
   uint64_t steps_ = 0;
   uint64_t fail_at_ = UINT64_MAX;
+  uint64_t set_at_ = UINT64_MAX;
+  Atomic<bool>* flag_ = nullptr;
   Status status_;
 };
 

@@ -13,6 +13,7 @@
 #include "memory/memory_manager.h"
 #include "tests/lsm/cursor_model.h"
 #include "tests/support/seeded_test.h"
+#include "tests/support/status_check.h"
 
 namespace varve::test {
 namespace {
@@ -246,6 +247,59 @@ TEST_F(MemtableTest, readers_beside_the_writer_see_a_prefix) {
   }
   stop.store(true);
   for (std::thread& reader : readers) reader.join();
+}
+
+// Keys that a snapshot does not see are passed within one step of the cursor.
+TEST_F(MemtableTest, a_cursor_that_is_cancelled_stops_among_keys_that_it_does_not_see) {
+  for (int i = 0; i < 100; ++i) {
+    add({.key = std::to_string(1000 + i), .timestamp = {10}, .value = "v"});
+  }
+  Atomic<bool> flag{true};
+  MemtableCursor cursor;
+  cursor.reset(memtable_, {5}, /*all_versions=*/false, &flag);
+  const auto each_way = [&](auto check) {
+    cursor.seek_to_first();
+    check();
+    cursor.seek_to_last();
+    check();
+    cursor.seek({"1050", {5}});
+    check();
+    cursor.seek_for_prev({"1050", {5}});
+    check();
+  };
+  each_way([&] {
+    EXPECT_FALSE(cursor.valid());
+    EXPECT_FAILS(cursor.status(), cancelled, "caller");
+  });
+  flag.store(false);
+  each_way([&] {
+    EXPECT_FALSE(cursor.valid());
+    EXPECT_OK(cursor.status());
+  });
+  // Nothing is passed: nothing is long.
+  flag.store(true);
+  cursor.reset(memtable_, {10}, /*all_versions=*/false, &flag);
+  each_way([&] {
+    EXPECT_TRUE(cursor.valid());
+    EXPECT_OK(cursor.status());
+  });
+}
+
+// Its failure is forgotten when it is sought again, also where it finds the key at once.
+TEST_F(MemtableTest, a_cursor_that_was_cancelled_can_be_sought_again) {
+  add({.key = "a", .timestamp = {1}, .value = "v"});
+  add({.key = "b", .timestamp = {10}, .value = "v"});
+  add({.key = "c", .timestamp = {10}, .value = "v"});
+  Atomic<bool> flag{true};
+  MemtableCursor cursor;
+  cursor.reset(memtable_, {5}, /*all_versions=*/false, &flag);
+  cursor.seek({"b", {5}});
+  ASSERT_FAILS(cursor.status(), cancelled, "caller");
+  cursor.seek({"a", {5}});
+  EXPECT_TRUE(cursor.valid());
+  EXPECT_OK(cursor.status());
+  cursor.next();
+  EXPECT_FAILS(cursor.status(), cancelled, "caller");
 }
 
 }  // namespace

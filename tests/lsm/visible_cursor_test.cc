@@ -209,6 +209,94 @@ TEST_F(VisibleCursorTest, errors_of_the_source_end_the_walk) {
   }
 }
 
+// Whatever it passes without showing it, at most the step that was under way and one leap with a
+// seek on either side of it are still made.
+TEST_F(VisibleCursorTest, cancelled_it_stops_at_the_next_version_both_ways) {
+  std::vector<VersionRow> tombstones;
+  std::vector<VersionRow> unseen;  // all newer than the snapshot
+  std::vector<VersionRow> old;     // of one key, but for a neighbour on each side
+  old.push_back({.key = "a", .timestamp = {1}, .kind = VersionKind::tombstone, .value = {}});
+  for (int i = 0; i < 10'000; ++i) {
+    const std::string key = std::to_string(10'000 + i);
+    tombstones.push_back(
+        {.key = key, .timestamp = {5}, .kind = VersionKind::tombstone, .value = {}});
+    unseen.push_back({.key = key, .timestamp = {500}, .value = "v"});
+  }
+  for (int i = 0; i < 10'000; ++i) {
+    old.push_back({.key = "k" + std::to_string(10'000 + i / 4),
+                   .timestamp = {static_cast<uint64_t>(10 - i % 4)},
+                   .kind = VersionKind::tombstone,
+                   .value = {}});
+  }
+  for (const std::vector<VersionRow>* rows : {&tombstones, &unseen, &old}) {
+    for (const bool forward : {true, false}) {
+      for (const uint64_t after : {1, 2, 3, 100, 4999}) {
+        Atomic<bool> flag{false};
+        ModelCursor source(rows);
+        ASSERT_OK(cursor_.set_bounds("", ""));
+        cursor_.reset(&source, {100}, &flag);
+        source.set_after(after, &flag);
+        forward ? cursor_.seek_to_first() : cursor_.seek_to_last();
+        EXPECT_FALSE(cursor_.valid());
+        EXPECT_FAILS(cursor_.status(), cancelled, "caller");
+        EXPECT_LE(source.steps(), after + 12) << "a key's versions, going back";
+        EXPECT_TRUE(cursor_.is_cancelled());
+        flag.store(false);
+        forward ? cursor_.seek_to_first() : cursor_.seek_to_last();
+        EXPECT_OK(cursor_.status()) << "a plain end";
+        EXPECT_GT(source.steps(), 5000u);
+      }
+    }
+  }
+}
+
+TEST_F(VisibleCursorTest, cancelled_it_shows_no_further_row_and_goes_on_when_sought_again) {
+  VARVE_SEEDED_TEST(random);
+  for (uint64_t i = 0; i < test_iterations(200); ++i) {
+    const std::vector<VersionRow> rows =
+        random_rows(&random, {.keys = 1 + random.below(40),
+                              .versions_max = random.one_in(3) ? 40u : 4u,
+                              .timestamp_base = kBase,
+                              .timestamp_spread = 100,
+                              .tombstone_one_in = 1 + random.below(6)});
+    const Timestamp snapshot{kBase + random.below(110)};
+    const std::vector<VersionRow> expected = seen_by(rows, snapshot);
+    Atomic<bool> flag{false};
+    ModelCursor source(&rows);
+    ASSERT_OK(cursor_.set_bounds("", ""));
+    cursor_.reset(&source, snapshot, &flag);
+    const bool forward = random.one_in(2);
+    forward ? cursor_.seek_to_first() : cursor_.seek_to_last();
+    ptrdiff_t at = forward ? 0 : std::ssize(expected) - 1;
+    for (uint64_t steps = random.below(20); steps > 0 && cursor_.valid(); --steps) {
+      ASSERT_TRUE(stands_on(expected, at));
+      at += forward ? 1 : -1;
+      forward ? cursor_.next() : cursor_.prev();
+    }
+    if (!cursor_.valid()) continue;
+    ASSERT_TRUE(stands_on(expected, at));
+    const std::string here(cursor_.key());
+    flag.store(true);
+    ASSERT_EQ(cursor_.key(), here) << "what it shows, it shows";
+    forward ? cursor_.next() : cursor_.prev();
+    ASSERT_FALSE(cursor_.valid());
+    if (cursor_.status().ok()) {  // nothing at all came behind it
+      ASSERT_EQ(at, forward ? std::ssize(expected) - 1 : 0);
+    } else {
+      ASSERT_FAILS(cursor_.status(), cancelled, "caller");
+    }
+    cursor_.seek(here);
+    ASSERT_FAILS(cursor_.status(), cancelled, "caller");
+    flag.store(false);
+    cursor_.seek(here);
+    ASSERT_TRUE(stands_on(expected, at));
+    expect_all(expected);
+    cursor_.reset(&source, snapshot);
+    flag.store(true);
+    expect_all(expected);
+  }
+}
+
 #if defined(VARVE_DEBUG)
 TEST_F(VisibleCursorTest, says_so_when_memory_is_refused) {
   const std::vector<VersionRow> rows{
