@@ -1,5 +1,7 @@
 #include "base/scheduler.h"
 
+#if defined(VARVE_SCHEDULER)
+
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -19,13 +21,6 @@
 namespace varve {
 namespace {
 
-class SchedulerTest : public testing::Test {
- protected:
-  void SetUp() override {
-    if (!kSchedulerBuilt) GTEST_SKIP() << "built without VARVE_SCHEDULER";
-  }
-};
-
 ScheduleReport run_random(uint64_t seed, const std::function<void()>& body) {
   RandomStrategy strategy(seed);
   return run_scheduled(&strategy, body);
@@ -42,7 +37,7 @@ int racy_sum(ScheduleStrategy* strategy) {
   return sum.load();
 }
 
-TEST_F(SchedulerTest, finds_a_lost_update_that_threads_hardly_show) {
+TEST(SchedulerTest, finds_a_lost_update_that_threads_hardly_show) {
   std::set<int> sums;
   for (uint64_t seed = 0; seed < 200; ++seed) {
     RandomStrategy strategy(seed);
@@ -51,7 +46,7 @@ TEST_F(SchedulerTest, finds_a_lost_update_that_threads_hardly_show) {
   EXPECT_EQ(sums, (std::set<int>{1, 2}));
 }
 
-TEST_F(SchedulerTest, pct_finds_it_too) {
+TEST(SchedulerTest, pct_finds_it_too) {
   std::set<int> sums;
   for (uint64_t seed = 0; seed < 200; ++seed) {
     PctStrategy strategy(seed, /*depth=*/2, /*steps=*/12);
@@ -60,7 +55,7 @@ TEST_F(SchedulerTest, pct_finds_it_too) {
   EXPECT_EQ(sums, (std::set<int>{1, 2}));
 }
 
-TEST_F(SchedulerTest, bytes_decide) {
+TEST(SchedulerTest, bytes_decide) {
   std::set<int> sums;
   for (int first = 0; first < 12; ++first) {
     for (int second = 0; second < 6; ++second) {
@@ -107,7 +102,7 @@ void produce_and_consume(std::vector<int>* consumed) {
   }
 }
 
-TEST_F(SchedulerTest, one_seed_is_one_run) {
+TEST(SchedulerTest, one_seed_is_one_run) {
   VARVE_SEEDED_TEST(random);
   std::set<uint64_t> hashes;
   std::set<std::vector<int>> orders;
@@ -128,7 +123,7 @@ TEST_F(SchedulerTest, one_seed_is_one_run) {
   EXPECT_GT(orders.size(), 10u);
 }
 
-TEST_F(SchedulerTest, a_lock_excludes_in_every_schedule) {
+TEST(SchedulerTest, a_lock_excludes_in_every_schedule) {
   for (uint64_t seed = 0; seed < 100; ++seed) {
     Mutex mutex;
     Atomic<int> inside{0};
@@ -150,7 +145,7 @@ TEST_F(SchedulerTest, a_lock_excludes_in_every_schedule) {
   }
 }
 
-TEST_F(SchedulerTest, notify_one_wakes_one_and_any) {
+TEST(SchedulerTest, notify_one_wakes_one_and_any) {
   std::set<size_t> first_woken;
   for (uint64_t seed = 0; seed < 60; ++seed) {
     Mutex mutex;
@@ -185,7 +180,7 @@ TEST_F(SchedulerTest, notify_one_wakes_one_and_any) {
   EXPECT_EQ(first_woken, (std::set<size_t>{1, 2, 3}));
 }
 
-TEST_F(SchedulerTest, time_is_virtual) {
+TEST(SchedulerTest, time_is_virtual) {
   constexpr uint64_t kHour = 3600ull * 1'000'000'000;
   for (uint64_t seed = 0; seed < 20; ++seed) {
     Mutex mutex;
@@ -207,7 +202,7 @@ TEST_F(SchedulerTest, time_is_virtual) {
   }
 }
 
-TEST_F(SchedulerTest, a_spinning_thread_lets_others_on) {
+TEST(SchedulerTest, a_spinning_thread_lets_others_on) {
   // Priorities, so that without the pause it would spin for ever in half of the runs.
   for (uint64_t seed = 0; seed < 20; ++seed) {
     Atomic<bool> ready{false};
@@ -219,7 +214,7 @@ TEST_F(SchedulerTest, a_spinning_thread_lets_others_on) {
   }
 }
 
-TEST_F(SchedulerTest, random_numbers_come_from_the_run) {
+TEST(SchedulerTest, random_numbers_come_from_the_run) {
   uint64_t first = 0;
   uint64_t second = 0;
   run_random(1, [&] { first = random_seed(); });
@@ -228,7 +223,7 @@ TEST_F(SchedulerTest, random_numbers_come_from_the_run) {
   EXPECT_NE(first, random_seed());
 }
 
-TEST_F(SchedulerTest, slots_of_threads_are_given_back_in_turn) {
+TEST(SchedulerTest, slots_of_threads_are_given_back_in_turn) {
   VARVE_SEEDED_TEST(random);
   const uint64_t seed = random.next();
   auto run = [&] {
@@ -251,7 +246,7 @@ TEST_F(SchedulerTest, slots_of_threads_are_given_back_in_turn) {
   EXPECT_EQ(run(), run());
 }
 
-TEST_F(SchedulerTest, the_executors_threads_take_part) {
+TEST(SchedulerTest, the_executors_threads_take_part) {
   struct Step : Task {
     int runs = 0;
   };
@@ -275,9 +270,7 @@ TEST_F(SchedulerTest, the_executors_threads_take_part) {
   }
 }
 
-using SchedulerDeathTest = SchedulerTest;
-
-TEST_F(SchedulerDeathTest, a_deadlock_is_reported) {
+TEST(SchedulerDeathTest, a_deadlock_is_reported) {
   auto deadlock = [] {
     Mutex a;
     Mutex b;
@@ -298,7 +291,7 @@ TEST_F(SchedulerDeathTest, a_deadlock_is_reported) {
                "a deadlock(.|\n)*thread 1 \\(one\\) waits for a lock that thread 2 holds");
 }
 
-TEST_F(SchedulerDeathTest, a_condition_that_nobody_signals_is_reported) {
+TEST(SchedulerDeathTest, a_condition_that_nobody_signals_is_reported) {
   auto forgotten = [] {
     RandomStrategy strategy(1);
     Mutex mutex;
@@ -311,7 +304,7 @@ TEST_F(SchedulerDeathTest, a_condition_that_nobody_signals_is_reported) {
   EXPECT_DEATH(forgotten(), "a deadlock(.|\n)*thread 0 \\(body\\) waits for a condition");
 }
 
-TEST_F(SchedulerDeathTest, a_livelock_is_reported) {
+TEST(SchedulerDeathTest, a_livelock_is_reported) {
   auto livelock = [] {
     RandomStrategy strategy(1);
     Atomic<bool> never{false};
@@ -326,3 +319,5 @@ TEST_F(SchedulerDeathTest, a_livelock_is_reported) {
 
 }  // namespace
 }  // namespace varve
+
+#endif  // VARVE_SCHEDULER

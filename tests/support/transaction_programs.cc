@@ -37,15 +37,13 @@ uint64_t now() { return Clock::system()->monotonic_nanos(); }
 // The disk under one database: it fails, or loses power, at the nth call that changes something.
 class FaultyDisk {
  public:
-  enum class Fault : uint8_t { none, error_once, error_for_ever, no_space_once, power };
-
   FaultyDisk() { start(); }
   FileSystem* files() { return files_.get(); }
-  void arm(Fault fault, uint64_t after) {
-    after_.store(after);
-    fault_.store(fault);
+  void arm(const PlannedFault& planned) {
+    after_.store(planned.after);
+    fault_.store(planned.fault);
   }
-  void disarm() { fault_.store(Fault::none); }
+  void disarm() { fault_.store(ProgramFault::none); }
   uint64_t failed() const { return failed_.load(); }
   void cut_power(PagePolicy pages, NamePolicy names, uint64_t seed) {
     Random fates(seed);
@@ -61,21 +59,21 @@ class FaultyDisk {
   }
   Status ask(const FileCall& call) {
     schedule_point();
-    const Fault fault = fault_.load();
-    if (fault == Fault::none || !call.changes()) return Status();
+    const ProgramFault fault = fault_.load();
+    if (fault == ProgramFault::none || !call.changes()) return Status();
     if (after_.load() > 0) {
       after_.fetch_sub(1);
       return Status();
     }
     failed_.fetch_add(1);
     switch (fault) {
-      case Fault::error_once:
+      case ProgramFault::error_once:
         disarm();
         return Status::io_error(call.path + ": failed once");
-      case Fault::no_space_once:
+      case ProgramFault::no_space_once:
         disarm();
         return Status::no_space(call.path + ": full once");
-      case Fault::error_for_ever:
+      case ProgramFault::error_for_ever:
         return Status::io_error(call.path + ": fails");
       default:
         return Status::io_error(call.path + ": no power");
@@ -85,7 +83,7 @@ class FaultyDisk {
   std::unique_ptr<SimFileSystem> disk_ = std::make_unique<SimFileSystem>(/*seed=*/1);
   std::unique_ptr<HookedFiles> files_;
   // No yield points: what they order is the test's.
-  std::atomic<Fault> fault_{Fault::none};
+  std::atomic<ProgramFault> fault_{ProgramFault::none};
   std::atomic<uint64_t> after_{0};
   std::atomic<uint64_t> failed_{0};
 };
@@ -94,24 +92,25 @@ struct Shape {
   size_t threads;
   uint32_t keys;
   uint8_t isolation;  // 0: snapshot, 1: serializable, more: either
-  FaultyDisk::Fault fault;
-  uint64_t fault_after;
+  PlannedFault fault;
   Options options;
 };
 
-Shape read_shape(Input* input, FileSystem* files, Logger* logger) {
+Shape read_shape(Input* input, std::optional<PlannedFault> fault, FileSystem* files,
+                 Logger* logger) {
   Shape shape{};
   shape.threads = 2 + input->below(kThreadsMax - 1);
   shape.keys = 1 + input->below(6);
   shape.isolation = static_cast<uint8_t>(input->below(4));
-  const uint32_t fault = input->below(16);
-  shape.fault = fault < 5 ? static_cast<FaultyDisk::Fault>(fault) : FaultyDisk::Fault::none;
-  shape.fault_after = input->u8();
+  const uint32_t kind = input->below(16);
+  if (kind < 5) shape.fault.fault = static_cast<ProgramFault>(kind);
+  shape.fault.after = input->u8();
+  if (fault.has_value()) shape.fault = *fault;
   shape.options.memory_budget = kMemoryBudgetMin;
   shape.options.write_buffer_size = 16 << 10;
   shape.options.compression = Compression::none;
   // What was acknowledged has to survive the loss of power.
-  const bool sync = input->flag() || shape.fault == FaultyDisk::Fault::power;
+  const bool sync = input->flag() || shape.fault.fault == ProgramFault::power;
   shape.options.durability = sync ? Durability::sync : Durability::os;
   shape.options.background_threads = 1 + static_cast<int>(input->below(2));
   shape.options.file_system = files;
@@ -198,8 +197,8 @@ class Recording {
 
 class ProgramRun {
  public:
-  explicit ProgramRun(Input* input)
-      : input_(input), shape_(read_shape(input, disk_.files(), &silence_)) {}
+  ProgramRun(Input* input, std::optional<PlannedFault> fault)
+      : input_(input), shape_(read_shape(input, fault, disk_.files(), &silence_)) {}
 
   ProgramReport run() {
     const size_t lives = 1 + (input_->u8() & 1);
@@ -210,13 +209,13 @@ class ProgramRun {
       if (!open()) break;
       if (life == 0) fill();
       live(life, lives);
-      if (shape_.fault == FaultyDisk::Fault::power) {
+      if (shape_.fault.fault == ProgramFault::power) {
         abandon();
         disk_.cut_power(static_cast<PagePolicy>(pages % kPagePolicies),
                         static_cast<NamePolicy>(names % kNamePolicies), seed);
         shape_.options.file_system = disk_.files();
         ++report_.crashes;
-      } else if (shape_.fault != FaultyDisk::Fault::none) {
+      } else if (shape_.fault.fault != ProgramFault::none) {
         abandon();
       } else {
         close();
@@ -279,7 +278,7 @@ class ProgramRun {
   }
 
   void live(size_t life, size_t lives) {
-    disk_.arm(shape_.fault, shape_.fault_after);
+    disk_.arm(shape_.fault);
     const size_t share = input_->rest().size() / (lives - life) / shape_.threads;
     std::vector<Thread> threads;
     for (size_t i = 1; i <= shape_.threads; ++i) {
@@ -619,6 +618,8 @@ ScheduledPrograms split_programs(const uint8_t* data, size_t size) {
           .schedule = std::span(data, size).subspan(begin + programs)};
 }
 
-ProgramReport run_transaction_programs(Input input) { return ProgramRun(&input).run(); }
+ProgramReport run_transaction_programs(Input input, std::optional<PlannedFault> fault) {
+  return ProgramRun(&input, fault).run();
+}
 
 }  // namespace varve::test

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -16,6 +17,14 @@
 #include "varve/history.h"
 
 namespace varve::test {
+
+enum class ProgramFault : uint8_t { none, error_once, error_for_ever, no_space_once, power };
+
+// Of the `after`-th file call from then on that changes something.
+struct PlannedFault {
+  ProgramFault fault = ProgramFault::none;
+  uint64_t after = 0;
+};
 
 struct ProgramReport {
   std::string complaint;  // empty: there is none
@@ -35,8 +44,8 @@ struct ScheduledPrograms {
 };
 ScheduledPrograms split_programs(const uint8_t* data, size_t size);
 
-// Starts its threads with base/thread.h: under a scheduler they are its. Thread rule: one call at a
-// time; it uses nothing else of the process.
-ProgramReport run_transaction_programs(Input input);
+// `fault` in the place of the one that the input says. Starts its threads with base/thread.h: under
+// a scheduler they are its. Thread rule: any number side by side.
+ProgramReport run_transaction_programs(Input input, std::optional<PlannedFault> fault = {});
 
 }  // namespace varve::test

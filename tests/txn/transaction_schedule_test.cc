@@ -61,47 +61,43 @@ struct Tally {
   }
 };
 
-class TransactionScheduleTest : public testing::Test {
- protected:
-  // Of one seed: programs, and the schedule.
-  struct Run {
-    ProgramReport programs;
-    ScheduleReport schedule;
-  };
-  static Run run(uint64_t seed) {
-    Random random(seed);
-    const std::vector<uint8_t> bytes = random_program(&random);
-    std::vector<uint8_t> schedule(random.below(400));
-    for (uint8_t& byte : schedule) byte = static_cast<uint8_t>(random.next());
-    RandomStrategy by_chance(random.next());
-    PctStrategy by_priority(random.next(), 1 + random.below(6), 1 + random.below(60'000));
-    BytesStrategy by_bytes(schedule);
-    ScheduleStrategy* const strategies[] = {&by_chance, &by_priority, &by_bytes};
-    Run result;
-    result.schedule =
-        run_scheduled(strategies[random.below(3)],
-                      [&] { result.programs = run_transaction_programs(input_of(bytes)); },
-                      {.entropy_seed = seed});
-    return result;
-  }
+#if defined(VARVE_SCHEDULER)
+// Of one seed: programs, and the schedule.
+struct Scheduled {
+  ProgramReport programs;
+  ScheduleReport schedule;
 };
+Scheduled run_scheduled_programs(uint64_t seed) {
+  Random random(seed);
+  const std::vector<uint8_t> bytes = random_program(&random);
+  std::vector<uint8_t> schedule(random.below(400));
+  for (uint8_t& byte : schedule) byte = static_cast<uint8_t>(random.next());
+  RandomStrategy by_chance(random.next());
+  PctStrategy by_priority(random.next(), 1 + random.below(6), 1 + random.below(60'000));
+  BytesStrategy by_bytes(schedule);
+  ScheduleStrategy* const strategies[] = {&by_chance, &by_priority, &by_bytes};
+  Scheduled result;
+  result.schedule = run_scheduled(
+      strategies[random.below(3)],
+      [&] { result.programs = run_transaction_programs(input_of(bytes)); }, {.entropy_seed = seed});
+  return result;
+}
 
-TEST_F(TransactionScheduleTest, every_schedule_keeps_isolation) {
-  if (!kSchedulerBuilt) GTEST_SKIP() << "built without VARVE_SCHEDULER";
+TEST(TransactionScheduleTest, every_schedule_keeps_isolation) {
   VARVE_SEEDED_TEST(random);
   Tally tally;
   const uint64_t iterations = test_iterations(300);
-  run(random.next());  // what the process does but once is done
+  run_scheduled_programs(random.next());  // what the process does but once is done
   for (uint64_t i = 0; i < iterations; ++i) {
     const uint64_t seed = random.next();
-    const Run result = run(seed);
+    const Scheduled result = run_scheduled_programs(seed);
     ASSERT_EQ(result.programs.complaint, "") << "schedule " << i << ", seed " << seed;
     tally.add(result.programs);
     tally.steps += result.schedule.steps;
     tally.switches += result.schedule.switches;
     if (i % 100 != 0) continue;
     // One in a hundred again: the same to the last switch.
-    const Run again = run(seed);
+    const Scheduled again = run_scheduled_programs(seed);
     ASSERT_EQ(result.schedule.trace_hash, again.schedule.trace_hash) << "seed " << seed;
     ASSERT_EQ(result.schedule.steps, again.schedule.steps);
     ASSERT_EQ(result.programs.figures.rows, again.programs.figures.rows);
@@ -114,8 +110,36 @@ TEST_F(TransactionScheduleTest, every_schedule_keeps_isolation) {
   EXPECT_GT(tally.crashes, 0u);
   EXPECT_GT(tally.faults, tally.crashes);
 }
+#endif  // VARVE_SCHEDULER
 
-TEST_F(TransactionScheduleTest, real_threads_keep_isolation) {
+// The power is lost before each file call of a few programs: what is found afterwards is of each
+// transaction all or nothing, and all of those that were acknowledged.
+TEST(TransactionScheduleTest, losses_of_power_leave_transactions_whole_or_absent) {
+  VARVE_SEEDED_TEST(random);
+  Tally tally;
+  for (uint64_t program = 0; program < test_iterations(2); ++program) {
+    const std::vector<uint8_t> bytes = random_program(&random);
+    const uint64_t seed = random.next();
+    for (uint64_t after = 0;; ++after) {
+      const PlannedFault fault{.fault = ProgramFault::power, .after = after};
+      ProgramReport report;
+      const auto body = [&] { report = run_transaction_programs(input_of(bytes), fault); };
+      if (kSchedulerBuilt) {
+        RandomStrategy strategy(seed);
+        run_scheduled(&strategy, body, {.entropy_seed = seed});
+      } else {
+        body();
+      }
+      ASSERT_EQ(report.complaint, "") << "program " << program << ", call " << after;
+      tally.add(report);
+      if (report.faults == 0) break;  // it makes no more calls
+    }
+  }
+  tally.print("losses of power");
+  EXPECT_GE(tally.crashes, tally.runs);
+}
+
+TEST(TransactionScheduleTest, real_threads_keep_isolation) {
   VARVE_SEEDED_TEST(random);
   Tally tally;
   const uint64_t iterations = test_iterations(100);
@@ -129,7 +153,7 @@ TEST_F(TransactionScheduleTest, real_threads_keep_isolation) {
 
 // What the fuzzer txn_schedule found worth keeping; under ThreadSanitizer this is where its
 // programs meet real races.
-TEST_F(TransactionScheduleTest, real_threads_run_the_fuzzers_corpus) {
+TEST(TransactionScheduleTest, real_threads_run_the_fuzzers_corpus) {
   const std::filesystem::path corpus = VARVE_TEST_DATA_DIR "/../../fuzz/corpus/txn_schedule";
   Tally tally;
   for (const auto& entry : std::filesystem::directory_iterator(corpus)) {
