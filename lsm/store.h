@@ -112,10 +112,11 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
   // times in vain; as admit().
   Status await_memory(const Status& refused, uint64_t drains, CommitWait* waited);
   uint64_t drains() const { return engine_memory_->drains(); }
-  // What the layer above does where memory is short, and knows of memory.
+  // What the layer above does where memory is short, and knows of memory and of transactions.
   class MemoryHelp {
    public:
     virtual void append_pools(std::vector<PoolStatistics>* pools) = 0;
+    virtual void add_statistics(Statistics* statistics) = 0;
     // Calls commit_rotate_largest() in commit order.
     virtual Status rotate_largest() = 0;
     // Gives back what waits for reuse, and has cursors that stand still let go of superseded views;

@@ -37,6 +37,8 @@ void Store::statistics(Statistics* s) {
     s->write_stalls += waits.waits + waits.waiting;
     s->write_stall_micros += waits.micros;
   }
+  // Null while the store is being opened.
+  if (MemoryHelp* help = memory_help_.load()) help->add_statistics(s);
   s->snapshots_open = snapshots_->count();
   s->cursors_open = read_counters_.cursors_open.get() - read_counters_.cursors_closed.get();
   s->log_bytes = wal_->disk_bytes();

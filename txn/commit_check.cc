@@ -17,10 +17,10 @@ ReadSet::Key key_of(const BatchEntry& entry) {
           .key = entry.key};
 }
 
-void set_conflict(const ReadSet::Range& where, bool is_range, CommitCheck* check) {
+void set_conflict(const ReadSet::Range& where, CommitCheck::Cause cause, CommitCheck* check) {
   check->verdict = CommitCheck::Verdict::conflict;
   check->conflict = where;
-  check->is_range = is_range;
+  check->cause = cause;
 }
 
 // Whether `cursor` shows a version of the range above `start`, of those at or below `through`.
@@ -58,14 +58,15 @@ Status CommitChecker::look_up(std::string_view batch, CommitCheck* check) const 
   BatchReader reader(batch);
   BatchEntry entry;
   while (reader.next(&entry)) {
-    VARVE_ASSIGN_OR_RETURN(const bool conflict, changed(key_of(entry), check));
+    VARVE_ASSIGN_OR_RETURN(const bool conflict,
+                           changed(key_of(entry), CommitCheck::Cause::write, check));
     if (conflict) return Status();
   }
   if (check->reads == nullptr) return Status();
   size_t place = 0;
   ReadSet::Key key;
   while (check->reads->next(&place, &key)) {
-    VARVE_ASSIGN_OR_RETURN(const bool conflict, changed(key, check));
+    VARVE_ASSIGN_OR_RETURN(const bool conflict, changed(key, CommitCheck::Cause::read, check));
     if (conflict) return Status();
   }
   place = 0;
@@ -77,8 +78,10 @@ Status CommitChecker::look_up(std::string_view batch, CommitCheck* check) const 
   return Status();
 }
 
-Result<bool> CommitChecker::changed(const ReadSet::Key& key, CommitCheck* check) const {
+Result<bool> CommitChecker::changed(const ReadSet::Key& key, CommitCheck::Cause cause,
+                                    CommitCheck* check) const {
   if (table_->unchanged_since(key.hash, check->since())) return false;
+  counters_->count(TransactionCounters::looked_up);
   Tree* tree = store_->tree(key.keyspace);
   bool newer = tree == nullptr;  // dropped: nothing of it is as it was read
   if (tree != nullptr) {
@@ -91,7 +94,11 @@ Result<bool> CommitChecker::changed(const ReadSet::Key& key, CommitCheck* check)
             }));
     newer = newer && found;
   }
-  if (newer) set_conflict({.keyspace = key.keyspace, .lower = key.key, .upper = {}}, false, check);
+  if (newer) {
+    set_conflict({.keyspace = key.keyspace, .lower = key.key, .upper = {}}, cause, check);
+  } else {
+    counters_->count(TransactionCounters::looked_up_unchanged);
+  }
   return newer;
 }
 
@@ -122,11 +129,12 @@ Result<bool> CommitChecker::changed(const ReadSet::Range& range, CommitCheck* ch
       }
     }
   }
-  if (newer) set_conflict(range, true, check);
+  if (newer) set_conflict(range, CommitCheck::Cause::range, check);
   return newer;
 }
 
-bool CommitChecker::decide_key(const ReadSet::Key& key, uint64_t* steps, CommitCheck* check) const {
+bool CommitChecker::decide_key(const ReadSet::Key& key, CommitCheck::Cause cause, uint64_t* steps,
+                               CommitCheck* check) const {
   if (table_->unchanged_since(key.hash, check->through)) return false;
   uint64_t position = check->position;
   ConflictTable::Recorded recorded;
@@ -135,7 +143,7 @@ bool CommitChecker::decide_key(const ReadSet::Key& key, uint64_t* steps, CommitC
     // What was published between the reads of position and timestamp is recorded, and checked.
     if (recorded.hash == key.hash && recorded.timestamp > check->through &&
         recorded.keyspace == key.keyspace && recorded.key == key.key) {
-      set_conflict({.keyspace = key.keyspace, .lower = key.key, .upper = {}}, false, check);
+      set_conflict({.keyspace = key.keyspace, .lower = key.key, .upper = {}}, cause, check);
       return true;
     }
   }
@@ -153,7 +161,7 @@ bool CommitChecker::decide_ranges(uint64_t* steps, CommitCheck* check) const {
     if (recorded.timestamp <= check->through) continue;
     ReadSet::Range range;
     if (check->reads->find_range(recorded.keyspace, recorded.key, &range)) {
-      set_conflict(range, true, check);
+      set_conflict(range, CommitCheck::Cause::range, check);
       return true;
     }
     if (*steps > kStepsMax) {
@@ -175,13 +183,13 @@ void CommitChecker::check_recent(std::string_view batch, CommitCheck* check) con
   BatchReader reader(batch);
   BatchEntry entry;
   while (reader.next(&entry)) {
-    if (decide_key(key_of(entry), &steps, check)) return;
+    if (decide_key(key_of(entry), CommitCheck::Cause::write, &steps, check)) return;
   }
   if (check->reads == nullptr) return;
   size_t place = 0;
   ReadSet::Key key;
   while (check->reads->next(&place, &key)) {
-    if (decide_key(key, &steps, check)) return;
+    if (decide_key(key, CommitCheck::Cause::read, &steps, check)) return;
   }
   if (check->reads->has_ranges()) decide_ranges(&steps, check);
 }

@@ -22,6 +22,7 @@
 
 #include "txn/conflict_table.h"
 #include "txn/read_set.h"
+#include "txn/transaction_counters.h"
 #include "txn/version_reader.h"
 
 namespace varve {
@@ -44,15 +45,17 @@ struct CommitCheck {
 
   enum class Verdict : uint8_t { clear, conflict, again };
   Verdict verdict = Verdict::clear;
-  // What was written by others: a key, or something within a range. Views of batch or reads.
+  // What was written by others: a key that the transaction wrote, or read, or something within a
+  // range. Views of batch or reads.
+  enum class Cause : uint8_t { write, read, range };
   ReadSet::Range conflict = {};
-  bool is_range = false;
+  Cause cause = Cause::write;
 };
 
 class CommitChecker {
  public:
-  CommitChecker(Store* store, ConflictTable* table)
-      : store_(store), table_(table), reader_(store) {}
+  CommitChecker(Store* store, ConflictTable* table, TransactionCounters* counters)
+      : store_(store), table_(table), counters_(counters), reader_(store) {}
 
   // The transaction's thread; or the leader, when no commit is in progress. Sets the verdict:
   // clear or conflict. Errors: of reading, io_error as busy (of a commit, io_error would leave open
@@ -66,14 +69,17 @@ class CommitChecker {
   static constexpr uint64_t kStepsMax = 1'000'000;
 
   Status look_up(std::string_view batch, CommitCheck* check) const;
-  Result<bool> changed(const ReadSet::Key& key, CommitCheck* check) const;
+  // `cause`: why it matters.
+  Result<bool> changed(const ReadSet::Key& key, CommitCheck::Cause cause, CommitCheck* check) const;
   Result<bool> changed(const ReadSet::Range& range, CommitCheck* check) const;
   // True: the verdict is there. `steps`: those taken so far.
-  bool decide_key(const ReadSet::Key& key, uint64_t* steps, CommitCheck* check) const;
+  bool decide_key(const ReadSet::Key& key, CommitCheck::Cause cause, uint64_t* steps,
+                  CommitCheck* check) const;
   bool decide_ranges(uint64_t* steps, CommitCheck* check) const;
 
   Store* const store_;
   ConflictTable* const table_;
+  TransactionCounters* const counters_;
   const VersionReader reader_;
 };
 

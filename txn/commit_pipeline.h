@@ -38,10 +38,10 @@ namespace varve {
 
 class CommitPipeline {
  public:
-  CommitPipeline(Store* store, ConflictTable* conflicts)
+  CommitPipeline(Store* store, ConflictTable* conflicts, TransactionCounters* counters)
       : store_(store),
         conflicts_(conflicts),
-        checker_(store, conflicts),
+        checker_(store, conflicts, counters),
         logged_part_(&store->memory(), MemoryRole::commit_queue) {}
 
   // Commits the entries of `batch` (lsm/batch_format.h), all or none. `durability` unset: the

@@ -35,8 +35,8 @@ DatabaseImpl::DatabaseImpl(std::unique_ptr<Executor> executor, std::unique_ptr<S
       reader_(store_.get()),
       conflicts_(&store_->memory(), store_->options().memory_budget / kConflictTableShare,
                  store_->oracle().last_allocated()),
-      checker_(store_.get(), &conflicts_),
-      pipeline_(store_.get(), &conflicts_),
+      checker_(store_.get(), &conflicts_, &counters_),
+      pipeline_(store_.get(), &conflicts_, &counters_),
       cursors_("cursor", &store_->memory(), MemoryRole::cursor, kIdleCursors),
       snapshots_("snapshot", &store_->memory(), MemoryRole::snapshot_registry, kIdleSnapshots),
       transactions_("transaction", &store_->memory(), MemoryRole::transaction, kIdleTransactions),
@@ -193,6 +193,21 @@ void DatabaseImpl::append_pools(std::vector<PoolStatistics>* pools) {
   pools->push_back(snapshots_.statistics());
   pools->push_back(transactions_.statistics());
   pools->push_back(batches_.statistics());
+}
+
+void DatabaseImpl::add_statistics(Statistics* statistics) {
+  using Counters = TransactionCounters;
+  statistics->transactions_begun = counters_.sum(Counters::begun);
+  statistics->transactions_committed = counters_.sum(Counters::committed);
+  statistics->transactions_committed_empty = counters_.sum(Counters::committed_empty);
+  statistics->transactions_rolled_back = counters_.sum(Counters::rolled_back);
+  statistics->transactions_unknown = counters_.sum(Counters::unknown);
+  statistics->conflicts_on_write = counters_.sum(Counters::conflict_on_write);
+  statistics->conflicts_on_read = counters_.sum(Counters::conflict_on_read);
+  statistics->conflicts_on_range = counters_.sum(Counters::conflict_on_range);
+  statistics->conflicts_on_span = counters_.sum(Counters::conflict_on_span);
+  statistics->conflict_lookups = counters_.sum(Counters::looked_up);
+  statistics->conflict_lookups_unchanged = counters_.sum(Counters::looked_up_unchanged);
 }
 
 bool DatabaseImpl::give_up_idle_memory() {

@@ -19,6 +19,7 @@
 #include "txn/conflict_table.h"
 #include "txn/cursor_impl.h"
 #include "txn/snapshot_handle.h"
+#include "txn/transaction_counters.h"
 #include "txn/transaction_impl.h"
 #include "txn/version_reader.h"
 #include "txn/write_batch_internal.h"
@@ -103,11 +104,13 @@ class DatabaseImpl final : private Store::MemoryHelp {
 
   Status rotate_largest() override;
   void append_pools(std::vector<PoolStatistics>* pools) override;
+  void add_statistics(Statistics* statistics) override;
   bool give_up_idle_memory() override;
 
   const std::unique_ptr<Executor> own_executor_;
   const std::unique_ptr<Store> store_;
   const VersionReader reader_;
+  TransactionCounters counters_;
   ConflictTable conflicts_;
   const CommitChecker checker_;
   CommitPipeline pipeline_;

@@ -55,6 +55,8 @@ class ReadSet {
   // Walks keys, then ranges, from `*place` = 0 on; false: that was all.
   bool next(size_t* place, Key* key) const;
   bool next(size_t* place, Range* range) const;
+  // Its ranges span what was not read.
+  bool is_coarse() const { return coarse_; }
   bool has_ranges() const { return ranges_.size() != 0; }
   // Sorts the ranges and joins those that overlap, for find_range(). Holds until the next add().
   // False: memory is refused.

@@ -12,6 +12,18 @@ namespace {
 
 Status ended() { return Status::invalid_argument("the transaction has ended"); }
 
+TransactionCounters::Event conflict_event(CommitCheck::Cause cause) {
+  switch (cause) {
+    case CommitCheck::Cause::write:
+      return TransactionCounters::conflict_on_write;
+    case CommitCheck::Cause::read:
+      return TransactionCounters::conflict_on_read;
+    case CommitCheck::Cause::range:
+      break;
+  }
+  return TransactionCounters::conflict_on_range;
+}
+
 }  // namespace
 
 TransactionImpl::TransactionImpl(DatabaseImpl* database)
@@ -30,10 +42,12 @@ void TransactionImpl::begin(const TransactionOptions& options) {
   if (entered_) database_->conflicts_.enter();
   database_->store_->snapshots().acquire(&entry_);
   open_ = true;
+  database_->counters_.count(TransactionCounters::begun);
 }
 
-void TransactionImpl::end() {
+void TransactionImpl::end(TransactionCounters::Event how) {
   if (!std::exchange(open_, false)) return;
+  database_->counters_.count(how);
   detach_cursors();
   database_->store_->snapshots().release(&entry_);
   if (entered_) database_->conflicts_.leave();
@@ -42,12 +56,12 @@ void TransactionImpl::end() {
 }
 
 void TransactionImpl::release() {
-  end();
+  end(TransactionCounters::rolled_back);
   database_->transactions_.release(this);
 }
 
-void TransactionImpl::lose(Status why) {
-  end();
+void TransactionImpl::lose(TransactionCounters::Event how, Status why) {
+  end(how);
   lost_ = std::move(why);
 }
 
@@ -211,7 +225,7 @@ Result<Timestamp> TransactionImpl::commit() {
   VARVE_RETURN_IF_ERROR(check_usable());
   if (writes_.count() == 0) {
     const Timestamp read_at = start();
-    end();
+    end(TransactionCounters::committed_empty);
     return read_at;
   }
   detach_cursors();
@@ -230,22 +244,26 @@ Result<Timestamp> TransactionImpl::commit() {
     }
     Status status =
         database_->commit(batch, writes_.count(), options_.durability, &check, &committed, &waited);
-    if (status.code() == StatusCode::io_error) lose(status);  // it may be there
+    // It may be there.
+    if (status.code() == StatusCode::io_error) lose(TransactionCounters::unknown, status);
     VARVE_RETURN_IF_ERROR(status);
   } while (check.verdict == CommitCheck::Verdict::again);
   if (check.verdict == CommitCheck::Verdict::conflict) {
     Status conflict = conflict_status(check);
-    lose(conflict);
+    if (check.cause == CommitCheck::Cause::range && reads_.is_coarse()) {
+      database_->counters_.count(TransactionCounters::conflict_on_span);
+    }
+    lose(conflict_event(check.cause), conflict);
     return conflict;
   }
-  end();
+  end(TransactionCounters::committed);
   return committed;
 }
 
 Status TransactionImpl::conflict_status(const CommitCheck& check) const {
   Tree* tree = database_->store_->tree(check.conflict.keyspace);
   std::string what = readable(check.conflict.lower);
-  if (check.is_range) {
+  if (check.cause == CommitCheck::Cause::range) {
     what = "the range from " + (check.conflict.lower.empty() ? "the first key" : what) + " to " +
            (check.conflict.upper.empty() ? "the last key"
                                          : "before " + readable(check.conflict.upper));

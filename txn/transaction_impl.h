@@ -15,6 +15,7 @@
 #include "memory/object_pool.h"
 #include "mvcc/snapshot_registry.h"
 #include "txn/read_set.h"
+#include "txn/transaction_counters.h"
 #include "txn/transaction_cursor.h"
 #include "txn/write_set.h"
 #include "varve/transaction.h"
@@ -70,9 +71,9 @@ class TransactionImpl final : public PoolLink {
   static Status no_savepoint(Savepoint savepoint);
   Status conflict_status(const CommitCheck& check) const;
   // Snapshot, cursors, what it wrote and read: all is let go of.
-  void end();
+  void end(TransactionCounters::Event how);
   // And it says `why` until it is rolled back.
-  void lose(Status why);
+  void lose(TransactionCounters::Event how, Status why);
 
   DatabaseImpl* const database_;
   TransactionOptions options_;

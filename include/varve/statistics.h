@@ -131,6 +131,23 @@ struct Statistics {
   uint64_t write_stalls = 0;  // of all reasons
   uint64_t write_stall_micros = 0;
   std::array<WaitStatistics, kWaitReasonCount> waits{};  // indexed by WaitReason
+  // Transactions. Of those that began and are none of the others, some are open still.
+  uint64_t transactions_begun = 0;
+  uint64_t transactions_committed = 0;
+  uint64_t transactions_committed_empty = 0;  // that wrote nothing: not among the former
+  uint64_t transactions_rolled_back = 0;      // without a conflict
+  uint64_t transactions_unknown = 0;          // whose commit answered io_error
+  // That lost, by what others wrote meanwhile: a key that they wrote too; one that they read and
+  // rely on; something within a range that they read. Never by the conflict table's word alone.
+  uint64_t conflicts_on_write = 0;
+  uint64_t conflicts_on_read = 0;
+  uint64_t conflicts_on_range = 0;
+  // Of the last, those that may be false: so much was read that spans stood for it.
+  uint64_t conflicts_on_span = 0;
+  // Keys that the conflict table did not clear, so that they were looked up in the tree; of them,
+  // those that had not changed: the table's false alarms.
+  uint64_t conflict_lookups = 0;
+  uint64_t conflict_lookups_unchanged = 0;
   uint64_t snapshots_open = 0;
   uint64_t cursors_open = 0;
   uint64_t disk_bytes = 0;  // files of the database, now
