@@ -346,8 +346,12 @@ void scheduled_join(ScheduledThread* thread) {
 ScheduleReport run_scheduled(ScheduleStrategy* strategy, const std::function<void()>& body,
                              const ScheduleOptions& options) {
   VARVE_ASSERT(kSchedulerBuilt && !is_scheduled());
+  static std::atomic<bool> running{false};
+  VARVE_ASSERT(!running.exchange(true));
   internal::raise_thread_slot_limit(kThreadSlotsOfRun);
-  return Scheduler(strategy, options).run(body);
+  const ScheduleReport report = Scheduler(strategy, options).run(body);
+  running.store(false);
+  return report;
 }
 
 }  // namespace varve

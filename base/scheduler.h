@@ -104,7 +104,8 @@ struct ScheduleReport {
 // Runs `body` as thread 0 and returns when it and all threads that were started under it have
 // ended. If none can go on, or the steps run out, prints what each waits for, and aborts. `body`
 // may use what outlives it, as long as no other thread does meanwhile. Thread rule: by a thread
-// that is not scheduled itself; several runs side by side do not meet.
+// that is not scheduled itself. One run at a time: a lock of the process that a thread of one holds
+// while it waits for its turn would stop the other.
 ScheduleReport run_scheduled(ScheduleStrategy* strategy, const std::function<void()>& body,
                              const ScheduleOptions& options = {});
 

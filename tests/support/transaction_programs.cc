@@ -61,9 +61,8 @@ class FaultyDisk {
     schedule_point();
     const ProgramFault fault = fault_.load();
     if (fault == ProgramFault::none || !call.changes()) return Status();
-    if (after_.load() > 0) {
-      after_.fetch_sub(1);
-      return Status();
+    for (uint64_t left = after_.load(); left > 0;) {
+      if (after_.compare_exchange_weak(left, left - 1)) return Status();
     }
     failed_.fetch_add(1);
     switch (fault) {
@@ -154,6 +153,15 @@ class Recording {
     return record_->operations.size() - 1;
   }
   ScanRecord& scan(size_t place) { return record_->operations[place].scan; }
+  // It is the transaction's last operation, but for writes.
+  void break_off(size_t place) {
+    ScanRecord& broken = scan(place);
+    if (broken.rows.empty()) {
+      record_->operations.erase(record_->operations.begin() + static_cast<ptrdiff_t>(place));
+    } else {
+      broken.ended_at = broken.rows.back().key;
+    }
+  }
 
   void mark(Savepoint savepoint) {
     marks_.push_back({savepoint, record_->operations.size(), own_});
@@ -260,7 +268,8 @@ class ProgramRun {
 
   // After faults a close may fail.
   void abandon() {
-    static_cast<void>(database_->close());
+    const Status status = database_->close();
+    if (disk_.failed() == failed_before_) expect(status);
     database_.reset();
     disk_.disarm();
   }
@@ -278,6 +287,7 @@ class ProgramRun {
   }
 
   void live(size_t life, size_t lives) {
+    failed_before_ = disk_.failed();
     disk_.arm(shape_.fault);
     const size_t share = input_->rest().size() / (lives - life) / shape_.threads;
     std::vector<Thread> threads;
@@ -372,6 +382,8 @@ class ProgramRun {
         return savepoint(transaction, input, recording);
       case 2:
       case 3:
+        // Where there is one, what comes after it is undone often.
+        if (recording->marks() != 0) return savepoint(transaction, input, recording);
         return read_several(transaction, input, recording);
       case 4:
       case 5:
@@ -455,15 +467,18 @@ class ProgramRun {
       if (++rows == limit) break;
       // The cursor shows writes as of its opening; a live one's scan would be no longer one moment.
       if ((shape & 16) != 0 && !options.live && !change(transaction, input, record, recording)) {
+        recording->break_off(place);
         return false;
       }
       reverse ? cursor->prev() : cursor->next();
     }
-    return allow(cursor->status());
+    if (allow(cursor->status())) return true;
+    recording->break_off(place);
+    return false;
   }
 
   bool savepoint(Transaction* transaction, Input* input, Recording* recording) {
-    const uint32_t choice = input->below(4);
+    const uint32_t choice = input->below(8);
     if (recording->marks() == 0 || choice < 2) {
       const Result<Savepoint> set = transaction->set_savepoint();
       if (!allow(set.status())) return false;
@@ -471,7 +486,7 @@ class ProgramRun {
       return true;
     }
     const size_t which = input->below(static_cast<uint32_t>(recording->marks()));
-    if (choice == 2) {
+    if (choice > 2) {
       if (!allow(transaction->rollback_to(recording->savepoint(which)))) return false;
       recording->rolled_back_to(which);
     } else {
@@ -562,7 +577,17 @@ class ProgramRun {
       conflicts_.fetch_add(1);
       return false;
     }
-    if (disk_.failed() > 0) return status.ok();
+    if (disk_.failed() > failed_before_) {
+      switch (status.code()) {
+        case StatusCode::io_error:
+        case StatusCode::no_space:
+        case StatusCode::busy:
+        case StatusCode::read_only:
+          return false;
+        default:
+          break;
+      }
+    }
     return expect(status);
   }
   bool expect(const Status& status) {
@@ -601,6 +626,7 @@ class ProgramRun {
   std::unique_ptr<Database> database_;
   Keyspace keyspaces_[2] = {kDefaultKeyspace, kDefaultKeyspace};
   HistoryRecorder recorder_;
+  uint64_t failed_before_ = 0;  // file calls, when this life began
   std::atomic<uint64_t> conflicts_{0};
   uint64_t next_id_[kThreadsMax + 1] = {1, 0, 0, 0, 0};
   Mutex mutex_;

@@ -45,7 +45,7 @@ struct ScheduledPrograms {
 ScheduledPrograms split_programs(const uint8_t* data, size_t size);
 
 // `fault` in the place of the one that the input says. Starts its threads with base/thread.h: under
-// a scheduler they are its. Thread rule: any number side by side.
+// a scheduler they are its.
 ProgramReport run_transaction_programs(Input input, std::optional<PlannedFault> fault = {});
 
 }  // namespace varve::test

@@ -32,6 +32,7 @@ struct Tally {
   uint64_t switches = 0;
   uint64_t snapshot = 0;
   uint64_t serializable = 0;
+  uint64_t committed = 0;
   uint64_t conflicts = 0;
   uint64_t skews = 0;
   uint64_t faults = 0;
@@ -42,6 +43,7 @@ struct Tally {
     ++runs;
     snapshot += report.snapshot_transactions;
     serializable += report.serializable_transactions;
+    committed += report.figures.committed;
     conflicts += report.conflicts;
     faults += report.faults;
     crashes += report.crashes;
@@ -105,6 +107,7 @@ TEST(TransactionScheduleTest, every_schedule_keeps_isolation) {
   tally.print("schedules");
   if (iterations < 100) return;
   // Else the programs would show nothing.
+  EXPECT_GT(tally.committed, (tally.snapshot + tally.serializable) / 3);
   EXPECT_GT(tally.conflicts, 0u);
   EXPECT_GT(tally.skews, 0u);
   EXPECT_GT(tally.crashes, 0u);
