@@ -15,13 +15,15 @@ namespace varve {
 namespace {
 
 constexpr uint64_t kRows = 500'000;
+constexpr uint64_t kPuts = 100'000;
 constexpr size_t kValueSize = 100;
 
 struct Silence final : Logger {
   void write(LogLevel, std::string_view) override {}
 };
 
-// A database in memory; after the rows were written and flushed, one more put before each snapshot.
+// A database in memory: the rows written and merged, then a number of puts, a snapshot after each
+// of the first `snapshots`.
 class Rows {
  public:
   explicit Rows(uint64_t snapshots) {
@@ -37,8 +39,9 @@ class Rows {
     database_ = std::move(*opened);
     for (uint64_t i = 0; i < kRows; ++i) put(i * 7919 % kRows);
     ok_ = ok_ && database_->compact().ok();
-    for (uint64_t i = 0; i < snapshots; ++i) {
+    for (uint64_t i = 0; i < kPuts; ++i) {
       put(random_.below(kRows));
+      if (i >= snapshots) continue;
       Result<Snapshot> snapshot = database_->snapshot();
       ok_ = ok_ && snapshot.ok();
       if (ok_) snapshots_.push_back(std::move(*snapshot));
@@ -75,8 +78,8 @@ void beside_snapshots(benchmark::State& state) {
   for (auto _ : state) (rows.*operation)(rows.random_row());
   if (!rows.ok()) state.SkipWithError("an operation failed");
 }
-BENCHMARK(beside_snapshots<&Rows::put>)->Name("put")->ArgName("snapshots")->Arg(0)->Arg(100'000);
-BENCHMARK(beside_snapshots<&Rows::get>)->Name("get")->ArgName("snapshots")->Arg(0)->Arg(100'000);
+BENCHMARK(beside_snapshots<&Rows::put>)->Name("put")->ArgName("snapshots")->Arg(0)->Arg(kPuts);
+BENCHMARK(beside_snapshots<&Rows::get>)->Name("get")->ArgName("snapshots")->Arg(0)->Arg(kPuts);
 
 }  // namespace
 }  // namespace varve
