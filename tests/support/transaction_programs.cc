@@ -1,22 +1,16 @@
 #include "tests/support/transaction_programs.h"
 
 #include <atomic>
-#include <chrono>
-#include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "base/mutex.h"
-#include "base/random.h"
-#include "base/schedule_point.h"
 #include "base/thread.h"
 #include "tests/support/directory_complaints.h"
-#include "tests/support/hooked_files.h"
-#include "tests/support/sim_file_system.h"
+#include "tests/support/transaction_recording.h"
 #include "varve/varve.h"
 
 namespace varve::test {
@@ -33,59 +27,6 @@ struct Silence final : Logger {
 };
 
 uint64_t now() { return Clock::system()->monotonic_nanos(); }
-
-// The disk under one database: it fails, or loses power, at the nth call that changes something.
-class FaultyDisk {
- public:
-  FaultyDisk() { start(); }
-  FileSystem* files() { return files_.get(); }
-  void arm(const PlannedFault& planned) {
-    after_.store(planned.after);
-    fault_.store(planned.fault);
-  }
-  void disarm() { fault_.store(ProgramFault::none); }
-  uint64_t failed() const { return failed_.load(); }
-  void cut_power(PagePolicy pages, NamePolicy names, uint64_t seed) {
-    Random fates(seed);
-    disk_ = disk_->crash(pages, names, &fates);
-    start();
-  }
-
- private:
-  void start() {
-    disarm();
-    files_ = std::make_unique<HookedFiles>(disk_.get(),
-                                           [this](const FileCall& call) { return ask(call); });
-  }
-  Status ask(const FileCall& call) {
-    schedule_point();
-    const ProgramFault fault = fault_.load();
-    if (fault == ProgramFault::none || !call.changes()) return Status();
-    for (uint64_t left = after_.load(); left > 0;) {
-      if (after_.compare_exchange_weak(left, left - 1)) return Status();
-    }
-    failed_.fetch_add(1);
-    switch (fault) {
-      case ProgramFault::error_once:
-        disarm();
-        return Status::io_error(call.path + ": failed once");
-      case ProgramFault::no_space_once:
-        disarm();
-        return Status::no_space(call.path + ": full once");
-      case ProgramFault::error_for_ever:
-        return Status::io_error(call.path + ": fails");
-      default:
-        return Status::io_error(call.path + ": no power");
-    }
-  }
-
-  std::unique_ptr<SimFileSystem> disk_ = std::make_unique<SimFileSystem>(/*seed=*/1);
-  std::unique_ptr<HookedFiles> files_;
-  // No yield points: what they order is the test's.
-  std::atomic<ProgramFault> fault_{ProgramFault::none};
-  std::atomic<uint64_t> after_{0};
-  std::atomic<uint64_t> failed_{0};
-};
 
 struct Shape {
   size_t threads;
@@ -116,92 +57,6 @@ Shape read_shape(Input* input, std::optional<PlannedFault> fault, FileSystem* fi
   shape.options.logger = logger;
   return shape;
 }
-
-// The record of a transaction while it runs.
-class Recording {
- public:
-  explicit Recording(TransactionRecord* record) : record_(record) {}
-
-  void read(Keyspace keyspace, const std::string& key, const std::optional<PinnedValue>& value,
-            bool for_update) {
-    OperationRecord operation;
-    operation.keyspace = keyspace;
-    operation.key = key;
-    operation.found = value.has_value();
-    operation.for_update = for_update;
-    if (value.has_value()) {
-      operation.own = value->timestamp() == kTimestampMax;
-      if (!operation.own) operation.version = value->timestamp();
-      operation.value = std::string(value->view());
-    } else {
-      operation.own = own_.contains({keyspace, key});
-    }
-    record_->operations.push_back(std::move(operation));
-  }
-  void write(Keyspace keyspace, const std::string& key, std::optional<std::string> value) {
-    own_.insert({keyspace, key});
-    OperationRecord operation = value.has_value() ? OperationRecord::write(key, *std::move(value))
-                                                  : OperationRecord::erase(key);
-    operation.keyspace = keyspace;
-    record_->operations.push_back(std::move(operation));
-  }
-  // Where it stands; its rows follow.
-  size_t open_scan(Keyspace keyspace, ScanRecord scan) {
-    OperationRecord operation = OperationRecord::scanned(std::move(scan));
-    operation.keyspace = keyspace;
-    record_->operations.push_back(std::move(operation));
-    return record_->operations.size() - 1;
-  }
-  ScanRecord& scan(size_t place) { return record_->operations[place].scan; }
-  // It is the transaction's last operation, but for writes.
-  void break_off(size_t place) {
-    ScanRecord& broken = scan(place);
-    if (broken.rows.empty()) {
-      record_->operations.erase(record_->operations.begin() + static_cast<ptrdiff_t>(place));
-    } else {
-      broken.ended_at = broken.rows.back().key;
-    }
-  }
-
-  void mark(Savepoint savepoint) {
-    marks_.push_back({savepoint, record_->operations.size(), own_});
-  }
-  size_t marks() const { return marks_.size(); }
-  Savepoint savepoint(size_t i) const { return marks_[i].savepoint; }
-  void release(size_t i) { marks_.resize(i); }
-  // Writes since then, and what may have met them, never were.
-  void rolled_back_to(size_t i) {
-    std::vector<OperationRecord>& operations = record_->operations;
-    const Mark& mark = marks_[i];
-    bool written = false;
-    size_t kept = mark.operations;
-    for (size_t place = mark.operations; place < operations.size(); ++place) {
-      OperationRecord& operation = operations[place];
-      const bool writes = operation.kind == OperationRecord::Kind::write ||
-                          operation.kind == OperationRecord::Kind::erase;
-      written = written || writes;
-      const bool scans = operation.kind == OperationRecord::Kind::scan;
-      if (writes || operation.own || (scans && written)) continue;
-      if (kept != place) operations[kept] = std::move(operation);
-      ++kept;
-    }
-    operations.resize(kept);
-    own_ = mark.own;
-    marks_.resize(i + 1);
-  }
-  bool wrote() const { return !own_.empty(); }
-
- private:
-  using OwnKeys = std::set<std::pair<Keyspace, std::string>>;
-  struct Mark {
-    Savepoint savepoint;
-    size_t operations;
-    OwnKeys own;
-  };
-  TransactionRecord* const record_;
-  OwnKeys own_;
-  std::vector<Mark> marks_;
-};
 
 class ProgramRun {
  public:

@@ -13,18 +13,11 @@
 #include <span>
 #include <string>
 
+#include "tests/support/faulty_disk.h"
 #include "tests/support/input.h"
 #include "varve/history.h"
 
 namespace varve::test {
-
-enum class ProgramFault : uint8_t { none, error_once, error_for_ever, no_space_once, power };
-
-// Of the `after`-th file call from then on that changes something.
-struct PlannedFault {
-  ProgramFault fault = ProgramFault::none;
-  uint64_t after = 0;
-};
 
 struct ProgramReport {
   std::string complaint;  // empty: there is none
