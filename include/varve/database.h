@@ -78,10 +78,10 @@ class Database {
   Status erase(std::string_view key, const WriteOptions& options = {});
   // Commits `batch` whole; it stays as it was. `committed`, if given, receives the timestamp.
   // Errors: not_found (a keyspace that is unknown or dropped: nothing is committed), timed_out,
-  // no_space, read_only,invalid_argument (the batch takes more than an eighth of the memory
-  // budget or 256 MiB, and a key; or a value does, see kValueSizeMax); busy: background work that
-  // it would wait for meets a fault, see health(); io_error: whether it is there is known after
-  // reopening.
+  // cancelled, no_space, read_only, invalid_argument (the batch takes more than an eighth of the
+  // memory budget or 256 MiB, and a key; or a value does, see kValueSizeMax); busy: background work
+  // that it would wait for meets a fault, see health(); io_error: whether it is there is known
+  // after reopening.
   Status write(WriteBatch& batch, const WriteOptions& options = {}, Timestamp* committed = nullptr);
 
   // -- transactions --

@@ -171,13 +171,8 @@ TEST(ReadSetTest, covers_all_that_was_added_within_its_limit) {
 
 class ConflictTest : public DatabaseTest {
  protected:
-  Transaction begin(Isolation isolation = Isolation::serializable) {
-    TransactionOptions options;
-    options.isolation = isolation;
-    Result<Transaction> begun = db_->begin(options);
-    EXPECT_OK(begun);
-    return std::move(*begun);
-  }
+  using DatabaseTest::begin;
+  Transaction begin() { return begin(Isolation::serializable); }
   static void read(Transaction& transaction, std::string_view key) {
     std::string value;
     EXPECT_OK(transaction.get(key, &value));

@@ -69,6 +69,18 @@ class DatabaseTest : public testing::Test {
     open();
   }
 
+  Transaction begin(const TransactionOptions& options) {
+    Result<Transaction> begun = db_->begin(options);
+    EXPECT_OK(begun);
+    return begun.ok() ? std::move(*begun) : Transaction();
+  }
+  Transaction begin(Isolation isolation) {
+    TransactionOptions options;
+    options.isolation = isolation;
+    return begin(options);
+  }
+  Transaction begin() { return begin(TransactionOptions{}); }
+
   std::string get(std::string_view key, const ReadOptions& options = {}) {
     std::string value;
     Result<bool> found = db_->get(key, &value, options);

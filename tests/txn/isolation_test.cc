@@ -27,13 +27,7 @@ class IsolationTest : public DatabaseTest, public testing::WithParamInterface<Is
   }
 
   bool serializable() const { return GetParam() == Isolation::serializable; }
-  Transaction begin() {
-    TransactionOptions options;
-    options.isolation = GetParam();
-    Result<Transaction> begun = db_->begin(options);
-    EXPECT_OK(begun);
-    return std::move(*begun);
-  }
+  Transaction begin() { return DatabaseTest::begin(GetParam()); }
   static std::string read(Transaction& transaction, std::string_view key) {
     std::string value;
     Result<bool> found = transaction.get(key, &value);

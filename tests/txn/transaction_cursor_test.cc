@@ -22,11 +22,6 @@ class TransactionCursorTest : public DatabaseTest {
  protected:
   TransactionCursorTest() { open(); }
 
-  Transaction begin() {
-    Result<Transaction> begun = db_->begin();
-    EXPECT_OK(begun);
-    return std::move(*begun);
-  }
   static Cursor scan(Transaction& transaction, const ScanOptions& options = {}) {
     Result<Cursor> cursor = transaction.scan(options);
     EXPECT_OK(cursor);

@@ -35,13 +35,8 @@ class TransactionStatisticsTest : public DatabaseTest {
     options_.cache_size = 0;
     open();
   }
-  Transaction begin(Isolation isolation = Isolation::serializable) {
-    TransactionOptions options;
-    options.isolation = isolation;
-    Result<Transaction> begun = db_->begin(options);
-    EXPECT_OK(begun);
-    return std::move(*begun);
-  }
+  using DatabaseTest::begin;
+  Transaction begin() { return begin(Isolation::serializable); }
   static void read(Transaction& transaction, std::string_view key) {
     std::string value;
     EXPECT_OK(transaction.get(key, &value));

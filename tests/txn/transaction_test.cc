@@ -17,16 +17,6 @@ class TransactionTest : public DatabaseTest {
  protected:
   TransactionTest() { open(); }
 
-  Transaction begin(const TransactionOptions& options = {}) {
-    Result<Transaction> begun = db_->begin(options);
-    EXPECT_OK(begun);
-    return begun.ok() ? std::move(*begun) : Transaction();
-  }
-  Transaction begin(Isolation isolation) {
-    TransactionOptions options;
-    options.isolation = isolation;
-    return begin(options);
-  }
   static std::string get(Transaction& transaction, std::string_view key,
                          const ReadOptions& options = {}) {
     std::string value;
