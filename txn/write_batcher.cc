@@ -5,6 +5,7 @@
 
 #include "base/format.h"
 #include "base/log.h"
+#include "lsm/memtable.h"
 #include "txn/database_impl.h"
 
 // Rejected: committing old batches by a task of the executor, so that a pause of the stream needs
@@ -18,6 +19,12 @@ namespace {
 
 // A batch that outgrew its bound by more gives its memory back: one write was large.
 constexpr uint64_t kKeptBeyondBound = 64 << 10;
+
+// What a memtable may want for a write: of tiny ones many times what the batch takes.
+uint64_t memtable_bytes_max(std::string_view key, std::string_view value) {
+  constexpr uint64_t kTableBytes = 48;  // of its hash table, just grown
+  return Memtable::entry_size_max(key.size(), value.size()) + kTableBytes;
+}
 
 }  // namespace
 
@@ -72,12 +79,16 @@ Status WriteBatcher::take(bool erases, Keyspace keyspace, std::string_view key,
     return Status::invalid_argument(format("a write of up to %zu bytes: at most %llu are allowed",
                                            size, static_cast<unsigned long long>(limit)));
   }
-  if (batch_.size_bytes() + size > limit) VARVE_RETURN_IF_ERROR(commit(BatchCause::bytes));
+  const uint64_t memtable_bytes = memtable_bytes_max(key, value);
+  if (batch_.size_bytes() + size > limit || memtable_bytes_ + memtable_bytes > limit) {
+    VARVE_RETURN_IF_ERROR(commit(BatchCause::bytes));
+  }
   VARVE_RETURN_IF_ERROR(append(erases, keyspace, key, value));
   if (pending_ == 0 && options_.age_max) began_ = now();
   ++taken_;
   ++pending_;
   pending_bytes_ += key.size() + value.size();
+  memtable_bytes_ += memtable_bytes;
   // The write is taken, whatever comes of its batch: the next call tells.
   if (const std::optional<BatchCause> cause = due()) static_cast<void>(commit(*cause));
   return Status();
@@ -182,7 +193,7 @@ void WriteBatcher::begin_anew() {
   } else {
     batch_.clear();
   }
-  pending_ = pending_bytes_ = 0;
+  pending_ = pending_bytes_ = memtable_bytes_ = 0;
 }
 
 }  // namespace varve

@@ -276,6 +276,27 @@ TEST_F(WriteBatcherTest, a_batch_never_exceeds_what_one_commit_takes) {
   EXPECT_EQ(rows().size(), kWrites + 1);
 }
 
+// In a memtable each takes many times its own bytes.
+TEST_F(WriteBatcherTest, tiny_writes_without_number_become_batches_that_can_be_committed) {
+  options_.memory_budget = kMemoryBudgetMin;
+  options_.write_buffer_size = 0;
+  options_.cache_size = 0;
+  options_.executor = nullptr;
+  options_.clock = nullptr;
+  open();
+  constexpr uint64_t kWrites = 40'000;
+  {
+    WriteBatcher batcher(*db_, unbounded());
+    for (uint64_t i = 0; i < kWrites; ++i) ASSERT_OK(batcher.put(std::to_string(i), "")) << i;
+    ASSERT_OK(batcher.flush());
+    EXPECT_EQ(batcher.report().failures, 0u);
+    EXPECT_GT(batches_of(batcher, BatchCause::bytes), 10u);
+  }
+  options_.memory_budget = 64 << 20;  // a cursor wants some beside a compaction
+  reopen();
+  EXPECT_EQ(rows().size(), kWrites);
+}
+
 // -- failures --
 
 TEST_F(WriteBatcherTest, a_failed_commit_keeps_the_writes_and_is_tried_again_by_the_next_call) {
