@@ -29,48 +29,53 @@ Status CommitPipeline::run_alone(Action* action) {
 }
 
 Status CommitPipeline::enqueue(Request* request) {
-  MutexLock lock(mutex_);
-  (front_ == nullptr ? front_ : back_->next) = request;
-  back_ = request;
-  while (!request->done && front_ != request) request->turn.wait(mutex_);
-  if (!request->done) lead(request);
+  bool leads;
+  {
+    MutexLock lock(mutex_);
+    leads = front_ == nullptr;
+    (leads ? front_ : back_->next) = request;
+    back_ = request;
+  }
+  // A hint; pairs with nothing.
+  if (leads || request->turn.wait(!syncs_.load(kRelaxed)) == kLeads) lead(request);
   return std::move(request->status);
 }
 
-void CommitPipeline::lead(Request* first) VARVE_NO_THREAD_SAFETY_ANALYSIS {
-  // The group stays in the queue while it is worked on: whoever comes meanwhile waits behind it.
+CommitPipeline::Request* CommitPipeline::form_group(Request* first) {
   group_.clear();
+  if (first->action != nullptr) return first;
+  MutexLock lock(mutex_);
   size_t bytes = 0;
   Request* last = first;
-  if (first->action == nullptr) {
-    Request* request = first;
-    do {
-      group_.push_back(request);
-      bytes += request->batch.size();
-      last = request;
-      request = request->next;
-    } while (!first->goes_alone() && request != nullptr && !request->goes_alone() &&
-             group_.size() < kGroupRequestsMax && bytes < kGroupBytesMax);
+  for (Request* request = first; request != nullptr; request = request->next) {
+    if (request != first && (first->goes_alone() || request->goes_alone())) break;
+    if (group_.size() == kGroupRequestsMax || bytes >= kGroupBytesMax) break;
+    group_.push_back(request);
+    bytes += request->batch.size();
+    last = request;
   }
-  mutex_.unlock();
+  return last;
+}
+
+void CommitPipeline::lead(Request* first) {
+  Request* const last = form_group(first);
   if (first->action != nullptr) {
     run_action(first);
   } else {
     run_group();
   }
-  mutex_.lock();
-  Request* after = last->next;
-  front_ = after;
-  if (after == nullptr) {
-    back_ = nullptr;
-  } else {
-    after->turn.notify_one();
+  Request* after;
+  {
+    MutexLock lock(mutex_);
+    after = last->next;
+    front_ = after;
+    if (after == nullptr) back_ = nullptr;
   }
-  for (Request* request = first; request != after;) {
-    Request* next = request->next;  // a woken member's request is gone
-    request->done = true;
-    if (request != first) request->turn.notify_one();
-    request = next;
+  if (after != nullptr) after->turn.pass(kLeads);
+  for (Request* next = first->next; next != after;) {
+    Request* const member = next;
+    next = member->next;
+    member->turn.pass(kDone);  // it is gone
   }
 }
 
@@ -186,7 +191,10 @@ void CommitPipeline::run_group() {
   }
   if (strongest == Durability::sync) {
     VARVE_SYNC_POINT("commit_before_sync");
-    if (Status status = store_->wal().sync(); !status.ok()) {
+    syncs_.store(true, kRelaxed);  // a hint, as below
+    Status status = store_->wal().sync();
+    syncs_.store(false, kRelaxed);
+    if (!status.ok()) {
       store_->fail(status);
       return fail_group(Status::io_error(
           "the log could not be synced; whether the commit is there is known after reopening: " +

@@ -28,6 +28,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/baton.h"
 #include "base/mutex.h"
 #include "lsm/batch_format.h"
 #include "lsm/store.h"
@@ -85,10 +86,11 @@ class CommitPipeline {
     // Outcome.
     Status status;
     Timestamp timestamp;
-    bool done = false;  // under mutex_
-    Request* next = nullptr;
-    CondVar turn;
+    Request* next = nullptr;  // under mutex_, until it is taken out of the queue
+    Baton turn;               // passed by a leader: kLeads or kDone
   };
+  static constexpr uint8_t kLeads = 0;
+  static constexpr uint8_t kDone = 1;
   // What a group brings to one keyspace.
   struct Touched {
     Tree* tree;
@@ -98,6 +100,9 @@ class CommitPipeline {
 
   Status enqueue(Request* request);
   void lead(Request* first);
+  // The group that `first` leads, in group_, and its last member. It stays in the queue while it is
+  // worked on: whoever comes meanwhile waits behind it.
+  Request* form_group(Request* first);
   void run_group();
   void run_action(Request* request);
   // Resolves keyspaces and sums up sizes; a request that cannot be committed gets its status.
@@ -125,6 +130,7 @@ class CommitPipeline {
   Mutex mutex_;
   Request* front_ VARVE_GUARDED_BY(mutex_) = nullptr;
   Request* back_ VARVE_GUARDED_BY(mutex_) = nullptr;
+  Atomic<bool> syncs_{false};  // the leader: who comes now need not spin
   // The leader's.
   std::vector<Request*> group_;  // those still to be committed
   std::vector<Touched> touched_;
