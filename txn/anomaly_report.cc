@@ -32,6 +32,7 @@ constexpr std::string_view kNames[] = {
     "real-time violation",
     "commit timestamp used twice",
     "commit not after its snapshot",
+    "outdated read",
 };
 static_assert(std::size(kNames) == kAnomalyKinds);
 

@@ -114,6 +114,43 @@ void check_reads_for_update(const CompactHistory& history, const VersionChains& 
   }
 }
 
+void check_outdated_reads(const CompactHistory& history, const VersionChains& chains,
+                          const KeyOrder& order, AnomalyReport* report) {
+  const auto& transactions = history.transactions();
+  const auto check = [&](uint32_t reader, uint32_t key) {
+    // What it wrote as well is of check_first_committer_wins().
+    if (chains.exact(key, chains.commit(reader)) != kNone) return false;
+    const uint32_t newest = chains.newest_at(key, chains.commit(reader));
+    if (newest == kNone || chains.versions()[newest].collapsed) return false;
+    const ChainVersion& version = chains.versions()[newest];
+    if (version.timestamp <= transactions[reader].snapshot) return false;
+    std::vector<uint32_t> found{reader};
+    if (version.writer != kNone) found.push_back(version.writer);
+    report->violation(AnomalyKind::outdated_read, found, [&] {
+      return report->name(reader) + " with snapshot " +
+             timestamp_text(transactions[reader].snapshot) + " read " + report->key(key) +
+             ", by itself or in a range, and committed at " +
+             timestamp_text(chains.commit(reader)) + "; but there is a version in between, " +
+             timestamp_text(version.timestamp) + ", so it should have aborted.";
+    });
+    return true;
+  };
+  for (uint32_t i = 0; i < transactions.size(); ++i) {
+    if (transactions[i].isolation != RecordedIsolation::serializable) continue;
+    if (!transactions[i].writes || !chains.committed(i)) continue;
+    bool outdated = false;
+    for (const CompactOperation& operation : history.operations(transactions[i])) {
+      if (outdated) break;
+      if (operation.kind == Kind::read && !operation.own) outdated = check(i, operation.key);
+      if (operation.kind != Kind::scan) continue;
+      const KeyOrder::Interval covered = order.covered(history.scan(operation));
+      for (uint32_t rank = covered.begin; rank != covered.end && !outdated; ++rank) {
+        outdated = check(i, order.key(rank));
+      }
+    }
+  }
+}
+
 void check_commit_timestamps(const CompactHistory& history, const VersionChains& chains,
                              AnomalyReport* report) {
   const std::vector<uint32_t> positions = by_commit(history, chains);

@@ -42,6 +42,7 @@ Verdict verify_history(const History& history, const VerifyHistoryOptions& optio
   check_reads(compact, chains, order, &report, &verdict.figures);
   check_first_committer_wins(compact, chains, &report);
   check_reads_for_update(compact, chains, &report);
+  if (options.outdated_reads) check_outdated_reads(compact, chains, order, &report);
   check_commit_timestamps(compact, chains, &report);
   check_real_time(compact, chains, &report);
   check_cycles(compact, chains, order, &report, &verdict.figures);

@@ -37,6 +37,7 @@ VersionChains::VersionChains(const CompactHistory& history)
   add_uncommitted_writes();
   order();
   add_unmatched();
+  add_collapsed_unknown();
   add_collapsed();
   settle_ties();
   mark_effective();
@@ -203,6 +204,99 @@ void VersionChains::add_unmatched() {
     return observation.version >= first || aborted_write(observation) != nullptr;
   });
   add_unwritten(rest);
+}
+
+// Reads of timestamp 0 with a value that no version of the chain has; of each key and value the one
+// with the lowest snapshot.
+std::vector<Observation> VersionChains::unexplained_collapsed() const {
+  std::vector<Observation> found;
+  for_each_observation([&](const Observation& observation, uint32_t) {
+    if (!observation.found || observation.version != 0 || observation.value == kNone) return;
+    if (!met(observation).known) found.push_back(observation);
+  });
+  std::sort(found.begin(), found.end(), [](const Observation& a, const Observation& b) {
+    return std::tie(a.key, a.value, a.snapshot) < std::tie(b.key, b.value, b.snapshot);
+  });
+  found.erase(std::unique(found.begin(), found.end(),
+                          [](const Observation& a, const Observation& b) {
+                            return a.key == b.key && a.value == b.value;
+                          }),
+              found.end());
+  return found;
+}
+
+// Those of them that transactions of unknown outcome wrote.
+void VersionChains::add_collapsed_unknown() {
+  if (uncommitted_.empty()) return;
+  mark_effective();
+  std::vector<std::pair<uint32_t, Observation>> met;  // by whom
+  for (const Observation& observation : unexplained_collapsed()) {
+    uint32_t writer = kNone;
+    size_t candidates = 0;
+    const auto [begin, end] = uncommitted(observation.key);
+    for (const UncommittedWrite* write = begin; write != end; ++write) {
+      const CompactTransaction& transaction = history_.transactions()[write->writer];
+      if (transaction.outcome != RecordedOutcome::unknown || write->erased) continue;
+      if (write->value != observation.value || transaction.snapshot >= observation.snapshot)
+        continue;
+      if (transaction.has_commit && transaction.commit > observation.snapshot) continue;
+      writer = write->writer;
+      ++candidates;
+    }
+    if (candidates != 0) met.emplace_back(candidates == 1 ? writer : kNone, observation);
+  }
+  if (met.empty()) return;
+  std::ranges::stable_sort(met, {}, &std::pair<uint32_t, Observation>::first);
+  std::vector<Observation> of_one;
+  for (size_t i = 0; i < met.size(); ++i) {
+    of_one.push_back(met[i].second);
+    if (i + 1 < met.size() && met[i + 1].first == met[i].first) continue;
+    place_whole(met[i].first, of_one);
+    of_one.clear();
+  }
+  order();
+}
+
+// Adds what was met of a transaction, kNone: of several that nobody can tell apart; and what else
+// it wrote, for it is there as a whole. Other keys only where nothing can lie between: nobody else
+// of unknown outcome wrote the key, and no version of it may be the newer one.
+void VersionChains::place_whole(uint32_t position, const std::vector<Observation>& met) {
+  if (position != kNone && history_.transactions()[position].has_commit) {
+    committed_[position] = true;
+    commits_[position] = history_.transactions()[position].commit;
+    add_writes_of(position);
+    return;
+  }
+  uint64_t lowest = UINT64_MAX;
+  const auto add = [&](uint32_t key, uint64_t timestamp, uint32_t value, bool erased) {
+    versions_.push_back({.timestamp = timestamp,
+                         .key = key,
+                         .writer = kNone,
+                         .value = value,
+                         .erased = erased,
+                         .effective = true,
+                         .collapsed = true});
+  };
+  for (const Observation& observation : met) {
+    lowest = std::min(lowest, observation.snapshot);
+    add(observation.key, observation.snapshot, observation.value, /*erased=*/false);
+  }
+  if (position == kNone) return;
+  for (const UncommittedWrite& write : uncommitted_) {
+    if (write.writer != position) continue;
+    const bool was_met = std::any_of(met.begin(), met.end(), [&](const Observation& observation) {
+      return observation.key == write.key;
+    });
+    const auto [begin, end] = uncommitted(write.key);
+    const bool alone = std::all_of(begin, end, [&](const UncommittedWrite& other) {
+      return other.writer == position ||
+             history_.transactions()[other.writer].outcome == RecordedOutcome::aborted;
+    });
+    const uint32_t newest = newest_below(write.key, lowest + 1);
+    const uint64_t snapshot = history_.transactions()[position].snapshot;
+    const bool newer = newest != kNone && versions_[newest].timestamp > snapshot;
+    if (!was_met && alone && !newer) add(write.key, lowest, write.value, write.erased);
+  }
 }
 
 // Reads of timestamp 0 where the chain begins only later.

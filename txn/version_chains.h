@@ -7,7 +7,9 @@
 //     snapshot on that met it;
 //   * what a transaction of unknown outcome wrote, once a version of it was read. Without a commit
 //     timestamp of its own it takes that of the version, if it alone can have written it; if
-//     several can have, the version has no writer.
+//     several can have, the version has no writer. If all that was read of it had collapsed, nobody
+//     knows when it committed: its versions have no writer either, and count from the lowest
+//     snapshot on that met one.
 //
 // An erase of a key that is not there changes nothing that anybody could see. Such a version takes
 // part in the conflict check, but is not `effective`: reads pass over it.
@@ -98,6 +100,9 @@ class VersionChains {
   void add_unwritten(const std::vector<Observation>& observations);
   void add_unmatched();
   void add_collapsed();
+  void add_collapsed_unknown();
+  std::vector<Observation> unexplained_collapsed() const;
+  void place_whole(uint32_t position, const std::vector<Observation>& met);
   void order();
   void settle_ties();
   void mark_effective();

@@ -463,7 +463,7 @@ class ProgramRun {
       ++(record.isolation == RecordedIsolation::snapshot ? report_.snapshot_transactions
                                                          : report_.serializable_transactions);
     }
-    const Verdict verdict = verify_history(*history);
+    const Verdict verdict = verify_history(*history, {.outdated_reads = true});
     report_.figures = verdict.figures;
     report_.allowed = verdict.allowed_counts;
     report_.conflicts = conflicts_.load();

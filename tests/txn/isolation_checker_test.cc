@@ -350,6 +350,37 @@ TEST(IsolationCheckerTest, read_for_update) {
           T(4).op(read).write("z").commit(120).aborted()});
 }
 
+// varve's own promise: more than that there be no cycle.
+TEST(IsolationCheckerTest, outdated_reads) {
+  const auto outdated = [](const std::vector<T>& transactions) {
+    History history;
+    for (const T& transaction : transactions) EXPECT_OK(history.add(transaction.record));
+    const Verdict verdict = verify_history(history, {.outdated_reads = true});
+    EXPECT_EQ(kinds(verdict).size(), verdict.count(K::outdated_read)) << described(verdict);
+    return verdict.count(K::outdated_read);
+  };
+  const T writer = T(1).batch().write("x").commit(110);
+  const T reader = T(2).read("x", 50).write("y").commit(120);
+  passes({writer, reader});
+  EXPECT_EQ(outdated({writer, reader}), 1u);
+  EXPECT_EQ(outdated({T(1).write("x").commit(110).at_snapshot_level(), reader}), 1u);
+  EXPECT_EQ(outdated({T(1).read("x", 50).erase("x").commit(110), reader}), 1u);
+  const T absent = T(2).absent("x").write("y").commit(120);
+  const T scan = T(2).scan(range("w", "y", {})).write("y").commit(120);
+  EXPECT_EQ(outdated({writer, absent}), 1u);
+  EXPECT_EQ(outdated({writer, scan}), 1u);
+  EXPECT_EQ(outdated({writer, T(2).scan(range("y", "z", {})).write("y").commit(120)}), 0u);
+  // Nobody can see an erase of what is not there.
+  EXPECT_EQ(outdated({T(1).batch().erase("x").commit(110), scan}), 0u);
+  // It wrote nothing, or not at that level, or before, or not at all.
+  EXPECT_EQ(outdated({writer, T(2).read("x", 50), T(3).absent("q").write("q").commit(109),
+                      T(4).read("x", 50).write("z").commit(121).at_snapshot_level(),
+                      T(5).read("x", 50).write("z").aborted(),
+                      T(6).read("x", 50).write("p").commit(109)}),
+            0u);
+  EXPECT_EQ(outdated({writer, T(2).snapshot(110).read("x", 110).write("y").commit(120)}), 0u);
+}
+
 TEST(IsolationCheckerTest, write_skew) {
   const std::vector<T> history = {T(1).read("x", 50).read("y", 50).write("x").commit(110),
                                   T(2).read("x", 50).read("y", 50).write("y").commit(120)};
@@ -513,6 +544,29 @@ TEST(IsolationCheckerTest, collapsed_timestamps) {
   finds(K::stale_read, "", {3, 2},
         {writer, T(2).snapshot(110).write("x", "2").commit(120),
          T(3).snapshot(130).read("x", 0, "1")});
+  // One of a transaction of unknown outcome, told by its value; the rest of it is there too.
+  const T unknown = T(5).snapshot(110).write("x", "5").write("y", "5").erase("z").unknown();
+  const T met = T(2).snapshot(130).read("x", 0, "5");
+  passes({writer, unknown, met, T(3).snapshot(120).read("x", 110, "1").absent("y")});
+  passes(
+      {writer, unknown, met, T(3).snapshot(140).read("x", 0, "5").read("y", 0, "5").absent("z")});
+  passes({writer, unknown, T(2).snapshot(130).read("y", 125).read("x", 0, "5")});
+  finds(K::stale_read, "", {3}, {writer, unknown, met, T(3).snapshot(140).read("x", 110, "1")});
+  finds(K::stale_read, "", {3}, {writer, unknown, met, T(3).snapshot(140).absent("y")});
+  finds(K::unwritten_read, "", {3}, {writer, unknown, T(3).snapshot(140).read("x", 0, "6")});
+  finds(K::unwritten_read, "", {3}, {writer, unknown, T(3).snapshot(109).read("x", 0, "5")});
+  // With its commit timestamp it is as any other.
+  finds(K::stale_read, "", {3, 6},
+        {writer, T(6).snapshot(110).write("x", "6").write("y", "6").commit(125).unknown(),
+         T(2).snapshot(130).read("x", 0, "6"), T(3).snapshot(126).absent("y")});
+  // Nothing is known of y: another one wrote it, or may have.
+  passes({writer, unknown, met, T(3).snapshot(115).write("y", "3").commit(120),
+          T(4).snapshot(140).read("y", 120, "3")});
+  passes({writer, unknown, met, T(3).snapshot(115).erase("y").unknown(),
+          T(4).snapshot(140).absent("y")});
+  // Several may have written it.
+  passes({writer, T(5).snapshot(110).write("x", "5").write("y", "5").unknown(),
+          T(6).snapshot(110).write("x", "5").unknown(), met, T(4).snapshot(140).absent("y")});
   // Nobody lost an update: it only has no timestamp.
   passes({T(1).snapshot(90).absent("z").write("y").commit(110), T(2).read("y", 0)});
 }

@@ -152,6 +152,10 @@ int run_verify_history(int argc, char** argv) {
       ->option_text("FORMAT");
   line.add_count("--describe", "Describe at most N violations of each kind",
                  [&](uint64_t n) { command.verify.described_max = n; });
+  line.app().add_flag(
+      "--outdated-reads", command.verify.outdated_reads,
+      "Hold serializable transactions to varve's own promise: nothing that one read "
+      "has changed when it commits writes");
   line.add_hex_without_keys();
   line.add_json();
   const auto stop = line.parse(argc, argv, [&] {
