@@ -6,6 +6,7 @@
 #include "base/format.h"
 #include "base/sync_point.h"
 #include "txn/write_batch_internal.h"
+#include "varve/clock.h"
 
 namespace varve {
 
@@ -35,16 +36,38 @@ Status CommitPipeline::enqueue(Request* request) {
     leads = front_ == nullptr;
     (leads ? front_ : back_->next) = request;
     back_ = request;
+    if (++queued_ == gathers_) gathered_.notify_one();
   }
   // A hint; pairs with nothing.
   if (leads || request->turn.wait(!syncs_.load(kRelaxed)) == kLeads) lead(request);
   return std::move(request->status);
 }
 
+void CommitPipeline::gather() {
+  if (rests_ > 0) {
+    --rests_;
+    return;
+  }
+  const uint64_t patience = last_sync_.nanos / kSyncShareToGather;
+  if (patience < kGatherNanosMin) return;
+  const uint64_t begin = Clock::system()->monotonic_nanos();
+  const size_t before = queued_;
+  uint64_t now = begin;
+  gathers_ = last_sync_.in_play;
+  while (queued_ < gathers_ && now < last_sync_.end + patience) {
+    gathered_.wait_for(mutex_, last_sync_.end + patience - now);
+    now = Clock::system()->monotonic_nanos();
+  }
+  gathers_ = 0;
+  // Per sync as many more as the time that it now takes is longer, or it does not pay.
+  if ((queued_ - before) * last_sync_.nanos < before * (now - begin)) rests_ = kGroupsOfRest;
+}
+
 CommitPipeline::Request* CommitPipeline::form_group(Request* first) {
   group_.clear();
   if (first->action != nullptr) return first;
   MutexLock lock(mutex_);
+  if (queued_ < last_sync_.in_play) gather();
   size_t bytes = 0;
   Request* last = first;
   for (Request* request = first; request != nullptr; request = request->next) {
@@ -59,16 +82,22 @@ CommitPipeline::Request* CommitPipeline::form_group(Request* first) {
 
 void CommitPipeline::lead(Request* first) {
   Request* const last = form_group(first);
+  const size_t size = std::max<size_t>(group_.size(), 1);  // an action is alone
+  last_sync_.end = 0;
   if (first->action != nullptr) {
     run_action(first);
   } else {
     run_group();
   }
+  const bool synced = last_sync_.end != 0;
+  if (syncs_.load(kRelaxed) != synced) syncs_.store(synced, kRelaxed);  // a hint
   Request* after;
   {
     MutexLock lock(mutex_);
     after = last->next;
     front_ = after;
+    last_sync_.in_play = synced ? queued_ : 0;
+    queued_ -= size;
     if (after == nullptr) back_ = nullptr;
   }
   if (after != nullptr) after->turn.pass(kLeads);
@@ -191,10 +220,7 @@ void CommitPipeline::run_group() {
   }
   if (strongest == Durability::sync) {
     VARVE_SYNC_POINT("commit_before_sync");
-    syncs_.store(true, kRelaxed);  // a hint, as below
-    Status status = store_->wal().sync();
-    syncs_.store(false, kRelaxed);
-    if (!status.ok()) {
+    if (Status status = sync_log(); !status.ok()) {
       store_->fail(status);
       return fail_group(Status::io_error(
           "the log could not be synced; whether the commit is there is known after reopening: " +
@@ -210,6 +236,14 @@ void CommitPipeline::run_group() {
   conflicts_->publish();
   store_->count_commit_group(group_.size(), entries, group_bytes_);
   VARVE_SYNC_POINT("commit_published");
+}
+
+Status CommitPipeline::sync_log() {
+  const uint64_t begin = Clock::system()->monotonic_nanos();
+  Status status = store_->wal().sync();
+  last_sync_.end = Clock::system()->monotonic_nanos();
+  last_sync_.nanos = last_sync_.end - begin;
+  return status;
 }
 
 void CommitPipeline::check_group(Timestamp first, bool recording) {

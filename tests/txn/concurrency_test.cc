@@ -14,8 +14,12 @@
 #include <vector>
 
 #include "base/random.h"
+#include "base/scheduler.h"
+#include "base/thread.h"
+#include "tests/support/hooked_files.h"
 #include "tests/support/leak_checks.h"
 #include "tests/support/seeded_test.h"
+#include "tests/support/sim_file_system.h"
 #include "tests/support/status_check.h"
 #include "tests/support/temp_directory.h"
 #include "varve/varve.h"
@@ -262,6 +266,47 @@ TEST_F(ConcurrencyTest, commits_form_groups_and_keep_their_order) {
   EXPECT_LE(statistics.commit_groups, statistics.commits);
   close_and_check(std::move(db_), files_.get());
 }
+
+#if defined(VARVE_SCHEDULER)
+// Virtual time: a sync takes a millisecond, what the threads do in between almost nothing. Who
+// commits again at once shares the next sync; who comes back late is not waited for every time.
+TEST_F(ConcurrencyTest, committers_gather_for_a_sync) {
+  SimFileSystem disk(/*seed=*/1);
+  HookedFiles files(&disk, [](const FileCall& call) {
+    if (call.kind == FileCall::Kind::sync) pause_for(1'000'000);
+    return Status();
+  });
+  options_.file_system = &files;
+  options_.durability = Durability::sync;
+  constexpr uint64_t kCommits = 100;
+  const auto groups_of = [&](const std::string& path, size_t writers, uint64_t pause) {
+    uint64_t groups = 0;
+    RandomStrategy strategy(/*seed=*/writers);
+    const auto body = [&] {
+      open(path);
+      std::vector<Thread> threads;
+      for (size_t w = 0; w < writers; ++w) {
+        threads.emplace_back("writer", 0, [&, w] {
+          for (uint64_t i = 0; i < kCommits; ++i) {
+            ASSERT_OK(db_->put(std::to_string(w), "value"));
+            if (pause != 0) pause_for(pause);
+          }
+        });
+      }
+      threads.clear();
+      groups = db_->statistics().commit_groups;
+      close_and_check(std::move(db_), &files);
+    };
+    run_scheduled(&strategy, body);
+    return groups;
+  };
+  EXPECT_EQ(groups_of("/one", 1, 0), kCommits);
+  EXPECT_LT(groups_of("/two", 2, 0), kCommits * 5 / 4);
+  EXPECT_LT(groups_of("/eight", 8, 0), kCommits * 3 / 2);
+  // Waiting for whoever pauses for longer than a sync would help nobody.
+  EXPECT_GT(groups_of("/late", 2, 5'000'000), kCommits * 3 / 2);
+}
+#endif
 
 // Pinned values are released from other threads than those that got them.
 // Writers once waited for ever: the compactions that came due during a manual one had found the
