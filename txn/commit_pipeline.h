@@ -1,10 +1,10 @@
 // Group commit: concurrent commits form groups, and every write is a commit.
 //
 //   commit()  waits in the queue until it is done, or until it is its turn to lead
-//   leader    takes the group in front, for which it waits a little where groups sync; one clock
-//   read, a block of timestamps; checks transactions
-//             against earlier commits, those of the group included; one log write; applies the
-//             changes; syncs if a member asked for it; publishes; wakes the members
+//   leader    where groups sync, waits a little for more; takes the group in front; one clock read,
+//             a block of timestamps; checks transactions against earlier commits, those of the
+//             group included; one log write; applies the changes; syncs if a member asked for it;
+//             publishes; passes the lead, and wakes the members
 //
 // The order is protocol 1's: everything that may wait or fail for want of memory comes before the
 // timestamps; publishing comes last.
@@ -13,8 +13,7 @@
 //  1. One leader at a time; groups take timestamps, log positions and effect in queue order. So
 //     version chains are in order, and the published timestamp has no gaps below it.
 //  2. A commit is acknowledged only when it is as durable as asked and published. A weaker commit
-//  in
-//     the group of, or queued behind, a stronger one waits with it.
+//     in the group of, or queued behind, a stronger one waits with it.
 //  3. A failure after the timestamps were taken leaves them unpublished for ever, and the store
 //     read-only: whether those commits are there is known after reopening.
 // Rejected: letting members apply their own changes in parallel (as RocksDB's and Pebble's
