@@ -54,17 +54,20 @@ void TransactionCursor::tell_range() {
   if (!std::exchange(in_range_, false)) return;
   ReadSet::Range range{
       .keyspace = target_.keyspace, .lower = base_->lower(), .upper = base_->upper()};
-  // Where it is not a bound, a key that is within the range.
+  // Where it is not a bound: a key that it was sought at, or stands on.
   std::optional<std::string_view> first;
   if (range_start_known_) first = range_start_.view();
   std::optional<std::string_view> last;
   if (valid_) last = key();
   if (backward_) std::swap(first, last);
-  if (first) range.lower = *first;
+  // A seek may name a key out of the bounds; what lies there was not read.
+  if (first && compare_keys(*first, range.lower) > 0) range.lower = *first;
+  const bool ends_within = last && (range.upper.empty() || compare_keys(*last, range.upper) < 0);
   // Without memory for what lies just behind the last key, it is taken to go on to the bound.
-  if (last && here_.assign(*last) && here_.append(std::string_view("\0", 1))) {
+  if (ends_within && here_.assign(*last) && here_.append(std::string_view("\0", 1))) {
     range.upper = here_.view();
   }
+  if (!range.upper.empty() && compare_keys(range.lower, range.upper) >= 0) return;  // of no key
   if (!target_.reads->add(range)) *target_.ranges_lost = true;
 }
 

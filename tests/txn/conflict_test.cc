@@ -328,6 +328,37 @@ TEST_F(ConflictTest, without_memory_for_the_table_the_tree_is_asked) {
   EXPECT_GT(live(MemoryRole::conflict_table), 0u) << "the next one asks again";
 }
 
+// A seek may name a key out of the cursor's bounds: what lies between them was not read.
+TEST_F(ConflictTest, a_range_that_was_read_ends_at_the_bounds_of_its_cursor) {
+  open();
+  ASSERT_OK(db_->put("k3", "0"));
+  const auto commit_after = [&](std::string_view changed, auto seek) {
+    Transaction transaction = begin();
+    {
+      Result<Cursor> cursor = transaction.scan({.lower = "k2", .upper = "k5"});
+      EXPECT_OK(cursor);
+      seek(*cursor);
+    }
+    EXPECT_OK(transaction.put("written", "1"));
+    EXPECT_OK(db_->put(changed, "1"));
+    return commit(transaction);
+  };
+  const auto from_below = [](Cursor& cursor) { cursor.seek("k0"); };
+  EXPECT_EQ(commit_after("k1", from_below), StatusCode::ok);
+  EXPECT_EQ(commit_after("k3", from_below), StatusCode::conflict);
+  EXPECT_EQ(commit_after("k2", from_below), StatusCode::conflict);
+  const auto from_above = [](Cursor& cursor) { cursor.seek_for_prev("k9"); };
+  EXPECT_EQ(commit_after("k7", from_above), StatusCode::ok);
+  EXPECT_EQ(commit_after("k5", from_above), StatusCode::ok);
+  EXPECT_EQ(commit_after("k4", from_above), StatusCode::conflict);
+  const auto down_from_below = [](Cursor& cursor) { cursor.seek_for_prev("k1"); };
+  const auto up_from_above = [](Cursor& cursor) { cursor.seek("k6"); };
+  for (const std::string_view changed : {"k0", "k1", "k3", "k6", "k7"}) {
+    EXPECT_EQ(commit_after(changed, down_from_below), StatusCode::ok) << changed;
+    EXPECT_EQ(commit_after(changed, up_from_above), StatusCode::ok) << changed;
+  }
+}
+
 TEST_F(ConflictTest, keys_that_no_database_takes_may_be_asked_for) {
   open();
   Transaction transaction = begin();
