@@ -320,12 +320,14 @@ void write_history_seeds(const SeedFolder& folder) {
   }
 }
 
-// Programs of transactions, and a schedule: their length in two bytes, then both.
+// Programs of transactions, and a schedule: the length of the former in two bytes, the pace of time,
+// then both.
 void write_schedule_seeds(const SeedFolder& folder) {
   for (uint64_t i = 0; i < 24; ++i) {
     const std::string programs = noise(100 + i, 60 + 20 * i);
     std::string bytes;
     append_le(&bytes, static_cast<uint16_t>(programs.size()));
+    bytes += mode(static_cast<unsigned>(i));
     bytes += programs + noise(200 + i, 30 + 5 * i);
     folder.write("txn_schedule", "program-" + std::to_string(i), bytes);
   }

@@ -1,5 +1,5 @@
 // Consistency under concurrency: the bytes are programs of transactions for some threads, the
-// faults that their database meets, and the schedule by which the threads go on.
+// faults that their database meets, the schedule by which the threads go on, and the pace of time.
 //
 // Oracle: the isolation checker over all that transactions saw, from before the first one to after
 // the last crash; in the end nothing is held and the directory is in order
@@ -16,7 +16,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   varve::BytesStrategy strategy(input.schedule);
   varve::test::ProgramReport report;
   varve::run_scheduled(&strategy,
-                       [&] { report = varve::test::run_transaction_programs(input.programs); });
+                       [&] { report = varve::test::run_transaction_programs(input.programs); },
+                       {.nanos_per_step = input.nanos_per_step});
   FUZZ_CHECK_SAYING(report.complaint.empty(), report.complaint);
   return 0;
 }

@@ -4,7 +4,8 @@
 // the whole history, lives of the database after faults included, and the final state with it.
 //
 // So a transaction that is there in part, an acknowledged commit that is lost, a snapshot that is
-// none, a conflict that was missed, each is a complaint. Every byte string is a program.
+// none, a conflict that was missed or that nothing explains, each is a complaint. Every byte string
+// is a program.
 
 #pragma once
 
@@ -26,13 +27,27 @@ struct ProgramReport {
   uint64_t snapshot_transactions = 0;
   uint64_t serializable_transactions = 0;
   uint64_t conflicts = 0;
-  uint64_t faults = 0;   // file calls that failed
-  uint64_t crashes = 0;  // losses of power
+  uint64_t retries = 0;    // of transact()
+  uint64_t groups = 0;     // of batchers, committed
+  uint64_t cursors = 0;    // kept open across steps of a transaction
+  uint64_t direct = 0;     // reads and writes without a transaction
+  uint64_t cancelled = 0;  // answers
+  uint64_t timed_out = 0;
+  uint64_t resolved = 0;      // unknown outcomes that a marker told
+  uint64_t failed_opens = 0;  // which were repeated without the fault
+  uint64_t faults = 0;        // file calls that failed
+  uint64_t crashes = 0;       // losses of power
 };
 
-// A fuzzer's input: two bytes of length, programs, and the bytes of a schedule (BytesStrategy).
+// Virtual time that a step may take, from a byte: the less often it is large, the better the
+// threads keep up with deadlines.
+uint64_t program_nanos_per_step(uint8_t choice);
+
+// A fuzzer's input: two bytes of length, the pace of time, programs, and the bytes of a schedule
+// (BytesStrategy).
 struct ScheduledPrograms {
   Input programs;
+  uint64_t nanos_per_step;
   std::span<const uint8_t> schedule;
 };
 ScheduledPrograms split_programs(const uint8_t* data, size_t size);

@@ -1,41 +1,74 @@
 // How a test keeps the record of a transaction while that runs: what was rolled back to a savepoint
-// is taken out of it again.
+// is taken out of it again. And what the transaction relies on, which is never taken back.
 
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "tests/support/justified_conflicts.h"
+#include "varve/cursor.h"
 #include "varve/history.h"
 #include "varve/pinned_value.h"
 #include "varve/transaction.h"
 
 namespace varve::test {
 
+inline OperationRecord read_of(Keyspace keyspace, const std::string& key,
+                               const std::optional<PinnedValue>& value) {
+  OperationRecord operation;
+  operation.keyspace = keyspace;
+  operation.key = key;
+  operation.found = value.has_value();
+  if (!value.has_value()) return operation;
+  operation.own = value->timestamp() == kTimestampMax;
+  if (!operation.own) operation.version = value->timestamp();
+  operation.value = std::string(value->view());
+  return operation;
+}
+
+inline ScannedRow row_of(const Cursor& cursor) {
+  ScannedRow row;
+  row.key = cursor.key();
+  row.own = cursor.timestamp() == kTimestampMax;
+  if (!row.own) row.version = cursor.timestamp();
+  row.value = std::string(cursor.value());
+  return row;
+}
+
+inline OperationRecord scan_of(Keyspace keyspace, ScanRecord scan) {
+  OperationRecord operation = OperationRecord::scanned(std::move(scan));
+  operation.keyspace = keyspace;
+  return operation;
+}
+
 // The record of a transaction while it runs.
 class Recording {
  public:
   explicit Recording(TransactionRecord* record) : record_(record) {}
 
+  // -- reads: told before they are carried out, and what came of them --
+  void will_read(Keyspace keyspace, const std::string& key, bool for_update) {
+    const bool own = own_.contains({keyspace, key});
+    if (for_update || (serializable() && !own)) footprint_.add_key(keyspace, key);
+  }
   void read(Keyspace keyspace, const std::string& key, const std::optional<PinnedValue>& value,
             bool for_update) {
-    OperationRecord operation;
-    operation.keyspace = keyspace;
-    operation.key = key;
-    operation.found = value.has_value();
+    OperationRecord operation = read_of(keyspace, key, value);
     operation.for_update = for_update;
-    if (value.has_value()) {
-      operation.own = value->timestamp() == kTimestampMax;
-      if (!operation.own) operation.version = value->timestamp();
-      operation.value = std::string(value->view());
-    } else {
-      operation.own = own_.contains({keyspace, key});
-    }
+    if (!value.has_value()) operation.own = own_.contains({keyspace, key});
     record_->operations.push_back(std::move(operation));
   }
+  // `to_bound`: it was cut short, and counts as having gone on.
+  void scanned(Keyspace keyspace, const ScanRecord& scan, bool to_bound) {
+    if (serializable()) footprint_.add_range(keyspace, covered_by(scan, to_bound));
+  }
+  const Footprint& footprint() const { return footprint_; }
+
   void write(Keyspace keyspace, const std::string& key, std::optional<std::string> value) {
     own_.insert({keyspace, key});
     OperationRecord operation = value.has_value() ? OperationRecord::write(key, *std::move(value))
@@ -43,24 +76,39 @@ class Recording {
     operation.keyspace = keyspace;
     record_->operations.push_back(std::move(operation));
   }
-  // Where it stands; its rows follow.
-  size_t open_scan(Keyspace keyspace, ScanRecord scan) {
-    OperationRecord operation = OperationRecord::scanned(std::move(scan));
-    operation.keyspace = keyspace;
-    record_->operations.push_back(std::move(operation));
-    return record_->operations.size() - 1;
+  bool wrote() const { return !own_.empty(); }
+
+  // -- cursors: one sees own writes as of its opening, so its scans stand there --
+  void cursor_opened(uint64_t number) {
+    OperationRecord place = OperationRecord::scanned({});
+    place.key = name_of(number);
+    record_->operations.push_back(std::move(place));
   }
-  ScanRecord& scan(size_t place) { return record_->operations[place].scan; }
-  // It is the transaction's last operation, but for writes.
-  void break_off(size_t place) {
-    ScanRecord& broken = scan(place);
-    if (broken.rows.empty()) {
-      record_->operations.erase(record_->operations.begin() + static_cast<ptrdiff_t>(place));
-    } else {
-      broken.ended_at = broken.rows.back().key;
+  // False: a savepoint was rolled back to that is older than the cursor, and writes with it.
+  bool has_cursor(uint64_t number) const {
+    return std::any_of(record_->operations.begin(), record_->operations.end(),
+                       [name = name_of(number)](const OperationRecord& operation) {
+                         return is_place(operation) && operation.key == name;
+                       });
+  }
+  void cursor_ended(uint64_t number, Keyspace keyspace, std::vector<ScanRecord> scans) {
+    std::vector<OperationRecord>& operations = record_->operations;
+    const auto place = std::find_if(operations.begin(), operations.end(),
+                                    [name = name_of(number)](const OperationRecord& operation) {
+                                      return is_place(operation) && operation.key == name;
+                                    });
+    if (place == operations.end()) return;
+    const auto index = static_cast<size_t>(place - operations.begin());
+    for (Mark& mark : marks_) {
+      if (mark.operations > index) mark.operations += scans.size() - 1;
+    }
+    auto at = operations.erase(place);
+    for (ScanRecord& scan : scans) {
+      at = operations.insert(at, scan_of(keyspace, std::move(scan))) + 1;
     }
   }
 
+  // -- savepoints --
   void mark(Savepoint savepoint) {
     marks_.push_back({savepoint, record_->operations.size(), own_});
   }
@@ -87,7 +135,6 @@ class Recording {
     own_ = mark.own;
     marks_.resize(i + 1);
   }
-  bool wrote() const { return !own_.empty(); }
 
  private:
   using OwnKeys = std::set<std::pair<Keyspace, std::string>>;
@@ -96,7 +143,14 @@ class Recording {
     size_t operations;
     OwnKeys own;
   };
+  bool serializable() const { return record_->isolation == RecordedIsolation::serializable; }
+  static std::string name_of(uint64_t number) { return "cursor " + std::to_string(number); }
+  static bool is_place(const OperationRecord& operation) {
+    return operation.kind == OperationRecord::Kind::scan && !operation.key.empty();
+  }
+
   TransactionRecord* const record_;
+  Footprint footprint_;
   OwnKeys own_;
   std::vector<Mark> marks_;
 };

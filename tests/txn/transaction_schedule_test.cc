@@ -35,6 +35,14 @@ struct Tally {
   uint64_t committed = 0;
   uint64_t conflicts = 0;
   uint64_t skews = 0;
+  uint64_t retries = 0;
+  uint64_t groups = 0;
+  uint64_t cursors = 0;
+  uint64_t direct = 0;
+  uint64_t cancelled = 0;
+  uint64_t timed_out = 0;
+  uint64_t resolved = 0;
+  uint64_t failed_opens = 0;
   uint64_t faults = 0;
   uint64_t crashes = 0;
   uint64_t unknown = 0;
@@ -49,17 +57,26 @@ struct Tally {
     crashes += report.crashes;
     unknown += report.figures.unknown;
     for (const uint64_t count : report.allowed) skews += count;
+    retries += report.retries;
+    groups += report.groups;
+    cursors += report.cursors;
+    direct += report.direct;
+    cancelled += report.cancelled;
+    timed_out += report.timed_out;
+    resolved += report.resolved;
+    failed_opens += report.failed_opens;
   }
   void print(const char* what) const {
+    const auto n = [](uint64_t count) { return static_cast<unsigned long long>(count); };
     std::printf(
         "%llu %s, %llu steps, %llu switches; transactions: %llu snapshot, %llu serializable; "
-        "%llu conflicts, %llu allowed anomalies, %llu file calls failed, %llu losses of power, "
-        "%llu outcomes unknown\n",
-        static_cast<unsigned long long>(runs), what, static_cast<unsigned long long>(steps),
-        static_cast<unsigned long long>(switches), static_cast<unsigned long long>(snapshot),
-        static_cast<unsigned long long>(serializable), static_cast<unsigned long long>(conflicts),
-        static_cast<unsigned long long>(skews), static_cast<unsigned long long>(faults),
-        static_cast<unsigned long long>(crashes), static_cast<unsigned long long>(unknown));
+        "%llu conflicts, %llu retries of transact(), %llu allowed anomalies; %llu groups of "
+        "batchers, %llu cursors kept open, %llu calls without a transaction; %llu answers "
+        "cancelled, %llu timed out; %llu file calls failed, %llu opens failed, %llu losses of "
+        "power, %llu outcomes unknown, %llu told by markers\n",
+        n(runs), what, n(steps), n(switches), n(snapshot), n(serializable), n(conflicts),
+        n(retries), n(skews), n(groups), n(cursors), n(direct), n(cancelled), n(timed_out),
+        n(faults), n(failed_opens), n(crashes), n(unknown), n(resolved));
   }
 };
 
@@ -81,7 +98,9 @@ Scheduled run_scheduled_programs(uint64_t seed) {
   Scheduled result;
   result.schedule = run_scheduled(
       strategies[random.below(3)],
-      [&] { result.programs = run_transaction_programs(input_of(bytes)); }, {.entropy_seed = seed});
+      [&] { result.programs = run_transaction_programs(input_of(bytes)); },
+      {.entropy_seed = seed,
+       .nanos_per_step = program_nanos_per_step(static_cast<uint8_t>(random.next()))});
   return result;
 }
 
@@ -112,6 +131,10 @@ TEST(TransactionScheduleTest, every_schedule_keeps_isolation) {
   EXPECT_GT(tally.skews, 0u);
   EXPECT_GT(tally.crashes, 0u);
   EXPECT_GT(tally.faults, tally.crashes);
+  EXPECT_GT(tally.retries, 0u);
+  EXPECT_GT(tally.groups, 0u);
+  EXPECT_GT(tally.cursors, 0u);
+  EXPECT_GT(tally.cancelled, 0u);
 }
 #endif  // VARVE_SCHEDULER
 
