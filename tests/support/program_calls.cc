@@ -51,6 +51,7 @@ void RecordedBatch::write(const WriteOptions& options) {
                                           .cancellation = options.cancellation});
   if (ok) {
     record_.commit = committed;
+    context_.a_commit.store(committed.nanos);
   } else {
     context_.conflicts.failed(record_.id);
     record_.outcome =
@@ -141,33 +142,47 @@ void run_single_write(ProgramContext* context, size_t session, Input* input) {
 namespace {
 
 // As of one snapshot, and recorded as what a transaction did that began there.
-void read_at_snapshot(ProgramContext* context, TransactionRecord* record, Input* input) {
-  const Result<Snapshot> snapshot = context->database->snapshot();
-  if (!context->allow(snapshot.status())) return;
-  record->snapshot = snapshot->timestamp();
+void read_at_snapshot(ProgramContext* context, const Snapshot& snapshot, TransactionRecord* record,
+                      Input* input) {
+  record->snapshot = snapshot.timestamp();
+  // Of another time than now, it may be gone in this keyspace or that.
+  const bool past = record->begin_nanos == 0;
   const Cancellation* cancellation =
       input->below(4) == 1 ? &context->cancellations[record->session] : nullptr;
+  const MayAnswer may{.invalid_argument = past, .cancellation = cancellation};
   for (uint32_t reads = 1 + input->below(3); reads > 0; --reads) {
     const Keyspace keyspace = context->read_keyspace(input);
     const std::string key = context->read_key(input);
     if (input->below(4) != 1) {
       const Result<std::optional<PinnedValue>> got = context->database->get(
-          key, {.keyspace = keyspace, .snapshot = &*snapshot, .cancellation = cancellation});
-      if (!context->allow(got.status(), {.cancellation = cancellation})) return;
+          key, {.keyspace = keyspace, .snapshot = &snapshot, .cancellation = cancellation});
+      if (!context->allow(got.status(), may)) return;
       record->operations.push_back(read_of(keyspace, key, *got));
       continue;
     }
     Result<Cursor> cursor = context->database->scan(
-        {.keyspace = keyspace, .snapshot = &*snapshot, .lower = key, .cancellation = cancellation});
-    if (!context->allow(cursor.status(), {.cancellation = cancellation})) return;
+        {.keyspace = keyspace, .snapshot = &snapshot, .lower = key, .cancellation = cancellation});
+    if (!context->allow(cursor.status(), may)) return;
     ScanRecord scan;
     scan.lower = key;
     for (cursor->seek_to_first(); cursor->valid(); cursor->next()) {
       scan.rows.push_back(row_of(*cursor));
     }
-    if (!context->allow(cursor->status(), {.cancellation = cancellation})) return;
+    if (!context->allow(cursor->status(), may)) return;
     record->operations.push_back(scan_of(keyspace, std::move(scan)));
   }
+}
+
+// As of a commit that there was, or just before or after it.
+void read_past(ProgramContext* context, TransactionRecord* record, Input* input) {
+  const uint64_t commit = context->a_commit.load();
+  if (commit == 0) return;
+  context->counts.past.fetch_add(1);
+  // Real time does not count.
+  record->begin_nanos = 0;
+  const Result<Snapshot> snapshot = context->database->snapshot_at({commit - 1 + input->below(3)});
+  if (!context->allow(snapshot.status(), {.invalid_argument = true})) return;
+  read_at_snapshot(context, *snapshot, record, input);
 }
 
 // As of now: at some moment between two snapshots, the same for all keys. What was there is held to
@@ -216,12 +231,18 @@ void read_now(ProgramContext* context, TransactionRecord* record, Input* input) 
 void run_reads(ProgramContext* context, size_t session, Input* input) {
   context->counts.direct.fetch_add(1);
   TransactionRecord record = context->begin_record(session);
-  if (input->flag()) {
-    read_at_snapshot(context, &record, input);
+  const uint32_t choice = input->below(4);
+  if (choice == 0) {
+    read_past(context, &record, input);
+  } else if (choice == 1) {
+    const Result<Snapshot> snapshot = context->database->snapshot();
+    if (context->allow(snapshot.status())) read_at_snapshot(context, *snapshot, &record, input);
   } else {
     read_now(context, &record, input);
   }
-  if (record.snapshot.has_value()) context->finish(std::move(record));
+  if (!record.snapshot.has_value()) return;
+  if (record.begin_nanos != 0) record.end_nanos = ProgramContext::now();
+  context->recorder.record(std::move(record));
 }
 
 // -- keyspaces --

@@ -31,7 +31,7 @@ class RecordedBatch {
 void run_batch(ProgramContext* context, size_t session, Input* input);
 // Puts or erases one key.
 void run_single_write(ProgramContext* context, size_t session, Input* input);
-// Reads as of a snapshot, or as of now.
+// Reads as of a snapshot, as of now, or the past.
 void run_reads(ProgramContext* context, size_t session, Input* input);
 // Drops the scratch keyspace and creates it anew, or writes to it.
 void run_scratch(ProgramContext* context, Input* input);

@@ -42,6 +42,9 @@ bool ProgramContext::allow(const Status& status, const MayAnswer& may) {
     case StatusCode::not_found:
       if (may.not_found) return false;
       break;
+    case StatusCode::invalid_argument:
+      if (may.invalid_argument) return false;
+      break;
     case StatusCode::cancelled:
       // Only its own thread takes a cancellation back.
       if (may.cancellation == nullptr || !may.cancellation->is_cancelled()) break;

@@ -36,6 +36,7 @@ struct ProgramShape {
 struct MayAnswer {
   bool timed_out = false;                      // it had a timeout
   bool not_found = false;                      // its keyspace may be dropped
+  bool invalid_argument = false;               // the past that it asks for may be gone
   const Cancellation* cancellation = nullptr;  // it had this one
 };
 
@@ -52,6 +53,7 @@ class ProgramContext {
   // Dropped and created anew while others write to it; what it holds is not judged.
   std::atomic<uint32_t> scratch{0};
   Cancellation cancellations[kProgramThreadsMax + 1];  // of sessions
+  std::atomic<uint64_t> a_commit{0};  // timestamp of one that a batch made: a past to be read
 
   // Things that happened.
   struct Counts {
@@ -61,6 +63,7 @@ class ProgramContext {
     std::atomic<uint64_t> cancelled{0};  // answers
     std::atomic<uint64_t> timed_out{0};
     std::atomic<uint64_t> direct{0};  // reads and writes without a transaction
+    std::atomic<uint64_t> past{0};    // of these, reads of the past
   };
   Counts counts;
   ConflictLog conflicts;

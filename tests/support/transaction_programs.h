@@ -24,6 +24,7 @@ struct ProgramReport {
   std::string complaint;  // empty: there is none
   HistoryFigures figures;
   AnomalyCounts allowed{};  // as Verdict::allowed_counts
+  uint64_t unjudged = 0;    // 1: isolation was not, see transaction_programs.cc
   uint64_t snapshot_transactions = 0;
   uint64_t serializable_transactions = 0;
   uint64_t conflicts = 0;
@@ -31,6 +32,7 @@ struct ProgramReport {
   uint64_t groups = 0;     // of batchers, committed
   uint64_t cursors = 0;    // kept open across steps of a transaction
   uint64_t direct = 0;     // reads and writes without a transaction
+  uint64_t past = 0;       // of these, reads of the past
   uint64_t cancelled = 0;  // answers
   uint64_t timed_out = 0;
   uint64_t resolved = 0;      // unknown outcomes that a marker told
