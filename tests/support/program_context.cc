@@ -14,7 +14,7 @@ std::optional<Durability> ProgramContext::read_durability(Input* input) const {
 std::optional<std::chrono::nanoseconds> ProgramContext::read_timeout(Input* input) {
   const uint32_t choice = input->below(16);
   if (choice < 12) return std::nullopt;
-  return choice == 12 ? std::chrono::nanoseconds(0) : std::chrono::microseconds(1 << choice);
+  return choice == 12 ? std::chrono::nanoseconds(0) : std::chrono::microseconds(1 << (choice - 8));
 }
 
 TransactionRecord ProgramContext::begin_record(size_t session) {

@@ -395,7 +395,7 @@ class ProgramRun {
 }  // namespace
 
 uint64_t program_nanos_per_step(uint8_t choice) {
-  static constexpr uint64_t kNanos[] = {50, 50, 50, 1000, 1000, 5000, 20'000, 1};
+  static constexpr uint64_t kNanos[] = {50, 50, 50, 1, 10, 100, 150, 200};
   return kNanos[choice % std::size(kNanos)];
 }
 

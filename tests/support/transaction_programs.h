@@ -41,8 +41,8 @@ struct ProgramReport {
   uint64_t crashes = 0;       // losses of power
 };
 
-// Virtual time that a step may take, from a byte: the less often it is large, the better the
-// threads keep up with deadlines.
+// Virtual time that a step may take, from a byte. Not much more than 200 ns: threads that look for
+// something every 50 us (EpochDomain::drain()) would take turns in looking, and let no other go on.
 uint64_t program_nanos_per_step(uint8_t choice);
 
 // A fuzzer's input: two bytes of length, the pace of time, programs, and the bytes of a schedule
