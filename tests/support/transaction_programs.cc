@@ -6,7 +6,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -63,35 +62,6 @@ ProgramShape read_shape(Input* input, std::optional<PlannedFault> fault, FileSys
   shape.options.file_system = files;
   shape.options.logger = logger;
   return shape;
-}
-
-// Whether a transaction of unknown outcome turned out to be there only after its timestamp had been
-// collapsed to 0: the checker finds writers of unknown outcome by timestamps, and would say that
-// nobody wrote what was read. Values name their writer.
-bool has_forgotten_commit(const std::vector<TransactionRecord>& records) {
-  std::set<std::string> dated;
-  std::set<std::string> undated;
-  for (const TransactionRecord& record : records) {
-    for (const OperationRecord& operation : record.operations) {
-      if (operation.kind == OperationRecord::Kind::read && operation.value.has_value()) {
-        (operation.version == kTimestampMin ? undated : dated).insert(*operation.value);
-      }
-      for (const ScannedRow& row : operation.scan.rows) {
-        (row.version == kTimestampMin ? undated : dated).insert(*row.value);
-      }
-    }
-  }
-  return std::any_of(records.begin(), records.end(), [&](const TransactionRecord& record) {
-    if (record.outcome != RecordedOutcome::unknown) return false;
-    const auto wrote_one_of = [&](const std::set<std::string>& values) {
-      return std::any_of(record.operations.begin(), record.operations.end(),
-                         [&](const OperationRecord& operation) {
-                           return operation.kind == OperationRecord::Kind::write &&
-                                  values.contains(*operation.value);
-                         });
-    };
-    return wrote_one_of(undated) && !wrote_one_of(dated);
-  });
 }
 
 class ProgramRun {
@@ -348,10 +318,6 @@ class ProgramRun {
     const Verdict verdict = verify_history(history, {.outdated_reads = true});
     report_.figures = verdict.figures;
     report_.allowed = verdict.allowed_counts;
-    if (!verdict.ok() && has_forgotten_commit(records)) {
-      report_.unjudged = 1;
-      return;
-    }
     for (const Anomaly& violation : verdict.violations) {
       std::string text = std::string(anomaly_name(violation.kind)) + ": " + violation.explanation;
       for (const std::string& edge : violation.cycle) text += "\n  " + edge;

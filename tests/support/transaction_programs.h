@@ -24,7 +24,6 @@ struct ProgramReport {
   std::string complaint;  // empty: there is none
   HistoryFigures figures;
   AnomalyCounts allowed{};  // as Verdict::allowed_counts
-  uint64_t unjudged = 0;    // 1: isolation was not, see transaction_programs.cc
   uint64_t snapshot_transactions = 0;
   uint64_t serializable_transactions = 0;
   uint64_t conflicts = 0;
