@@ -35,6 +35,7 @@ MemoryManager* manager_of(const std::vector<Run>& runs) {
 Levels* Levels::create(std::vector<Run> runs) {
   for (Run& run : runs) {
     run.bytes = run.raw_bytes = run.versions = run.user_keys = run.tombstones = 0;
+    run.timestamp_min = kTimestampMax;
     run.timestamp_max = {};
     run.largest_heads_.clear();
     for (const Sstable* file : run.files) {
@@ -44,6 +45,7 @@ Levels* Levels::create(std::vector<Run> runs) {
       run.versions += info.versions;
       run.user_keys += file->properties().user_keys;
       run.tombstones += info.tombstones;
+      run.timestamp_min = std::min(run.timestamp_min, info.timestamp_min);
       run.timestamp_max = std::max(run.timestamp_max, info.timestamp_max);
       run.largest_heads_.push_back(key_head(info.largest_key));
     }
@@ -107,6 +109,17 @@ Status check_levels(const Levels& levels) {
         return Status::corruption(format(
             "%s: keys %s to %s overlap the file before it in its run", run.files[f]->path().c_str(),
             readable(info.smallest_key).c_str(), readable(info.largest_key).c_str()));
+      }
+      for (size_t o = 0; o < runs.size() && info.undated; ++o) {
+        const bool in_order = o < r   ? runs[o].timestamp_min > info.timestamp_max
+                              : o > r ? runs[o].timestamp_max < info.timestamp_min
+                                      : true;
+        if (in_order) continue;
+        return Status::corruption(format(
+            "%s: committed at %llu, but run %zu holds %llu to %llu", run.files[f]->path().c_str(),
+            static_cast<unsigned long long>(info.timestamp_max.nanos), o,
+            static_cast<unsigned long long>(runs[o].timestamp_min.nanos),
+            static_cast<unsigned long long>(runs[o].timestamp_max.nanos)));
       }
       if (r + 1 < runs.size() && info.versions != 0 && info.timestamp_min == kTimestampMin) {
         return Status::corruption(

@@ -9,6 +9,7 @@
 //  1. Run ids descend, and no run is empty.
 //  2. Within a run files ascend and do not overlap: no user key lies in two of them.
 //  3. Only files of the bottom run hold collapsed timestamps.
+//  4. The timestamp of an undated file is above those of all older runs, and below those of newer.
 
 #pragma once
 
@@ -31,6 +32,7 @@ struct Run {
   uint64_t versions = 0;
   uint64_t user_keys = 0;
   uint64_t tombstones = 0;
+  Timestamp timestamp_min;
   Timestamp timestamp_max;
 
   // The file that may hold `user_key`; null if none does.

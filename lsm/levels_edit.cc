@@ -20,6 +20,7 @@ enum Tag : uint64_t {
   kLogStart = 20,
   kLastTimestamp = 22,
   kLogEnd = 24,
+  kAddUndated = 26,
 };
 
 constexpr size_t kNameSizeMax = 255;
@@ -51,10 +52,10 @@ void append_file(std::string* to, const AddedFile& file) {
         info.collapse_horizon.nanos, info.raw_bytes}) {
     append_varint(&bytes, number);
   }
-  append_field(to, kAddFile, bytes);
+  append_field(to, info.undated ? kAddUndated : kAddFile, bytes);
 }
 
-AddedFile decode_file(Decoder* decoder) {
+AddedFile decode_file(Decoder* decoder, bool undated) {
   AddedFile file;
   SstableInfo& info = file.info;
   file.keyspace.id = decoder->varint32();
@@ -73,6 +74,11 @@ AddedFile decode_file(Decoder* decoder) {
   info.raw_bytes = decoder->varint();
   if (info.smallest_key.size() > kKeySizeMax || info.largest_key.size() > kKeySizeMax ||
       info.smallest_key > info.largest_key) {
+    decoder->fail();
+  }
+  info.undated = undated;
+  if (undated && (info.timestamp_min != info.timestamp_max || info.timestamp_max == kTimestampMin ||
+                  info.timestamp_max >= kTimestampLimit || info.collapse_horizon != Timestamp{})) {
     decoder->fail();
   }
   return file;
@@ -148,7 +154,8 @@ Result<LevelsEdit> decode_edit(std::string_view from) {
     if (!fields.ok()) break;
     switch (tag) {
       case kAddFile:
-        edit.added.push_back(decode_file(&field));
+      case kAddUndated:
+        edit.added.push_back(decode_file(&field, /*undated=*/tag == kAddUndated));
         break;
       case kRemoveFile:
         edit.removed.push_back({.keyspace = {field.varint32()}, .number = {field.varint()}});

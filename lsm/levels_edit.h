@@ -19,9 +19,12 @@
 //   20 log_start       LSN: the log below it is not needed
 //   22 last_timestamp  timestamp: newest handed out; written at a clean close, ends the lease
 //   24 log_end         LSN: the log is durable up to here; written at a clean close
+//   26 add_undated     as add_file, of a file whose versions bear no timestamps: all were committed
+//                      at timestamp max
 //
 // Validity: each field's bytes are used up; keys at most kKeySizeMax; names 1..255 bytes; lease and
-// last_timestamp below kTimestampLimit.
+// last_timestamp below kTimestampLimit. Of an undated file: timestamp min = max, above 0 and below
+// kTimestampLimit; collapse horizon 0.
 
 #pragma once
 

@@ -78,7 +78,7 @@ void RunCursor::load_row(uint32_t row) {
   key_ = {key_buffer_.data(), key_size};
   head_ = key_head(key_);
   value_ = at.value;
-  timestamp_ = view_->timestamp(row);
+  timestamp_ = file()->timestamp_of(view_->timestamp(row));
   kind_ = view_->kind(row);
   valid_ = true;
 }
@@ -187,17 +187,21 @@ void RunCursor::seek(const VersionKey& key) {
   });
   if (at == files_.end()) return;
   file_ = static_cast<uint32_t>(at - files_.begin());
+  // In an undated file every version stands at 0.
+  const bool undated = file()->info().undated;
+  const VersionKey stored{key.user_key, undated ? kTimestampMin : key.timestamp};
   // The last partition, then block, that begins at or before the key; what follows it begins after.
-  const uint32_t partition = file()->top().upper_bound(key);
+  const uint32_t partition = file()->top().upper_bound(stored);
   if (!open_partition(partition == 0 ? 0 : partition - 1)) return;
-  const uint32_t block = partition_frame_->view.upper_bound(key);
+  const uint32_t block = partition_frame_->view.upper_bound(stored);
   if (!open_block(block == 0 ? 0 : block - 1)) return;
-  const uint32_t row = view_->lower_bound(key);
+  const uint32_t row = view_->lower_bound(stored);
   if (row < view_->row_count()) {
     load_row(row);
   } else {
     enter_next_block();
   }
+  if (undated && valid_ && compare_versions(version_key(), key) < 0) next();  // newer than asked
 }
 
 void RunCursor::seek_for_prev(const VersionKey& key) {

@@ -1,5 +1,6 @@
 // Walks the versions of a run: sstables that are disjoint and in order. A single sstable is a run
-// of one. Files, partitions and blocks are opened when the walk reaches them.
+// of one. Files, partitions and blocks are opened when the walk reaches them. Versions of an
+// undated file show the timestamp that it was given.
 
 #pragma once
 

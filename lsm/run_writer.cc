@@ -55,8 +55,9 @@ class RunWriter {
       }
       if (held_) VARVE_RETURN_IF_ERROR(add(*held_, VersionKind::tombstone, {}));
       held_.reset();
-      VARVE_RETURN_IF_ERROR(add(verdict.collapse ? kTimestampMin : input->timestamp(),
-                                input->kind(), input->value()));
+      const bool to_zero = verdict.collapse || options_.undated;
+      VARVE_RETURN_IF_ERROR(
+          add(to_zero ? kTimestampMin : input->timestamp(), input->kind(), input->value()));
     }
     VARVE_RETURN_IF_ERROR(input->status());
     if (writer_ != nullptr) VARVE_RETURN_IF_ERROR(finish_file());
@@ -102,6 +103,7 @@ class RunWriter {
                              .codec = options_.codec,
                              .created_nanos = options_.clock->realtime_nanos(),
                              .collapse_horizon = horizon_.watermark,
+                             .undated = options_.undated,
                              .role = options_.role});
     return Status();
   }
@@ -119,7 +121,8 @@ class RunWriter {
                           .timestamp_min = properties.timestamp_min,
                           .timestamp_max = properties.timestamp_max,
                           .collapse_horizon = properties.collapse_horizon,
-                          .raw_bytes = properties.raw_bytes});
+                          .raw_bytes = properties.raw_bytes,
+                          .undated = properties.undated});
     run_.bytes += writer_->file_size();
     writer_.reset();
     return Status();

@@ -31,6 +31,8 @@ struct RunWriterOptions {
   Compression codec = Compression::none;
   uint64_t file_size_max = 64 << 20;  // bytes; a file ends at the next key after that
   MemoryRole role = MemoryRole::sstable_builder;
+  // Kept versions are written with timestamp 0 (SstableWriterOptions): the horizon keeps one a key.
+  bool undated = false;
 };
 
 struct WrittenRun {

@@ -125,11 +125,17 @@ Status Sstable::load() {
   info_.timestamp_max = properties_.timestamp_max;
   info_.collapse_horizon = properties_.collapse_horizon;
   info_.raw_bytes = properties_.raw_bytes;
+  info_.undated = properties_.undated;
   charge_.set(path_.size() + 2 * (info_.smallest_key.size() + info_.largest_key.size()));
   return Status();
 }
 
 Status Sstable::check_against(const SstableInfo& info) const {
+  if (info.undated != properties_.undated) {
+    return Status::corruption(format("%s: its versions %s timestamps; the manifest expects %s",
+                                     path_.c_str(), properties_.undated ? "bear no" : "bear",
+                                     info.undated ? "none" : "some"));
+  }
   if (info.id == id_ && info.file_size == info_.file_size) return Status();
   return Status::corruption(format(
       "%s: file id %016llx%016llx of %llu bytes; the manifest expects %016llx%016llx of "
@@ -156,6 +162,11 @@ void Sstable::unref() {
 }
 
 void Sstable::destroy() { delete this; }
+
+void Sstable::date(Timestamp timestamp) {
+  VARVE_ASSERT(info_.undated);
+  info_.timestamp_min = info_.timestamp_max = timestamp;
+}
 
 Result<BlockHandle> Sstable::handle(const BlockView& index, uint32_t i, bool partition) const {
   BlockHandle handle;
@@ -249,7 +260,9 @@ Result<Frame*> Sstable::fetch(FrameSlot* slot, const FrameRef* parent_pin,
 
 Result<bool> Sstable::get(std::string_view user_key, uint64_t hash, Timestamp snapshot,
                           ReadAccess* access, FoundVersion* found) const {
-  const VersionKey wanted{user_key, snapshot};
+  if (info_.undated && info_.timestamp_max > snapshot) return false;
+  // In an undated file every version stands at 0.
+  const VersionKey wanted{user_key, info_.undated ? kTimestampMin : snapshot};
   const BlockView& top = this->top();
   // The version lies in the last partition that begins at or before it, or is the first version of
   // the next one.
@@ -287,7 +300,7 @@ Result<bool> Sstable::get(std::string_view user_key, uint64_t hash, Timestamp sn
       VARVE_ASSIGN_OR_RETURN(Frame * block, fetch(&partition->children[b], &partition_pin,
                                                   source(block_at, FrameKind::data), access, &pin));
       if (block == nullptr) return false;
-      const uint32_t row = block->view.find(user_key, hash, snapshot);
+      const uint32_t row = block->view.find(user_key, hash, wanted.timestamp);
       if (row == block->view.row_count()) {
         if (b < after_block) continue;
         // The index names it as the block's first version: without this a hostile index could lead
@@ -298,7 +311,7 @@ Result<bool> Sstable::get(std::string_view user_key, uint64_t hash, Timestamp sn
                    path_.c_str(), static_cast<unsigned long long>(block_at.offset)));
       }
       found->kind = block->view.kind(row);
-      found->timestamp = block->view.timestamp(row);
+      found->timestamp = timestamp_of(block->view.timestamp(row));
       found->value = block->view.row(row).value;
       found->frame = block;
       found->pin = std::move(pin);

@@ -42,6 +42,8 @@ struct SstableInfo {
   Timestamp timestamp_max;
   Timestamp collapse_horizon;
   uint64_t raw_bytes = 0;
+  // Versions bear no timestamps in the file: all were committed at timestamp_min = timestamp_max.
+  bool undated = false;
 };
 
 // A version found by a point read. `frame` holds the value: pinned by `pin`, or by the caller's
@@ -74,10 +76,16 @@ class Sstable : public ControlObject {
     ~Disposer() = default;
   };
   void mark_obsolete(Disposer* disposer) { disposer_.store(disposer); }
+  // Of an undated one that nobody else has seen yet: when its versions are committed.
+  void date(Timestamp timestamp);
   void destroy();
 
   const SstableInfo& info() const { return info_; }
   const SstableProperties& properties() const { return properties_; }
+  // Of a version with `stored` in the file.
+  Timestamp timestamp_of(Timestamp stored) const {
+    return info_.undated ? info_.timestamp_max : stored;
+  }
   const std::string& path() const { return path_; }
   const FileId& id() const { return id_; }
   File* file() const { return file_.get(); }

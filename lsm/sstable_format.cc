@@ -23,6 +23,7 @@ enum Tag : uint64_t {
   kCreated = 13,
   kFilterBits = 14,
   kUserKeys = 15,
+  kUndated = 16,
 };
 
 void append_field(std::string* to, uint64_t tag, std::string_view bytes) {
@@ -76,6 +77,7 @@ void encode_properties(const SstableProperties& p, std::string* to) {
   append_number(to, kCreated, p.created_nanos);
   append_number(to, kFilterBits, p.filter_bits_per_key);
   append_number(to, kUserKeys, p.user_keys);
+  if (p.undated) append_number(to, kUndated, 1);
 }
 
 Result<SstableProperties> decode_properties(std::string_view from) {
@@ -134,6 +136,10 @@ Result<SstableProperties> decode_properties(std::string_view from) {
         break;
       case kUserKeys:
         p.user_keys = value;
+        break;
+      case kUndated:
+        p.undated = true;
+        if (value != 1) decoder.fail();
         break;
       default:
         continue;  // of a newer writer

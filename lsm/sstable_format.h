@@ -36,6 +36,8 @@
 //      9 largest user key (the key's bytes)    10 collapse horizon: versions of timestamp 0 were
 //      committed at or before it; 0: there are none    11 codec of data blocks    12 partitions
 //     13 created, nanoseconds since 1970    14 filter bits a key    15 distinct user keys
+//     16 undated, 1: all timestamps in the file are 0, and its versions were committed when the
+//     manifest says; absent: it is not
 //
 // Valid when both checksums hold, ids and sizes agree with each other and with the file, and every
 // handle lies inside the file.
@@ -79,6 +81,7 @@ struct SstableProperties {
   Compression codec = Compression::none;
   uint64_t created_nanos = 0;
   uint32_t filter_bits_per_key = 0;
+  bool undated = false;
 };
 
 void encode_properties(const SstableProperties& properties, std::string* to);

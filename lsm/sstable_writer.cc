@@ -37,6 +37,7 @@ SstableWriter::SstableWriter(MemoryManager* manager, std::unique_ptr<File> file,
   properties_.codec = options.codec;
   properties_.created_nanos = options.created_nanos;
   properties_.filter_bits_per_key = options.filter_bits_per_key;
+  properties_.undated = options.undated;
   properties_.timestamp_min = kTimestampMax;
   partition_.flags = kBlockLiveSingleVersion;
 }
@@ -103,6 +104,7 @@ Status SstableWriter::add(std::string_view key, uint64_t hash, Timestamp timesta
     properties_.smallest_key = key;
   }
   const bool same_key = properties_.versions != 0 && last_key_.view() == key;
+  VARVE_ASSERT(!options_.undated || (timestamp == kTimestampMin && !same_key));
   if (data_.empty()) {
     block_continues_key_ = same_key;
     if (same_key) pending_.single_version = false;
@@ -198,7 +200,7 @@ Result<SstableProperties> SstableWriter::finish() {
 
   properties_.largest_key = last_key_.view();
   // Only files with collapsed timestamps need to say before when.
-  if (properties_.timestamp_min == kTimestampMin) {
+  if (properties_.timestamp_min == kTimestampMin && !options_.undated) {
     properties_.collapse_horizon = options_.collapse_horizon;
   }
   std::string encoded;

@@ -26,6 +26,7 @@ struct SstableWriterOptions {
   Compression codec = Compression::none;
   uint64_t created_nanos = 0;
   Timestamp collapse_horizon = {};  // see SstableProperties
+  bool undated = false;             // every version comes with timestamp 0, and one a key
   MemoryRole role = MemoryRole::sstable_builder;
 };
 

@@ -11,11 +11,12 @@ Status VisibleCursor::set_bounds(std::string_view lower, std::string_view upper)
   return Status();
 }
 
-void VisibleCursor::reset(VersionCursor* source, Timestamp snapshot,
-                          const Atomic<bool>* cancelled) {
+void VisibleCursor::reset(VersionCursor* source, Timestamp snapshot, const Atomic<bool>* cancelled,
+                          bool tombstones) {
   source_ = source;
   snapshot_ = snapshot;
   cancelled_ = cancelled;
+  tombstones_ = tombstones;
   valid_ = false;
   forward_ = true;
   failure_ = Failure::none;
@@ -119,7 +120,7 @@ void VisibleCursor::find_forward(bool skip_current_key) {
       continue;
     }
     if (!key_.assign(key)) return fail(Failure::out_of_memory);
-    if (source_->kind() == VersionKind::tombstone) {
+    if (!is_shown(source_->kind())) {
       skip_current_key = true;
       skipped = 0;
       source_->next();
@@ -127,6 +128,7 @@ void VisibleCursor::find_forward(bool skip_current_key) {
     }
     current_value_ = source_->value();
     timestamp_ = source_->timestamp();
+    kind_ = source_->kind();
     valid_ = true;
     return;
   }
@@ -179,7 +181,8 @@ void VisibleCursor::find_backward() {
           // Many versions: go straight to the newest visible one, and from there before the key.
           source_->seek({key_.view(), snapshot_});
           if (!source_->valid()) return;  // it was there: an error
-          live = source_->kind() != VersionKind::tombstone;
+          live = is_shown(source_->kind());
+          kind_ = source_->kind();
           found = true;
           if (!value_.assign(live ? source_->value() : std::string_view{}))
             return fail(Failure::out_of_memory);
@@ -190,7 +193,8 @@ void VisibleCursor::find_backward() {
         break;
       }
       found = true;
-      live = source_->kind() != VersionKind::tombstone;
+      live = is_shown(source_->kind());
+      kind_ = source_->kind();
       if (live && !value_.assign(source_->value())) return fail(Failure::out_of_memory);
       timestamp_ = source_->timestamp();
       source_->prev();

@@ -1,5 +1,6 @@
 // A stream of versions -> what a snapshot sees of it: of each key the newest visible version, and
-// nothing of keys whose newest visible version is a tombstone. Both ways, within bounds.
+// nothing of keys whose newest visible version is a tombstone, unless tombstones are asked for.
+// Both ways, within bounds.
 //
 // Thread rule: one thread. Ownership: the source is the caller's and outlives the cursor.
 // Lifetime: key and value are valid until the cursor moves.
@@ -28,8 +29,9 @@ class VisibleCursor {
   Status set_bounds(std::string_view lower, std::string_view upper);
   std::string_view lower() const { return lower_.view(); }
   std::string_view upper() const { return upper_.view(); }
-  // Unpositioned. `cancelled` may be null.
-  void reset(VersionCursor* source, Timestamp snapshot, const Atomic<bool>* cancelled = nullptr);
+  // Unpositioned. `cancelled` may be null. `tombstones`: shown too, with an empty value.
+  void reset(VersionCursor* source, Timestamp snapshot, const Atomic<bool>* cancelled = nullptr,
+             bool tombstones = false);
   // Unpositioned, and without a source; gives back buffers of more than `kept` bytes.
   void clear(size_t kept);
   // Goes on over another source of the same data (files and memtables may have changed); stands
@@ -40,6 +42,7 @@ class VisibleCursor {
   std::string_view key() const { return key_.view(); }
   std::string_view value() const { return current_value_; }
   Timestamp timestamp() const { return timestamp_; }
+  VersionKind kind() const { return kind_; }
   // Makes the value independent of the source, as the key is. False: memory is refused; it is where
   // it was.
   bool keep_value() {
@@ -71,6 +74,7 @@ class VisibleCursor {
   bool within_lower(std::string_view key) const { return compare_keys(key, lower_.view()) >= 0; }
   enum class Failure : uint8_t { none, out_of_memory, cancelled };
   void fail(Failure why);
+  bool is_shown(VersionKind kind) const { return tombstones_ || kind != VersionKind::tombstone; }
 
   VersionCursor* source_ = nullptr;
   const Atomic<bool>* cancelled_ = nullptr;
@@ -81,6 +85,8 @@ class VisibleCursor {
   Buffer lower_;
   Buffer upper_;
   Timestamp timestamp_;
+  VersionKind kind_ = VersionKind::value;
+  bool tombstones_ = false;
   bool valid_ = false;
   // Forward: the source stands on the version shown. Backward: before all versions of its key.
   bool forward_ = true;

@@ -42,6 +42,43 @@ TEST(LevelsEditTest, random_edits_come_back) {
   }
 }
 
+TEST(LevelsEditTest, undated_file_is_a_field_of_its_own) {
+  LevelsEdit edit;
+  edit.added.push_back({.keyspace = {3},
+                        .run = {7},
+                        .info = {.number = {12},
+                                 .id = {1, 2},
+                                 .file_size = 4096,
+                                 .smallest_key = "a",
+                                 .largest_key = "z",
+                                 .versions = 10,
+                                 .tombstones = 3,
+                                 .timestamp_min = {5},
+                                 .timestamp_max = {5},
+                                 .collapse_horizon = {},
+                                 .raw_bytes = 99,
+                                 .undated = true}});
+  const std::string bytes = encoded(edit);
+  EXPECT_EQ(bytes.substr(0, 1), "\x1a") << "tag 26: builds that do not know it refuse it";
+  Result<LevelsEdit> decoded = decode_edit(bytes);
+  ASSERT_OK(decoded);
+  ASSERT_EQ(decoded->added.size(), 1u);
+  EXPECT_TRUE(decoded->added[0].info.undated);
+  EXPECT_EQ(decoded->added[0].info.timestamp_min, Timestamp{5});
+  EXPECT_EQ(encoded(*decoded), bytes);
+
+  SstableInfo& info = edit.added[0].info;
+  info.timestamp_min = {4};
+  EXPECT_FAILS(decode_edit(encoded(edit)), corruption, "malformed");
+  info.timestamp_min = info.timestamp_max = {};
+  EXPECT_FAILS(decode_edit(encoded(edit)), corruption, "malformed");
+  info.timestamp_min = info.timestamp_max = kTimestampLimit;
+  EXPECT_FAILS(decode_edit(encoded(edit)), corruption, "malformed");
+  info.timestamp_min = info.timestamp_max = {5};
+  info.collapse_horizon = {3};
+  EXPECT_FAILS(decode_edit(encoded(edit)), corruption, "malformed");
+}
+
 TEST(LevelsEditTest, every_field_comes_back_as_it_was) {
   LevelsEdit edit;
   edit.added.push_back({.keyspace = {3},

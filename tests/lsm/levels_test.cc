@@ -23,16 +23,16 @@ class LevelsTest : public testing::Test {
 
   // With one reference, for the levels that it goes into.
   Sstable* file(uint64_t number, const std::string& smallest, const std::string& largest,
-                uint64_t timestamp = 5) {
+                uint64_t timestamp = 5, bool undated = false) {
     std::vector<VersionRow> rows{{.key = smallest, .timestamp = {timestamp}, .value = "v"}};
     if (largest != smallest) {
       rows.push_back({.key = largest,
-                      .timestamp = {timestamp + 1},
+                      .timestamp = {undated ? timestamp : timestamp + 1},
                       .kind = VersionKind::tombstone,
                       .value = ""});
     }
     const std::string path = sstable_name({number});
-    home_.write(path, rows, {}, FileId{number, number});
+    home_.write(path, rows, {.undated = undated}, FileId{number, number});
     Result<Sstable*> opened = home_.try_open(path);
     EXPECT_OK(opened);
     SstableInfo info = (*opened)->info();
@@ -41,6 +41,12 @@ class LevelsTest : public testing::Test {
     opened = Sstable::open(&home_.files(), path, &home_.cache(), info);
     EXPECT_OK(opened);
     return *opened;
+  }
+  // Whose versions were committed at `timestamp`.
+  Sstable* undated(uint64_t number, uint64_t timestamp) {
+    Sstable* made = file(number, "a", "b", 0, /*undated=*/true);
+    made->date({timestamp});
+    return made;
   }
   static varve::Run run(uint64_t id, std::vector<Sstable*> files) {
     varve::Run run;
@@ -145,9 +151,15 @@ TEST_F(LevelsTest, check_finds_what_must_not_be) {
   expect_bad(runs(run(1, {file(7, "a", "m"), file(8, "m", "z")})), "overlap");
   expect_bad(runs(run(1, {file(9, "m", "z"), file(10, "a", "b")})), "overlap");
   expect_bad(runs(run(2, {file(11, "a", "b", 0)}), run(1, {file(12, "a", "b")})), "collapsed");
+  expect_bad(runs(run(2, {undated(15, 6)}), run(1, {file(16, "a", "b")})), "committed at 6");
+  expect_bad(runs(run(2, {file(17, "a", "b")}), run(1, {undated(18, 5)})), "committed at 5");
   // At the bottom they may be.
   Levels* levels =
       Levels::create(runs(run(2, {file(13, "a", "b")}), run(1, {file(14, "a", "b", 0)})));
+  EXPECT_OK(check_levels(*levels));
+  levels->unref();
+  levels = Levels::create(runs(run(3, {file(19, "a", "b", 9)}), run(2, {undated(20, 8)}),
+                               run(1, {file(21, "a", "b")})));
   EXPECT_OK(check_levels(*levels));
   levels->unref();
 }

@@ -14,19 +14,25 @@ inline AddedFile random_file(Random* random, Keyspace keyspace) {
   std::string a = "k" + std::to_string(random->below(1000));
   std::string b = "k" + std::to_string(random->below(1000));
   if (a > b) std::swap(a, b);
-  return {.keyspace = keyspace,
-          .run = {random->below(20)},
-          .info = {.number = {random->next()},
-                   .id = {random->next(), random->next()},
-                   .file_size = random->next() >> random->below(64),
-                   .smallest_key = a,
-                   .largest_key = b,
-                   .versions = random->below(1000),
-                   .tombstones = random->below(100),
-                   .timestamp_min = {random->below(1000)},
-                   .timestamp_max = {random->next() >> 1},
-                   .collapse_horizon = {random->below(1000)},
-                   .raw_bytes = random->next() >> random->below(64)}};
+  AddedFile file{.keyspace = keyspace,
+                 .run = {random->below(20)},
+                 .info = {.number = {random->next()},
+                          .id = {random->next(), random->next()},
+                          .file_size = random->next() >> random->below(64),
+                          .smallest_key = a,
+                          .largest_key = b,
+                          .versions = random->below(1000),
+                          .tombstones = random->below(100),
+                          .timestamp_min = {random->below(1000)},
+                          .timestamp_max = {random->next() >> 1},
+                          .collapse_horizon = {random->below(1000)},
+                          .raw_bytes = random->next() >> random->below(64)}};
+  if (random->one_in(4)) {
+    file.info.undated = true;
+    file.info.timestamp_min = file.info.timestamp_max = {1 + (random->next() >> 2)};
+    file.info.collapse_horizon = {};
+  }
+  return file;
 }
 
 // Well-formed, not necessarily applicable to anything.

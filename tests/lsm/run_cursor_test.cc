@@ -19,7 +19,8 @@ using test::SstableHome;
 using test::SstablePtr;
 using test::VersionRow;
 
-// `rows` as a run of `count` files or fewer, cut between user keys.
+// `rows` as a run of `count` files or fewer, cut between user keys. Undated files are given the
+// timestamp of the rows, which is one.
 class TestRun {
  public:
   TestRun(SstableHome* home, const std::vector<VersionRow>& rows, size_t count,
@@ -30,11 +31,15 @@ class TestRun {
                                  : std::min(rows.size(), from + (rows.size() + count - 1) / count);
       while (to < rows.size() && rows[to].key == rows[to - 1].key) ++to;
       const std::string path = "run" + std::to_string(i);
-      home->write(
-          path,
-          {rows.begin() + static_cast<ptrdiff_t>(from), rows.begin() + static_cast<ptrdiff_t>(to)},
-          options, {7, i});
+      std::vector<VersionRow> part(rows.begin() + static_cast<ptrdiff_t>(from),
+                                   rows.begin() + static_cast<ptrdiff_t>(to));
+      const Timestamp timestamp = part.front().timestamp;
+      for (VersionRow& row : part) {
+        if (options.undated) row.timestamp = kTimestampMin;
+      }
+      home->write(path, part, options, {7, i});
       owned_.push_back(home->open(path));
+      if (options.undated) owned_.back()->date(timestamp);
       files_.push_back(owned_.back().get());
       from = to;
     }
@@ -79,12 +84,21 @@ TEST(RunCursor, walks_and_seeks_as_the_model_does) {
        {.keys = 4, .versions_max = 400, .timestamp_spread = 1 << 20, .prefix = {}},
        true},
       {1, {}, {.keys = 1, .versions_max = 1, .prefix = {}}, true},
+      {3,
+       {.block_size = 60, .undated = true},
+       {.keys = 300, .versions_max = 1, .prefix = {}},
+       true},
   };
   for (const Shape& shape : shapes) {
     SCOPED_TRACE(std::to_string(shape.files) + " files, blocks of " +
                  std::to_string(shape.options.block_size));
     SstableHome home(50'000);
-    const std::vector<VersionRow> rows = test::random_rows(&random, shape.profile);
+    std::vector<VersionRow> rows = test::random_rows(&random, shape.profile);
+    if (shape.options.undated) {
+      const auto same_key = [](const VersionRow& a, const VersionRow& b) { return a.key == b.key; };
+      rows.erase(std::unique(rows.begin(), rows.end(), same_key), rows.end());
+      for (VersionRow& row : rows) row.timestamp = {1000};
+    }
     const TestRun run(&home, rows, shape.files, shape.options);
     RunCursor cursor(&home.manager());
     cursor.reset(run.files(), shape.fill_cache);

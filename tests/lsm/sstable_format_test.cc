@@ -159,11 +159,22 @@ TEST(SstableFormat, properties_of_a_newer_writer_are_read_without_the_unknown_on
   append_varint(&bytes, 1000);
   append_sized(&bytes, "what it may be");
   bytes += encoded(example_properties());
-  append_varint(&bytes, 16);
+  append_varint(&bytes, 17);
   append_sized(&bytes, "");
   const Result<SstableProperties> properties = decode_properties(bytes);
   ASSERT_TRUE(properties.ok()) << properties.status().to_string();
   expect_equal(*properties, example_properties());
+}
+
+TEST(SstableFormat, undated_is_a_property_that_others_lack) {
+  SstableProperties undated = example_properties();
+  undated.undated = true;
+  const std::string bytes = encoded(undated);
+  const std::string dated = encoded(example_properties());
+  EXPECT_EQ(bytes, dated + std::string("\x10\x01\x01", 3));
+  EXPECT_TRUE(decode_properties(bytes)->undated);
+  EXPECT_FALSE(decode_properties(dated)->undated);
+  EXPECT_FALSE(decode_properties(dated + std::string("\x10\x01\x02", 3)).ok());
 }
 
 TEST(SstableFormat, properties_that_are_cut_off_or_malformed_are_corruption) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "lsm/store.h"
 #include "tests/lsm/failing_files.h"
 #include "tests/lsm/golden_file.h"
 #include "tests/lsm/sstable_fixture.h"
@@ -630,6 +631,46 @@ TEST(Sstable, every_refused_allocation_of_a_read_is_out_of_memory) {
   EXPECT_GT(refused, 5u);
 }
 #endif
+
+TEST(Sstable, undated_versions_are_those_of_the_timestamp_that_the_file_is_given) {
+  SstableHome home;
+  std::vector<VersionRow> rows;
+  for (int i = 0; i < 500; ++i) {
+    rows.push_back({.key = "key" + std::to_string(1000 + i),
+                    .timestamp = kTimestampMin,
+                    .kind = i % 7 == 0 ? VersionKind::tombstone : VersionKind::value,
+                    .value = i % 7 == 0 ? "" : "value" + std::to_string(i)});
+  }
+  const SstableProperties written = home.write("a", rows, {.block_size = 200, .undated = true});
+  EXPECT_TRUE(written.undated);
+  EXPECT_EQ(written.collapse_horizon, Timestamp{}) << "nothing is collapsed";
+  const SstablePtr sstable = home.open("a");
+  ASSERT_NE(sstable, nullptr);
+  EXPECT_TRUE(sstable->info().undated);
+  sstable->date({77});
+  for (const VersionRow& row : rows) {
+    for (const uint64_t snapshot : {uint64_t{0}, uint64_t{76}, uint64_t{77}, uint64_t{1000}}) {
+      ReadAccess access;
+      FoundVersion found;
+      const Result<bool> got =
+          sstable->get(row.key, key_hash(row.key), {snapshot}, &access, &found);
+      ASSERT_TRUE(got.ok()) << got.status().to_string();
+      ASSERT_EQ(*got, snapshot >= 77) << row.key << " at " << snapshot;
+      if (!*got) continue;
+      ASSERT_EQ(found.timestamp, Timestamp{77});
+      ASSERT_EQ(found.kind, row.kind);
+      ASSERT_EQ(found.value, row.value);
+    }
+  }
+  VerifyReport report;
+  EXPECT_TRUE(verify_sstable(sstable.get(), &home.manager(), &report).ok());
+  // What the manifest says of it and what it says of itself have to agree.
+  SstableInfo info = sstable->info();
+  info.undated = false;
+  const Result<Sstable*> other = Sstable::open(&home.files(), "a", &home.cache(), info);
+  ASSERT_FALSE(other.ok());
+  EXPECT_EQ(other.status().code(), StatusCode::corruption);
+}
 
 }  // namespace
 }  // namespace varve

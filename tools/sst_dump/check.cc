@@ -329,7 +329,7 @@ class Checker {
       complain(at, "largest key is '" + shown(totals_.largest_key) + "' in the data, '" +
                        shown(p.largest_key) + "' here");
     }
-    if (totals_.forgotten != 0 && p.collapse_horizon == kTimestampMin) {
+    if (totals_.forgotten != 0 && p.collapse_horizon == kTimestampMin && !p.undated) {
       complain(at, format("%llu versions of timestamp 0, but no collapse horizon",
                           number(totals_.forgotten)));
     }

@@ -25,7 +25,7 @@ std::string percent(uint64_t part, uint64_t whole) {
 
 void print_text(Context* context, const SstableParts& parts, const SstableProperties& p) {
   const Options& options = context->options();
-  const std::vector<std::pair<const char*, std::string>> lines{
+  std::vector<std::pair<const char*, std::string>> lines{
       {"file id", id_text(parts.id())},
       {"file size", tools::format_count(parts.file_size()) + " bytes"},
       {"keyspace", std::to_string(p.keyspace)},
@@ -44,6 +44,7 @@ void print_text(Context* context, const SstableParts& parts, const SstableProper
       {"codec", std::string(codec_name(p.codec))},
       {"filter bits a key", std::to_string(p.filter_bits_per_key)},
   };
+  if (p.undated) lines.emplace_back("undated", "the manifest says when all was committed");
   context->out().line(tools::escape(parts.path()) + ":");
   for (const auto& [name, value] : lines) {
     context->out().line("  " + std::string(name) +
@@ -71,6 +72,7 @@ void print_json(Context* context, const SstableParts& parts, const SstableProper
   object["partitions"] = p.partitions;
   object["codec"] = codec_name(p.codec);
   object["filter_bits_per_key"] = p.filter_bits_per_key;
+  if (p.undated) object["undated"] = true;
   context->out().json(object);
 }
 

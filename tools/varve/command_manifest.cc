@@ -62,6 +62,7 @@ ordered_json json_file(const AddedFile& file, bool hex) {
   object["time_min"] = json_time(info.timestamp_min);
   object["time_max"] = json_time(info.timestamp_max);
   object["collapse_horizon"] = json_time(info.collapse_horizon);
+  if (info.undated) object["undated"] = true;
   return object;
 }
 
