@@ -51,6 +51,8 @@ constexpr NamedCounter kCounters[] = {
     {"compaction_bytes_written", &Statistics::compaction_bytes_written},
     {"compaction_entries_in", &Statistics::compaction_entries_in},
     {"compaction_entries_out", &Statistics::compaction_entries_out},
+    {"spills", &Statistics::spills},
+    {"spill_bytes_written", &Statistics::spill_bytes_written},
     {"gets", &Statistics::gets},
     {"filter_probes", &Statistics::filter_probes},
     {"filter_negatives", &Statistics::filter_negatives},
@@ -118,7 +120,8 @@ std::string Health::to_string() const {
 
 double Statistics::write_amplification() const {
   if (user_bytes_written == 0) return 0;
-  return static_cast<double>(log_bytes_written + flush_bytes_written + compaction_bytes_written) /
+  return static_cast<double>(log_bytes_written + flush_bytes_written + compaction_bytes_written +
+                             spill_bytes_written) /
          static_cast<double>(user_bytes_written);
 }
 

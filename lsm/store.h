@@ -5,7 +5,8 @@
 //   writes   commit leader -> make_room, reserve -> wal() -> apply -> oracle().publish
 //   reads    tree(keyspace)->view inside an epoch guard, or view_of() counted
 //   change   flush and compaction write sstables and return an edit; install() is the only place
-//            that applies one: manifest first, then the published view, then what is obsolete
+//            that applies one: manifest first, then the published view, then what is obsolete.
+//            What transactions spilled is installed alike, by commit_spilled(): lsm/spill.cc
 //
 // Thread rule: open and close by one thread; commit_* by the commit leader, one at a time;
 // everything else by any thread.
@@ -139,6 +140,29 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
   // log's start back.
   void commit_begin_group() { unapplied_from_.store(wal_->end().value); }
   void commit_end_group() { unapplied_from_.store(kLsnMax.value); }
+  // -- what transactions spill: lsm/spill.cc --
+  // Writes what `input` yields and `horizon` keeps to sstables that no manifest names. The caller
+  // has a reference on each. `undated`: for commit_spilled(); versions come with timestamp 0, one a
+  // key. Errors: as of a flush; nothing is left behind.
+  Result<std::vector<Sstable*>> write_spilled_run(Keyspace keyspace, VersionCursor* input,
+                                                  const GcHorizon& horizon, bool undated);
+  // Gives up the references; the files are removed when nobody uses them any more.
+  void drop_spilled_run(std::span<Sstable* const> files);
+  // One keyspace's: disjoint, in key order.
+  struct SpilledRun {
+    Keyspace keyspace;
+    std::vector<Sstable*> files;
+  };
+  // Begins new memtables for these keyspaces: the commit leader's; then any thread writes out the
+  // old ones.
+  Status commit_rotate_for(std::span<const SpilledRun> runs);
+  Status flush_for(std::span<const SpilledRun> runs);
+  // The commit leader's, alone: all versions of these undated runs, of different keyspaces, are
+  // committed at `timestamp`, durably, to be published by the caller. The caller keeps its
+  // references. Errors: not_found (a keyspace), those of flushes, io_error as busy: nothing is
+  // there. io_error: it is unknown whether all is there, or nothing; the files have to stay.
+  Status commit_spilled(std::span<const SpilledRun> runs, Timestamp timestamp);
+
   // After a group's changes were applied to `tree`.
   void commit_account(Tree* tree);
   // Ensures that `count` timestamps are covered by a durable lease.
@@ -233,6 +257,8 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
     std::vector<Memtable*> flushed;  // leave the view
   };
   Status install(Change change);
+  Status prepare_for_spilled(std::span<const SpilledRun> runs);
+  Status install_spilled(std::span<const SpilledRun> runs, Timestamp timestamp);
   void mark_obsolete(const Levels& levels, std::span<const FileNumber> removed);
   // A lease that covers `count` timestamps more than a lease's length from now.
   Status renew_lease(uint64_t count);
@@ -358,6 +384,8 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
   Atomic<uint64_t> compaction_bytes_{0};  // of the compaction under way, or the last one
   Atomic<uint64_t> paced_until_{0};       // what commits have paid for, as monotonic time
 
+  Mutex spill_mutex_;  // one run is spilled at a time; before all others
+
   Mutex disposal_mutex_;
   std::vector<Sstable*> disposed_ VARVE_GUARDED_BY(disposal_mutex_);
 
@@ -385,6 +413,8 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
     Counter compaction_bytes_out;
     Counter compaction_entries_in;
     Counter compaction_entries_out;
+    Counter spills;
+    Counter spill_bytes;
   };
   WorkCounters counters_;
 };

@@ -26,6 +26,8 @@ void Store::statistics(Statistics* s) {
   s->compaction_bytes_written = counters_.compaction_bytes_out.get();
   s->compaction_entries_in = counters_.compaction_entries_in.get();
   s->compaction_entries_out = counters_.compaction_entries_out.get();
+  s->spills = counters_.spills.get();
+  s->spill_bytes_written = counters_.spill_bytes.get();
   s->gets = read_counters_.gets.get();
   s->block_hits = cache_.statistics().hits.get();
   s->block_misses = cache_.statistics().misses.get();

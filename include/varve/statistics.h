@@ -122,6 +122,9 @@ struct Statistics {
   uint64_t compaction_bytes_written = 0;
   uint64_t compaction_entries_in = 0;
   uint64_t compaction_entries_out = 0;
+  uint64_t spills =
+      0;  // runs that transactions wrote beyond their share of memory, merges included
+  uint64_t spill_bytes_written = 0;
   uint64_t gets = 0;
   uint64_t filter_probes = 0;
   uint64_t filter_negatives = 0;
@@ -155,7 +158,7 @@ struct Statistics {
   Timestamp published;      // newest commit that reads see
   Timestamp oldest_snapshot;
   std::vector<KeyspaceStatistics> keyspaces;
-  // (log + flush + compaction bytes) / user bytes; 0 before the first write.
+  // (log + flush + compaction + spilled bytes) / user bytes; 0 before the first write.
   double write_amplification() const;
   std::string to_string() const;
 };
