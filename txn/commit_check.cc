@@ -38,6 +38,12 @@ Result<bool> shows_newer(VersionCursor* cursor, const ReadSet::Range& range,
   return false;
 }
 
+// Of a commit, io_error would leave open whether it is there.
+Status unchecked(Status status) {
+  if (status.code() != StatusCode::io_error) return status;
+  return Status::busy("the commit could not be checked: " + status.to_string());
+}
+
 }  // namespace
 
 Status CommitChecker::check_published(std::string_view batch, CommitCheck* check) const {
@@ -45,11 +51,7 @@ Status CommitChecker::check_published(std::string_view batch, CommitCheck* check
   check->through = store_->oracle().published();  // in this order
   check->verdict = CommitCheck::Verdict::clear;
   if (check->through == check->since()) return Status();  // nobody has committed since
-  Status status = look_up(batch, check);
-  if (status.code() == StatusCode::io_error) {
-    return Status::busy("the commit could not be checked: " + status.to_string());
-  }
-  VARVE_RETURN_IF_ERROR(status);
+  VARVE_RETURN_IF_ERROR(unchecked(look_up(batch, check)));
   if (check->verdict == CommitCheck::Verdict::clear) check->clear_through = check->through;
   return Status();
 }
@@ -62,7 +64,8 @@ Status CommitChecker::look_up(std::string_view batch, CommitCheck* check) const 
                            changed(key_of(entry), CommitCheck::Cause::write, check));
     if (conflict) return Status();
   }
-  if (check->reads == nullptr) return Status();
+  VARVE_RETURN_IF_ERROR(look_up_spilled(check));
+  if (check->reads == nullptr || check->verdict == CommitCheck::Verdict::conflict) return Status();
   size_t place = 0;
   ReadSet::Key key;
   while (check->reads->next(&place, &key)) {
@@ -74,6 +77,57 @@ Status CommitChecker::look_up(std::string_view batch, CommitCheck* check) const 
   while (check->reads->next(&place, &range)) {
     VARVE_ASSIGN_OR_RETURN(const bool conflict, changed(range, check));
     if (conflict) return Status();
+  }
+  return Status();
+}
+
+Status CommitChecker::look_up_spilled(CommitCheck* check) const {
+  for (const Store::SpilledRun& run : check->spilled) {
+    RunCursor cursor(&store_->memory(), MemoryRole::compaction);
+    cursor.reset(run.files, /*fill_cache=*/false);
+    for (cursor.seek_to_first(); cursor.valid(); cursor.next()) {
+      const ReadSet::Key key{.hash = conflict_hash(run.keyspace, key_hash(cursor.user_key())),
+                             .keyspace = run.keyspace,
+                             .key = cursor.user_key()};
+      VARVE_ASSIGN_OR_RETURN(const bool conflict, changed(key, CommitCheck::Cause::write, check));
+      if (!conflict) continue;
+      check->spilled_key = key.key;
+      check->conflict.lower = check->spilled_key;
+      return Status();
+    }
+    VARVE_RETURN_IF_ERROR(cursor.status());
+  }
+  return Status();
+}
+
+Result<bool> CommitChecker::wrote(const Store::SpilledRun& run,
+                                  const ConflictTable::Recorded& key) const {
+  if (run.keyspace != key.keyspace) return false;
+  const auto file = std::partition_point(
+      run.files.begin(), run.files.end(),
+      [&key](const Sstable* each) { return compare_keys(each->info().largest_key, key.key) < 0; });
+  if (file == run.files.end()) return false;
+  ReadAccess access;
+  FoundVersion found;
+  return (*file)->get(key.key, key_hash(key.key), kTimestampMax, &access, &found);
+}
+
+Status CommitChecker::check_recent_spilled(CommitCheck* check) const {
+  check_recent({}, check);
+  if (check->verdict != CommitCheck::Verdict::clear) return Status();
+  uint64_t position = check->position;
+  ConflictTable::Recorded recorded;
+  while (table_->next(&position, &recorded)) {
+    if (recorded.timestamp <= check->through) continue;
+    for (const Store::SpilledRun& run : check->spilled) {
+      const Result<bool> conflict = wrote(run, recorded);
+      if (!conflict.ok()) return unchecked(conflict.status());
+      if (!*conflict) continue;
+      check->spilled_key = recorded.key;
+      set_conflict({.keyspace = recorded.keyspace, .lower = check->spilled_key, .upper = {}},
+                   CommitCheck::Cause::write, check);
+      return Status();
+    }
   }
   return Status();
 }

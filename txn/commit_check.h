@@ -9,6 +9,10 @@
 // queue, where nothing can come in between. So history that was trimmed never makes a transaction
 // fail (protocol 3).
 //
+// What a transaction spilled is not in its batch: the first half walks through its files; the
+// second looks up in them what was committed since, which may read from disk too, but seldom more
+// than filters.
+//
 // Source of the rule that reads are validated at commit, in commit order: H. T. Kung, J. T.
 // Robinson, On optimistic methods for concurrency control, TODS 6(2), 1981.
 //
@@ -18,6 +22,8 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <span>
+#include <string>
 #include <string_view>
 
 #include "txn/conflict_table.h"
@@ -32,6 +38,7 @@ struct CommitCheck {
 
   Timestamp start;                 // of its snapshot, which is registered as a checked one
   const ReadSet* reads = nullptr;  // null: none matter
+  std::span<const Store::SpilledRun> spilled = {};  // what it wrote, beside the batch
   // What was published up to here has been checked, and is clear.
   Timestamp clear_through = {};
   // How far the latest check outside the queue went.
@@ -46,9 +53,10 @@ struct CommitCheck {
   enum class Verdict : uint8_t { clear, conflict, again };
   Verdict verdict = Verdict::clear;
   // What was written by others: a key that the transaction wrote, or read, or something within a
-  // range. Views of batch or reads.
+  // range. Views of batch, reads, or spilled_key.
   enum class Cause : uint8_t { write, read, range };
   ReadSet::Range conflict = {};
+  std::string spilled_key = {};
   Cause cause = Cause::write;
 };
 
@@ -63,12 +71,17 @@ class CommitChecker {
   Status check_published(std::string_view batch, CommitCheck* check) const;
   // The leader.
   void check_recent(std::string_view batch, CommitCheck* check) const;
+  // The leader, no commit being in progress: check_recent(), for what was spilled too. Errors: as
+  // check_published().
+  Status check_recent_spilled(CommitCheck* check) const;
 
  private:
   // The leader gives up after so many steps: others wait.
   static constexpr uint64_t kStepsMax = 1'000'000;
 
   Status look_up(std::string_view batch, CommitCheck* check) const;
+  Status look_up_spilled(CommitCheck* check) const;
+  Result<bool> wrote(const Store::SpilledRun& run, const ConflictTable::Recorded& key) const;
   // `cause`: why it matters.
   Result<bool> changed(const ReadSet::Key& key, CommitCheck::Cause cause, CommitCheck* check) const;
   Result<bool> changed(const ReadSet::Range& range, CommitCheck* check) const;

@@ -58,7 +58,7 @@ class CommitPipeline {
   class Action {
    public:
     virtual Status run(Timestamp timestamp) = 0;
-    // What somebody may have read: transactions have to look it up.
+    // What somebody may have read, or will write: transactions have to look it up.
     virtual bool changes_data() const { return false; }
 
    protected:

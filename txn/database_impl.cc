@@ -173,6 +173,76 @@ Status DatabaseImpl::commit(std::string_view batch, uint32_t entries,
   }
 }
 
+namespace {
+
+// Alone in the commit queue: the second half of the check, and the commit.
+struct CommitSpilled final : CommitPipeline::Action {
+  Store* store = nullptr;
+  const CommitChecker* checker = nullptr;
+  CommitCheck* check = nullptr;
+  Timestamp committed;
+
+  Status run(Timestamp timestamp) override {
+    VARVE_RETURN_IF_ERROR(check->in_queue() ? checker->check_published({}, check)
+                                            : checker->check_recent_spilled(check));
+    // Nothing is published; what is to be answered, the verdict says.
+    if (check->verdict != CommitCheck::Verdict::clear) return {StatusCode::conflict, ""};
+    VARVE_RETURN_IF_ERROR(store->commit_spilled(check->spilled, timestamp));
+    uint64_t entries = 0;
+    uint64_t bytes = 0;
+    for (const Store::SpilledRun& run : check->spilled) {
+      for (const Sstable* file : run.files) {
+        entries += file->info().versions;
+        bytes += file->info().raw_bytes;
+      }
+    }
+    store->count_commit_group(1, entries, bytes);
+    committed = timestamp;
+    return Status();
+  }
+  bool changes_data() const override { return true; }
+};
+
+}  // namespace
+
+// So that the queue has little left to wait for.
+Status DatabaseImpl::flush_before(const CommitCheck& check) {
+  struct Rotate final : CommitPipeline::Action {
+    Store* store = nullptr;
+    std::span<const Store::SpilledRun> runs;
+    Status run(Timestamp) override { return store->commit_rotate_for(runs); }
+  } rotate;
+  rotate.store = store_.get();
+  rotate.runs = check.spilled;
+  VARVE_RETURN_IF_ERROR(pipeline_.run_alone(&rotate));
+  Status status = store_->flush_for(check.spilled);
+  if (status.code() != StatusCode::io_error) return status;
+  const Status failed = store_->failure();
+  return failed.ok() ? Status::busy(status.to_string()) : failed;
+}
+
+Status DatabaseImpl::commit_spilled(CommitCheck* check, Timestamp* committed,
+                                    Store::CommitWait* waited) {
+  for (;;) {
+    VARVE_RETURN_IF_ERROR(store_->admit(kEntryOverhead, waited));
+    const uint64_t drains = store_->drains();
+    Status status = check->in_queue() ? Status() : flush_before(*check);
+    if (status.ok() && !check->in_queue()) status = checker_.check_published({}, check);
+    if (status.ok() && (check->in_queue() || check->verdict == CommitCheck::Verdict::clear)) {
+      CommitSpilled action;
+      action.store = store_.get();
+      action.checker = &checker_;
+      action.check = check;
+      status = pipeline_.run_alone(&action);
+      *committed = action.committed;
+    }
+    store_->leave(kEntryOverhead);
+    if (status.code() == StatusCode::conflict) return Status();
+    if (status.code() != StatusCode::out_of_memory) return status;
+    VARVE_RETURN_IF_ERROR(store_->await_memory(status, drains, waited));
+  }
+}
+
 Status DatabaseImpl::rotate(Status (Store::*which)()) {
   struct Rotate final : CommitPipeline::Action {
     Store* store = nullptr;

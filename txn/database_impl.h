@@ -91,6 +91,9 @@ class DatabaseImpl final : private Store::MemoryHelp {
   // An encoded batch. With `check`, only if that turns out clear; ok either way.
   Status commit(std::string_view batch, uint32_t entries, std::optional<Durability> durability,
                 CommitCheck* check, Timestamp* committed, Store::CommitWait* waited);
+  // What a transaction spilled, as a commit, if `check` turns out clear; ok either way. Errors: as
+  // Store::commit_spilled().
+  Status commit_spilled(CommitCheck* check, Timestamp* committed, Store::CommitWait* waited);
   // Begins new memtables, in commit order.
   Status rotate(Status (Store::*which)());
   // Bytes that a batch may have.
@@ -123,6 +126,7 @@ class DatabaseImpl final : private Store::MemoryHelp {
   Atomic<bool> closed_{false};
 
  private:
+  Status flush_before(const CommitCheck& check);
   Status write_large(const BatchEntry& entry, size_t size_max, const WriteOptions& options,
                      Store::CommitWait* waited);
 };

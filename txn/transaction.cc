@@ -1,5 +1,6 @@
 #include "varve/transaction.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/format.h"
@@ -24,11 +25,17 @@ TransactionCounters::Event conflict_event(CommitCheck::Cause cause) {
   return TransactionCounters::conflict_on_range;
 }
 
+// Of a transaction, io_error would say that its outcome is unknown.
+Status without_doubt(Status status) {
+  if (status.code() != StatusCode::io_error) return status;
+  return Status::busy("what the transaction wrote could not be spilled: " + status.to_string());
+}
+
 }  // namespace
 
 TransactionImpl::TransactionImpl(DatabaseImpl* database)
     : database_(database),
-      writes_(&database->batch_memory_),
+      writes_(&database->batch_memory_, database->store_.get()),
       reads_(&database->store_->memory(),
              database->store_->options().memory_budget / kReadSetShare) {}
 
@@ -94,7 +101,8 @@ auto TransactionImpl::read(std::string_view key, const ReadOptions& options, boo
                            Own own, Others others) -> decltype(others()) {
   VARVE_RETURN_IF_ERROR(check_read(options.snapshot));
   BatchEntry entry;
-  const bool is_own = writes_.find(options.keyspace, key, &entry);
+  FoundVersion spilled;
+  VARVE_ASSIGN_OR_RETURN(const bool is_own, writes_.find(options.keyspace, key, &entry, &spilled));
   if (!is_own || for_update) VARVE_RETURN_IF_ERROR(note_read(options.keyspace, key, for_update));
   if (is_own) return own(entry);
   return others();
@@ -136,24 +144,47 @@ Status TransactionImpl::write(VersionKind kind, std::string_view key, std::strin
   if (database_->store_->tree(options.keyspace) == nullptr) {
     return unknown_keyspace(options.keyspace);
   }
+  VARVE_RETURN_IF_ERROR(check_entry_sizes(key, value, database_->batch_memory_.value_size_max));
   const size_t size = batch_entry_size_max(key.size(), value.size());
-  // What savepoints and cursors keep of what was overwritten may be as much again.
-  const uint64_t limit = database_->batch_size_max();
-  if (writes_.place() + size > limit &&
-      (writes_.size_bytes_without(options.keyspace, key) + size > limit ||
-       writes_.place() + size > 2 * limit + WriteSet::kWastedBytesMin)) {
-    return Status::invalid_argument(format("the transaction would write more than %llu bytes",
-                                           static_cast<unsigned long long>(limit)));
-  }
   Store& store = *database_->store_;
   Store::CommitWait waited = wait_of(options);
   if (!waited.timeout) waited.timeout = options_.timeout;
   for (;;) {
     const uint64_t drains = store.drains();
-    const Status status = writes_.append(kind, options.keyspace, key, value);
+    Status status;
+    if (outgrows_its_share(options.keyspace, key, size)) status = spill();
+    if (status.ok()) status = writes_.append(kind, options.keyspace, key, value);
     if (status.code() != StatusCode::out_of_memory) return status;
+    // Others need the memory, and what is on disk takes none.
+    const size_t held = writes_.batch_bytes();
+    if (held != 0 && held >= share() / kSpilledShare && spill().ok()) continue;
     VARVE_RETURN_IF_ERROR(store.await_memory(status, drains, &waited));
   }
+}
+
+uint64_t TransactionImpl::share() const {
+  const uint64_t most = database_->batch_size_max();
+  return options_.write_memory_max == 0 ? most : std::min(most, options_.write_memory_max);
+}
+
+bool TransactionImpl::outgrows_its_share(Keyspace keyspace, std::string_view key,
+                                         size_t size) const {
+  const uint64_t share = this->share();
+  const uint64_t bytes = writes_.batch_bytes();
+  if (bytes == 0) return false;
+  // Of many small entries the index takes more than they do.
+  if (bytes + writes_.index_bytes() + size > share + share / 2) return true;
+  // What savepoints and cursors keep of what was overwritten may be half as much again.
+  return bytes + size > share && writes_.size_bytes_without(keyspace, key) + size > share;
+}
+
+Status TransactionImpl::spill() {
+  std::vector<uint64_t> places;
+  for (const TransactionCursor* cursor = cursors_; cursor != nullptr;
+       cursor = cursor->next_in_list()) {
+    if (const std::optional<uint64_t> place = cursor->reads_as_of()) places.push_back(*place);
+  }
+  return without_doubt(writes_.spill(places));
 }
 
 // -- cursors --
@@ -223,15 +254,22 @@ Status TransactionImpl::no_savepoint(Savepoint savepoint) {
 
 Result<Timestamp> TransactionImpl::commit() {
   VARVE_RETURN_IF_ERROR(check_usable());
-  if (writes_.count() == 0) {
-    const Timestamp read_at = start();
-    end(TransactionCounters::committed_empty);
-    return read_at;
-  }
   detach_cursors();
-  if (ranges_lost_ || !reads_.arrange()) {
+  if (!writes_.empty() && (ranges_lost_ || !reads_.arrange())) {
     return Status::out_of_memory("no memory for what the transaction read");
   }
+  if (writes_.has_spilled()) return commit_spilled();
+  if (!writes_.empty()) return commit_batch();
+  return end_unwritten();
+}
+
+Timestamp TransactionImpl::end_unwritten() {
+  const Timestamp read_at = start();
+  end(TransactionCounters::committed_empty);
+  return read_at;
+}
+
+Result<Timestamp> TransactionImpl::commit_batch() {
   const std::string_view batch = writes_.encode();
   CommitCheck check{.start = start(), .reads = reads_.empty() ? nullptr : &reads_};
   Store::CommitWait waited{.timeout = options_.timeout};
@@ -248,6 +286,41 @@ Result<Timestamp> TransactionImpl::commit() {
     if (status.code() == StatusCode::io_error) lose(TransactionCounters::unknown, status);
     VARVE_RETURN_IF_ERROR(status);
   } while (check.verdict == CommitCheck::Verdict::again);
+  return settle(check, committed);
+}
+
+Result<Timestamp> TransactionImpl::commit_spilled() {
+  Store& store = *database_->store_;
+  Store::CommitWait waited{.timeout = options_.timeout};
+  for (;;) {
+    const uint64_t drains = store.drains();
+    const Status status = without_doubt(writes_.finish());
+    if (status.ok()) break;
+    if (status.code() != StatusCode::out_of_memory) return status;
+    VARVE_RETURN_IF_ERROR(store.await_memory(status, drains, &waited));
+  }
+  if (writes_.empty()) {  // all of it was undone
+    return end_unwritten();
+  }
+  CommitCheck check{.start = start(),
+                    .reads = reads_.empty() ? nullptr : &reads_,
+                    .spilled = writes_.spilled().finished()};
+  Timestamp committed;
+  do {
+    ++check.attempts;
+    const Status status = database_->commit_spilled(&check, &committed, &waited);
+    if (status.code() == StatusCode::io_error) {
+      // It may be there: the files are the next opening's.
+      writes_.spilled().forget();
+      lose(TransactionCounters::unknown, status);
+    }
+    VARVE_RETURN_IF_ERROR(status);
+  } while (check.verdict == CommitCheck::Verdict::again);
+  if (check.verdict == CommitCheck::Verdict::clear) writes_.spilled().forget();
+  return settle(check, committed);
+}
+
+Result<Timestamp> TransactionImpl::settle(const CommitCheck& check, Timestamp committed) {
   if (check.verdict == CommitCheck::Verdict::conflict) {
     Status conflict = conflict_status(check);
     if (check.cause == CommitCheck::Cause::range && reads_.is_coarse()) {

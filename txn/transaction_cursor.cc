@@ -3,6 +3,8 @@
 #include <optional>
 #include <utility>
 
+#include "txn/transaction_impl.h"
+
 namespace varve {
 
 void TransactionCursor::attach(const Target& target) {
@@ -21,6 +23,7 @@ void TransactionCursor::attach(const Target& target) {
 void TransactionCursor::detach() {
   if (!attached()) return;
   tell_range();
+  spilled_.reset();
   target_.writes->cursor_closed();
   (previous_ != nullptr ? previous_->next_ : *target_.list) = next_;
   if (next_ != nullptr) next_->previous_ = previous_;
@@ -82,6 +85,7 @@ bool TransactionCursor::start(std::optional<std::string_view> key, bool backward
   }
   backward_ = backward;
   valid_ = shows_own_ = false;
+  if (spilled_ != nullptr) spilled_->restart();
   if (target_.reads != nullptr) {
     in_range_ = true;
     // Without memory for it, the range is taken to begin at the bound: more than was read.
@@ -105,12 +109,12 @@ void TransactionCursor::load_own(std::optional<std::string_view> key, bool inclu
     inclusive = false;
   }
   BatchEntry entry;
-  Result<bool> found = target_.writes->nearest({.keyspace = target_.keyspace,
-                                                .key = key,
-                                                .inclusive = inclusive,
-                                                .backward = backward_,
-                                                .place = place_},
-                                               &entry);
+  Result<bool> found = nearest_own({.keyspace = target_.keyspace,
+                                    .key = key,
+                                    .inclusive = inclusive,
+                                    .backward = backward_,
+                                    .place = place_},
+                                   &entry);
   if (!found.ok()) return fail(std::move(found).status());
   if (!*found) return;
   const bool beyond = backward_ ? compare_keys(entry.key, lower) < 0
@@ -121,6 +125,31 @@ void TransactionCursor::load_own(std::optional<std::string_view> key, bool inclu
   }
   own_kind_ = entry.kind;
   own_valid_ = true;
+}
+
+Result<bool> TransactionCursor::nearest_own(const WriteSet::Query& query, BatchEntry* entry) {
+  Result<bool> nearest = target_.writes->nearest(query, entry);
+  if (nearest.status().code() == StatusCode::out_of_memory) {
+    // The order may take more than what it orders; on disk there is one already.
+    VARVE_RETURN_IF_ERROR(target_.transaction->spill());
+    nearest = target_.writes->nearest(query, entry);
+  }
+  VARVE_ASSIGN_OR_RETURN(const bool in_memory, std::move(nearest));
+  if (!target_.writes->has_spilled()) return in_memory;
+  if (spilled_ == nullptr) {
+    spilled_ = std::make_unique<SpilledCursor>(manager_, &target_.writes->spilled(),
+                                               target_.keyspace, place_);
+  }
+  BatchEntry on_disk;
+  VARVE_ASSIGN_OR_RETURN(const bool found, spilled_->nearest(query, &on_disk));
+  if (!found) return in_memory;
+  if (in_memory) {
+    // Of the same key, what is in memory is newer.
+    const auto order = compare_keys(entry->key, on_disk.key);
+    if (query.backward ? order >= 0 : order <= 0) return true;
+  }
+  *entry = on_disk;
+  return true;
 }
 
 void TransactionCursor::step_base() {

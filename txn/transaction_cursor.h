@@ -4,6 +4,7 @@
 //   VisibleCursor (snapshot) -+
 //                             +-> TransactionCursor -> Cursor
 //   WriteSet (own writes) ----+
+//   SpilledCursor (of them, those on disk)
 //
 // Where both have a key, the own write counts; an own tombstone hides the key. Of the own writes
 // nothing is pointed to between two steps: they are found again by key. So the batch may grow, be
@@ -15,12 +16,14 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string_view>
 
 #include "lsm/visible_cursor.h"
 #include "memory/buffer.h"
 #include "txn/read_set.h"
+#include "txn/spilled_cursor.h"
 #include "txn/write_set.h"
 
 namespace varve {
@@ -30,7 +33,8 @@ class TransactionImpl;
 class TransactionCursor {
  public:
   TransactionCursor(MemoryManager* manager, VisibleCursor* base)
-      : base_(base),
+      : manager_(manager),
+        base_(base),
         own_key_(manager, MemoryRole::cursor),
         own_value_(manager, MemoryRole::cursor),
         here_(manager, MemoryRole::cursor),
@@ -60,6 +64,10 @@ class TransactionCursor {
   TransactionCursor* next_in_list() const { return next_; }
   // What was written from `place` on is undone: a cursor that was opened later ends.
   void cut(uint64_t place);
+  // Where in the write set it reads as of; nothing: it reads all, or shows nothing any more.
+  std::optional<uint64_t> reads_as_of() const {
+    return target_.live || cut_ ? std::nullopt : std::optional(place_);
+  }
   // The range read so far is in the read set, or lost.
   void tell_range();
 
@@ -82,17 +90,21 @@ class TransactionCursor {
   // The own write that comes next in the direction, after `key`, or at it when `inclusive`; without
   // a key from the bound on.
   void load_own(std::optional<std::string_view> key, bool inclusive);
+  // Of memory and disk; the entry is valid until the next call.
+  Result<bool> nearest_own(const WriteSet::Query& query, BatchEntry* entry);
   void step_base();
   void step(bool backward);
   // Shows what comes first of both; steps over own tombstones and what they hide.
   void settle();
   void fail(Status status);
 
+  MemoryManager* const manager_;
   VisibleCursor* const base_;
   Target target_{};
   TransactionCursor* next_ = nullptr;
   TransactionCursor* previous_ = nullptr;
-  uint64_t place_ = 0;  // of the write set, when it was attached
+  uint64_t place_ = 0;                      // of the write set, when it was attached
+  std::unique_ptr<SpilledCursor> spilled_;  // once something was spilled
   bool backward_ = false;
   bool valid_ = false;
   bool shows_own_ = false;

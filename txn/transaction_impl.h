@@ -3,7 +3,8 @@
 //
 //   reads    own writes first, then the versions that the snapshot sees
 //   commit   what it wrote, and relies on, is checked; its batch goes through the commit pipeline
-//            like every other (txn/commit_check.h, txn/commit_pipeline.h)
+//            like every other (txn/commit_check.h, txn/commit_pipeline.h); if it spilled, by an
+//            edit of the manifest (lsm/spill.cc)
 //
 // Thread rule: one thread at a time. Pooled: keeps some memory between uses.
 
@@ -49,6 +50,8 @@ class TransactionImpl final : public PoolLink {
   Status release_savepoint(Savepoint savepoint);
 
   Result<Timestamp> commit();
+  // Of what is in memory: it goes to disk.
+  Status spill();
 
   // kTimestampMin once it has ended.
   Timestamp start() const { return open_ ? entry_.timestamp : kTimestampMin; }
@@ -56,6 +59,8 @@ class TransactionImpl final : public PoolLink {
  private:
   // The part of its memory that what it read may take.
   static constexpr uint64_t kReadSetShare = 64;
+  // Where memory is refused, so small a part of its share is spilled; less is not worth a file.
+  static constexpr uint64_t kSpilledShare = 8;
 
   // Of every call: whether it can go on.
   Status check_usable() const;
@@ -66,6 +71,14 @@ class TransactionImpl final : public PoolLink {
             Others others) -> decltype(others());
   // The commit relies on the key, at this level, or because of `for_update`.
   Status note_read(Keyspace keyspace, std::string_view key, bool for_update);
+  // Bytes of its batch.
+  uint64_t share() const;
+  bool outgrows_its_share(Keyspace keyspace, std::string_view key, size_t size) const;
+  Result<Timestamp> commit_spilled();
+  Timestamp end_unwritten();
+  Result<Timestamp> commit_batch();
+  // The end of either.
+  Result<Timestamp> settle(const CommitCheck& check, Timestamp committed);
   void attach(CursorImpl* cursor, const ScanOptions& options);
   void detach_cursors();
   static Status no_savepoint(Savepoint savepoint);

@@ -192,6 +192,9 @@ void SimWorkload::step() {
   switch (random_.below(40)) {
     default:
       return random_.one_in(2) ? write_one() : write_batch();
+    case 28:
+    case 29:
+      return write_transaction();
     case 30:
       return flush();
     case 31:
@@ -281,6 +284,74 @@ void SimWorkload::write_batch() {
     return background();
   }
   settle(status, /*write=*/true, options.durability, logged);
+}
+
+void SimWorkload::write_transaction() {
+  SimState after = history_->state(visible_);
+  TransactionOptions options;
+  options.write_memory_max = 1 + random_.below(500);
+  options.durability = pick_durability();
+  options.timeout = std::chrono::nanoseconds(0);
+  const uint64_t spills = database_->statistics().spills;
+  Result<Transaction> transaction = database_->begin(options);
+  if (!transaction.ok()) return allow(transaction.status(), "begin");
+  bool logged = false;
+  bool unlogged = false;
+  std::optional<Savepoint> savepoint;
+  SimState at_savepoint;
+  Status status;
+  for (uint64_t i = 4 + random_.below(16); i > 0 && status.ok(); --i) {
+    const std::string name = pick_keyspace();
+    const std::string key = pick_key();
+    (name == kUnloggedKeyspace ? unlogged : logged) = true;
+    WriteOptions write;
+    write.keyspace = keyspace(name);
+    if (random_.one_in(4)) {
+      after.keyspaces[name].erase(key);
+      status = transaction->erase(key, write);
+    } else {
+      const std::string value = pick_value();
+      after.keyspaces[name][key] = value_hash(value);
+      status = transaction->put(key, value, write);
+    }
+    if (!savepoint && random_.one_in(8)) {
+      savepoint = transaction->set_savepoint().value();
+      at_savepoint = after;
+    }
+  }
+  const bool undoes = savepoint && random_.one_in(2);
+  if (status.ok() && undoes) {
+    status = transaction->rollback_to(*savepoint);
+    after = std::move(at_savepoint);
+  }
+  if (status.ok()) {
+    // So that its state is no other commit's, though all else may be undone, or say what was there.
+    const std::string value = pick_value();
+    after.keyspaces["default"]["transaction"] = value_hash(value);
+    logged = true;
+    status = transaction->put("transaction", value);
+  }
+  if (!status.ok()) {
+    static_cast<void>(transaction->rollback());
+    return status.code() == StatusCode::timed_out ? background() : allow(status, "transaction");
+  }
+  submit(std::move(after));
+  // What was not undone was spilled, if anything, and is durable with all that came before.
+  const bool spilled = database_->statistics().spills != spills && !undoes;
+  status = transaction->commit().status();
+  // It is not withdrawn, as a write is that met no file yet: what is in the files by now would be
+  // taken for another commit that changes nothing.
+  for (int i = 0; i < 100 && status.code() == StatusCode::timed_out; ++i) {
+    background();
+    status = transaction->commit().status();
+  }
+  if (status.code() == StatusCode::timed_out) {
+    EXPECT_TRUE(settings_.may_fail) << status.to_string();
+    return withdraw();
+  }
+  const bool done = status.ok();
+  settle(status, /*write=*/true, spilled ? std::nullopt : options.durability, logged);
+  if (done && spilled && unlogged) promise_.unlogged = visible_;
 }
 
 void SimWorkload::create_keyspace(const std::string& name) {

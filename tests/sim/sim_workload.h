@@ -1,6 +1,6 @@
 // A random history of one database on simulated files: writes of every durability across keyspaces,
-// flushes, compactions, background steps, keyspaces made and dropped, clean and unclean reopening.
-// The same seed on the same files makes the same file calls.
+// transactions that spill, flushes, compactions, background steps, keyspaces made and dropped,
+// clean and unclean reopening. The same seed on the same files makes the same file calls.
 //
 // Every answer is held against SimHistory. Errors of calls are allowed where `may_fail`: then what
 // the interface says of them is checked, and a commit counts as refused, or as indeterminate.
@@ -92,6 +92,8 @@ class SimWorkload {
   void withdraw();
   void write_one();
   void write_batch();
+  // Most of what it writes goes to disk before it commits.
+  void write_transaction();
   void create_keyspace(const std::string& name);
   void drop_keyspace();
   void flush();

@@ -145,6 +145,7 @@ constexpr Place kPlaces[] = {
     {"after_install", 8},           {"manifest_appended", 8},
     {"manifest_created", 1},        {"current_written", 1},
     {"recovery_log_replayed", 1},   {"recovery_manifest_written", 1},
+    {"spilled_before_edit", 3},     {"spilled_after_edit", 3},
 };
 
 struct DeadlySyncPoint {
@@ -181,7 +182,27 @@ void write_for_ever(Database* database, Keyspace side, uint64_t thread, int pipe
     }
     WriteOptions options;
     options.durability = commit % 8 == 0 ? Durability::sync : Durability::os;
-    if (status.ok()) status = database->write(batch, options);
+    if (status.ok() && commit % 64 == 5) {
+      // The same by a transaction that spills.
+      TransactionOptions spilling;
+      spilling.write_memory_max = 100;
+      WriteOptions to_side;
+      to_side.keyspace = side;
+      const Result<Timestamp> committed = database->transact(
+          [&](Transaction& transaction) {
+            Status each = transaction.put(key, value);
+            if (each.ok()) each = transaction.put(key, value, to_side);
+            if (each.ok()) each = transaction.put(latest_key(thread), std::to_string(commit));
+            if (commit <= kLiveCommits || !each.ok()) return each;
+            const std::string old = key_of(thread, commit - kLiveCommits);
+            each = transaction.erase(old);
+            return each.ok() ? transaction.erase(old, to_side) : each;
+          },
+          spilling);
+      status = committed.status();
+    } else if (status.ok()) {
+      status = database->write(batch, options);
+    }
     if (!status.ok()) fail_writer("write", status);
     const Acknowledgement done{thread, commit};
     if (write(pipe, &done, sizeof done) != sizeof done) _exit(4);

@@ -199,5 +199,69 @@ TEST_F(TransactionThreadsTest, serializable_transactions_show_no_write_skew) {
   }
 }
 
+// Transactions that spill move amounts between many accounts, beside small ones and plain puts: no
+// sum that anybody reads differs, and every increment is counted.
+TEST_F(TransactionThreadsTest, those_that_spill_keep_sums_and_lose_no_update) {
+  VARVE_SEEDED_TEST(random);
+  constexpr int kAccounts = 40;
+  const auto account = [](uint64_t i) { return "account" + std::to_string(100 + i); };
+  for (uint64_t i = 0; i < kAccounts; ++i) ASSERT_OK(db_->put(account(i), "100"));
+  std::atomic<int> increments{0};
+  const int rounds = static_cast<int>(test_iterations(12));
+  run(random.next(), [&](int thread, Random* own) {
+    for (int round = 0; round < rounds; ++round) {
+      TransactionOptions options;
+      options.isolation = own->one_in(2) ? Isolation::snapshot : Isolation::serializable;
+      options.write_memory_max = thread % 2 == 0 ? 200 : 0;
+      const uint64_t from = own->below(kAccounts);
+      Result<Timestamp> moved = db_->transact(
+          [&](Transaction& transaction) -> Status {
+            int sum = 0;
+            {
+              Result<Cursor> cursor = transaction.scan({.prefix = "account"});
+              if (!cursor.ok()) return cursor.status();
+              for (cursor->seek_to_first(); cursor->valid(); cursor->next()) {
+                sum += std::stoi(std::string(cursor->value()));
+              }
+              if (!cursor->status().ok()) return cursor->status();
+            }
+            EXPECT_EQ(sum, 100 * kAccounts);
+            // One from each of ten to the first of them.
+            std::string value;
+            int taken = 0;
+            for (uint64_t i = 1; i <= 10; ++i) {
+              const std::string key = account((from + i) % kAccounts);
+              Result<bool> found = transaction.get(key, &value);
+              if (!found.ok()) return found.status();
+              Status status = transaction.put(key, std::to_string(std::stoi(value) - 1));
+              if (!status.ok()) return status;
+              status = transaction.put("note" + key, std::string(100, 'n'));
+              if (!status.ok()) return status;
+              ++taken;
+            }
+            Result<bool> found = transaction.get(account(from), &value);
+            if (!found.ok()) return found.status();
+            Status status =
+                transaction.put(account(from), std::to_string(std::stoi(value) + taken));
+            if (!status.ok()) return status;
+            found = transaction.get("counter", &value);
+            if (!found.ok()) return found.status();
+            return transaction.put("counter", std::to_string((*found ? std::stoi(value) : 0) + 1));
+          },
+          options);
+      if (moved.ok()) {
+        increments.fetch_add(1);
+      } else {
+        EXPECT_EQ(moved.status().code(), StatusCode::conflict) << moved.status().to_string();
+      }
+      EXPECT_OK(db_->put("plain" + std::to_string(thread), std::to_string(round)));
+    }
+  });
+  EXPECT_EQ(number("counter"), increments.load());
+  EXPECT_EQ(increments.load(), rounds * kThreads);
+  EXPECT_GT(db_->statistics().spills, 10u);
+  ASSERT_OK(db_->verify());
+}
+
 }  // namespace
 }  // namespace varve::test
