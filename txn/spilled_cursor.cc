@@ -29,7 +29,8 @@ void SpilledCursor::build() {
     sources.push_back(live_.back().get());
   }
   merge_.reset(sources);
-  visible_.reset(&merge_, SpilledWrites::as_of(place_), /*tombstones=*/true);
+  visible_.reset(&merge_, SpilledWrites::as_of(place_), /*cancelled=*/nullptr,
+                 /*tombstones=*/true);
 }
 
 void SpilledCursor::seek(const OrderedWrites::Query& query) {
