@@ -117,11 +117,12 @@ Status SpilledWrites::merge_keyspace(size_t first, Keyspace keyspace, const GcHo
   }
   MergeCursor merge;
   merge.reset(sources);
+  // Of what was undone nothing is left, not even that the keyspace has to be there.
+  merge.seek_to_first();
+  if (!merge.valid()) return merge.status();
   VARVE_ASSIGN_OR_RETURN(std::vector<Sstable*> files,
                          store_->write_spilled_run(keyspace, &merge, horizon, undated));
-  if (!files.empty()) {
-    merged->parts.push_back({.keyspace = keyspace, .files = std::move(files)});
-  }
+  merged->parts.push_back({.keyspace = keyspace, .files = std::move(files)});
   return Status();
 }
 
