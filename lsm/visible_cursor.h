@@ -53,6 +53,7 @@ class VisibleCursor {
   }
   Status status() const;
   bool is_cancelled() const { return varve::is_cancelled(cancelled_); }
+  const Atomic<bool>* cancel_flag() const { return cancelled_; }  // may be null
 
   void seek_to_first();
   void seek_to_last();

@@ -25,12 +25,11 @@ void SpilledCursor::build() {
   for (const std::vector<Sstable*>& run : files_) {
     cursors_.push_back(std::make_unique<RunCursor>(manager_));
     cursors_.back()->reset(run, /*fill_cache=*/true);
-    live_.push_back(std::make_unique<LiveVersions>(cursors_.back().get(), writes_));
+    live_.push_back(std::make_unique<LiveVersions>(cursors_.back().get(), writes_, cancelled_));
     sources.push_back(live_.back().get());
   }
   merge_.reset(sources);
-  visible_.reset(&merge_, SpilledWrites::as_of(place_), /*cancelled=*/nullptr,
-                 /*tombstones=*/true);
+  visible_.reset(&merge_, SpilledWrites::as_of(place_), cancelled_, /*tombstones=*/true);
 }
 
 void SpilledCursor::seek(const OrderedWrites::Query& query) {

@@ -23,9 +23,15 @@ namespace varve {
 
 class SpilledCursor {
  public:
+  // `cancelled` may be null.
   SpilledCursor(MemoryManager* manager, const SpilledWrites* writes, Keyspace keyspace,
-                uint64_t place)
-      : manager_(manager), writes_(writes), keyspace_(keyspace), place_(place), visible_(manager) {}
+                uint64_t place, const Atomic<bool>* cancelled)
+      : manager_(manager),
+        writes_(writes),
+        keyspace_(keyspace),
+        place_(place),
+        cancelled_(cancelled),
+        visible_(manager) {}
   ~SpilledCursor() { let_go(); }
   SpilledCursor(const SpilledCursor&) = delete;
   SpilledCursor& operator=(const SpilledCursor&) = delete;
@@ -34,7 +40,7 @@ class SpilledCursor {
   void restart() { positioned_ = false; }
   // What OrderedWrites::nearest() says of entries in memory; the query's place is not looked at.
   // Keys of one walk do not go back. The entry is valid until the next call. Errors: of reading;
-  // out_of_memory.
+  // out_of_memory; cancelled.
   Result<bool> nearest(const OrderedWrites::Query& query, BatchEntry* entry);
 
  private:
@@ -46,6 +52,7 @@ class SpilledCursor {
   const SpilledWrites* const writes_;
   const Keyspace keyspace_;
   const uint64_t place_;
+  const Atomic<bool>* const cancelled_;
   uint64_t generation_ = 0;  // 0: nothing is built
   bool positioned_ = false;
   bool backward_ = false;

@@ -22,8 +22,13 @@ const Store::SpilledRun* part_of(std::span<const Store::SpilledRun> parts, Keysp
 
 }  // namespace
 
-void LiveVersions::show() {
-  valid_ = source_->valid();
+void LiveVersions::settle(void (VersionCursor::*step)()) {
+  stopped_ = false;
+  while (source_->valid() && writes_->is_undone(source_->timestamp())) {
+    if ((stopped_ = is_cancelled(cancelled_))) break;
+    (source_->*step)();
+  }
+  valid_ = source_->valid() && !stopped_;
   if (!valid_) return;
   key_ = source_->user_key();
   head_ = source_->head();

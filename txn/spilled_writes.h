@@ -23,6 +23,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/cancellation.h"
 #include "lsm/store.h"
 
 namespace varve {
@@ -100,51 +101,47 @@ class SpilledWrites {
   uint64_t generation_ = 1;
 };
 
-// The versions of `source` that were not undone.
+// The versions of `source` that were not undone. `cancelled` may be null: it stops walks over those
+// that were, of which there may be as many as the disk holds.
 class LiveVersions final : public VersionCursor {
  public:
-  LiveVersions(VersionCursor* source, const SpilledWrites* writes)
-      : source_(source), writes_(writes) {}
+  LiveVersions(VersionCursor* source, const SpilledWrites* writes,
+               const Atomic<bool>* cancelled = nullptr)
+      : source_(source), writes_(writes), cancelled_(cancelled) {}
 
   void seek_to_first() override {
     source_->seek_to_first();
-    settle_forward();
+    settle(&VersionCursor::next);
   }
   void seek_to_last() override {
     source_->seek_to_last();
-    settle_backward();
+    settle(&VersionCursor::prev);
   }
   void seek(const VersionKey& key) override {
     source_->seek(key);
-    settle_forward();
+    settle(&VersionCursor::next);
   }
   void seek_for_prev(const VersionKey& key) override {
     source_->seek_for_prev(key);
-    settle_backward();
+    settle(&VersionCursor::prev);
   }
   void next() override {
     source_->next();
-    settle_forward();
+    settle(&VersionCursor::next);
   }
   void prev() override {
     source_->prev();
-    settle_backward();
+    settle(&VersionCursor::prev);
   }
-  Status status() const override { return source_->status(); }
+  Status status() const override { return stopped_ ? cancelled() : source_->status(); }
 
  private:
-  void settle_forward() {
-    while (source_->valid() && writes_->is_undone(source_->timestamp())) source_->next();
-    show();
-  }
-  void settle_backward() {
-    while (source_->valid() && writes_->is_undone(source_->timestamp())) source_->prev();
-    show();
-  }
-  void show();
+  void settle(void (VersionCursor::*step)());
 
   VersionCursor* const source_;
   const SpilledWrites* const writes_;
+  const Atomic<bool>* const cancelled_;
+  bool stopped_ = false;
 };
 
 }  // namespace varve

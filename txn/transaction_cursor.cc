@@ -138,7 +138,7 @@ Result<bool> TransactionCursor::nearest_own(const WriteSet::Query& query, BatchE
   if (!target_.writes->has_spilled()) return in_memory;
   if (spilled_ == nullptr) {
     spilled_ = std::make_unique<SpilledCursor>(manager_, &target_.writes->spilled(),
-                                               target_.keyspace, place_);
+                                               target_.keyspace, place_, base_->cancel_flag());
   }
   BatchEntry on_disk;
   VARVE_ASSIGN_OR_RETURN(const bool found, spilled_->nearest(query, &on_disk));

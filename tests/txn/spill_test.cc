@@ -1,71 +1,23 @@
-// Transactions that write more than their share of memory: what they read, what undoing leaves,
-// who wins, and that memory stays within the budget.
+// Transactions that write more than their share of memory: what they read, and what undoing leaves.
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <atomic>
-#include <chrono>
-#include <cstdio>
 #include <map>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "base/random.h"
 #include "tests/support/seeded_test.h"
-#include "tests/txn/database_fixture.h"
+#include "tests/txn/spill_fixture.h"
 
 namespace varve::test {
 namespace {
 
 using Model = std::map<std::string, std::string>;
-
-class SpillTest : public DatabaseTest {
- protected:
-  Transaction begin(uint64_t write_memory_max = 1000, Isolation isolation = Isolation::snapshot) {
-    TransactionOptions options;
-    options.isolation = isolation;
-    options.write_memory_max = write_memory_max;
-    Result<Transaction> begun = db_->begin(options);
-    EXPECT_OK(begun);
-    return std::move(*begun);
-  }
-  static std::string get(Transaction& transaction, std::string_view key,
-                         const ReadOptions& options = {}) {
-    std::string value;
-    Result<bool> found = transaction.get(key, &value, options);
-    EXPECT_OK(found);
-    return found.ok() && *found ? value : "(absent)";
-  }
-  using DatabaseTest::get;
-  static Rows all(Transaction& transaction, const ScanOptions& options = {}) {
-    Rows rows;
-    Result<Cursor> cursor = transaction.scan(options);
-    EXPECT_OK(cursor);
-    for (cursor->seek_to_first(); cursor->valid(); cursor->next()) {
-      rows.emplace_back(cursor->key(), cursor->value());
-    }
-    EXPECT_OK(cursor->status());
-    return rows;
-  }
-  static std::string key(uint64_t i) { return "key" + std::to_string(10'000 + i); }
-  // A transaction with `count` keys, about a kilobyte each, nearly all of it on disk.
-  void write_many(Transaction& transaction, uint64_t count, std::string_view prefix = "") {
-    for (uint64_t i = 0; i < count; ++i) {
-      ASSERT_OK(transaction.put(std::string(prefix) + key(i), value(i)));
-    }
-  }
-  static std::string value(uint64_t i) {
-    return std::to_string(i) + std::string(900, static_cast<char>('a' + i % 26));
-  }
-  size_t sstables() { return files_with_suffix(disk_.get(), kPath, ".sst").size(); }
-  StatusCode commit(Transaction& transaction) { return transaction.commit().status().code(); }
-};
 
 TEST_F(SpillTest, writes_are_seen_by_the_transaction_and_by_nobody_else_until_it_commits) {
   options_.durability = Durability::none;  // of the database; such a commit is durable all the same
@@ -472,144 +424,6 @@ TEST_F(SpillTest, random_transactions_agree_with_the_model) {
     if (random.one_in(4)) ASSERT_OK(db_->verify());
   }
   EXPECT_GT(spills, 100u);
-}
-
-// -- who wins --
-
-TEST_F(SpillTest, first_committer_wins_whichever_of_both_has_spilled) {
-  open();
-  for (const Isolation isolation : {Isolation::snapshot, Isolation::serializable}) {
-    for (const bool compacted : {false, true}) {
-      // A key near the begin, which is on disk, and the last one, which is in memory.
-      for (const std::string& contended : {key(5), key(39)}) {
-        SCOPED_TRACE(contended + (compacted ? ", compacted" : ""));
-        // Somebody else wrote it meanwhile.
-        Transaction large = begin(1000, isolation);
-        write_many(large, 40);
-        ASSERT_OK(db_->put(contended, "theirs"));
-        if (compacted) ASSERT_OK(db_->compact());
-        const Status lost = large.commit().status();
-        EXPECT_EQ(lost.code(), StatusCode::conflict);
-        EXPECT_NE(lost.message().find(contended), std::string::npos) << lost.to_string();
-        EXPECT_EQ(get(contended), "theirs");
-        EXPECT_EQ(large.commit().status().code(), StatusCode::conflict);
-        ASSERT_OK(large.rollback());
-        // It wrote it meanwhile: others lose, those that spilled too.
-        Transaction winner = begin(1000, isolation);
-        Transaction small = begin(0, isolation);
-        Transaction other = begin(1000, isolation);
-        write_many(winner, 40);
-        ASSERT_OK(small.put(contended, "small"));
-        write_many(other, 10, "other ");
-        ASSERT_OK(other.put(contended, "other"));
-        write_many(other, 10, "another ");
-        EXPECT_EQ(commit(winner), StatusCode::ok);
-        if (compacted) ASSERT_OK(db_->compact());
-        EXPECT_EQ(commit(small), StatusCode::conflict);
-        EXPECT_EQ(commit(other), StatusCode::conflict);
-        EXPECT_EQ(get("other " + key(1)), "(absent)");
-        // And not those that begin after it.
-        Transaction after = begin(0, isolation);
-        ASSERT_OK(after.put(contended, "after"));
-        EXPECT_EQ(commit(after), StatusCode::ok);
-      }
-    }
-  }
-}
-
-TEST_F(SpillTest, what_was_read_counts_on_both_sides) {
-  open();
-  ASSERT_OK(db_->put("read", "1"));
-  const auto scan = [](Transaction& transaction, std::string_view lower, std::string_view upper) {
-    Result<Cursor> cursor = transaction.scan({.lower = lower, .upper = upper});
-    ASSERT_OK(cursor);
-    for (cursor->seek_to_first(); cursor->valid(); cursor->next()) {
-    }
-    ASSERT_OK(cursor->status());
-  };
-  for (const Isolation isolation : {Isolation::snapshot, Isolation::serializable}) {
-    const StatusCode skew =
-        isolation == Isolation::snapshot ? StatusCode::ok : StatusCode::conflict;
-    // It read a key, or a range, that others write.
-    Transaction by_key = begin(1000, isolation);
-    Transaction by_range = begin(1000, isolation);
-    Transaction for_update = begin(1000, isolation);
-    EXPECT_NE(get(by_key, "read"), "");
-    scan(by_range, "r", "s");
-    std::string unused;
-    ASSERT_OK(for_update.get_for_update("read", &unused));
-    write_many(by_key, 20, "by key ");
-    write_many(by_range, 20, "by range ");
-    write_many(for_update, 20, "for update ");
-    ASSERT_OK(db_->put("read", "2"));
-    EXPECT_EQ(commit(by_key), skew);
-    EXPECT_EQ(commit(by_range), skew);
-    EXPECT_EQ(commit(for_update), StatusCode::conflict);
-    // It writes what others read: a key and a range that had nothing in them.
-    Transaction reader = begin(0, isolation);
-    Transaction ranger = begin(0, isolation);
-    const std::string prefix = isolation == Isolation::snapshot ? "new " : "newer ";
-    EXPECT_EQ(get(reader, prefix + key(3)), "(absent)");
-    scan(ranger, prefix, prefix + "l");
-    ASSERT_OK(reader.put("reader", "1"));
-    ASSERT_OK(ranger.put("ranger", "1"));
-    Transaction writer = begin(1000, isolation);
-    write_many(writer, 20, prefix);
-    EXPECT_EQ(commit(writer), StatusCode::ok);
-    EXPECT_EQ(commit(reader), skew);
-    EXPECT_EQ(commit(ranger), skew);
-  }
-}
-
-// Between the first half of its check, outside the queue, and the second, somebody writes one of
-// its keys: at whatever read of a file that is, the commit is not made.
-TEST_F(SpillTest, a_commit_between_both_halves_of_the_check_is_seen) {
-  options_.cache_size = 64 << 10;
-  open();
-  uint64_t before = 0;
-  uint64_t behind = 0;
-  for (uint64_t nth = 0; !HasFailure(); ++nth) {
-    SCOPED_TRACE(nth);
-    executor_.run_all();
-    Transaction transaction = begin();
-    write_many(transaction, 60);
-    uint64_t reads = 0;
-    bool was_first = false;
-    const std::thread::id committer = std::this_thread::get_id();
-    std::atomic<bool> done{false};
-    std::thread other;
-    hook_ = [&](const FileCall& call) {
-      if (call.kind != FileCall::Kind::read || !call.path.ends_with(".sst") ||
-          std::this_thread::get_id() != committer || reads++ != nth) {
-        return Status();
-      }
-      // Where this one is the queue's leader, the other one comes behind it.
-      other = std::thread([&] {
-        EXPECT_OK(db_->put(key(30), "theirs"));
-        done.store(true);
-      });
-      for (int i = 0; i < 500 && !done.load(); ++i) {
-        std::this_thread::sleep_for(std::chrono::microseconds(100));
-      }
-      was_first = done.load();
-      return Status();
-    };
-    const Status status = transaction.commit().status();
-    const bool is_last = reads <= nth;
-    if (other.joinable()) other.join();
-    hook_ = nullptr;
-    if (is_last) {
-      EXPECT_OK(status);
-      break;
-    }
-    EXPECT_EQ(status.code(), was_first ? StatusCode::conflict : StatusCode::ok)
-        << status.to_string();
-    ++(was_first ? before : behind);
-    EXPECT_EQ(get(key(30)), "theirs");
-  }
-  std::printf("%llu reads before the queue, %llu in it\n", static_cast<unsigned long long>(before),
-              static_cast<unsigned long long>(behind));
-  EXPECT_GT(before, 20u);
 }
 
 }  // namespace
