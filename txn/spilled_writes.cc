@@ -60,18 +60,25 @@ Status SpilledWrites::merge_if_due(std::span<const Timestamp> readers) {
   for (;;) {
     size_t first = runs_.size();
     while (first > 0 && runs_[first - 1].level == runs_.back().level) --first;
-    if (runs_.size() - first < kMergeRuns) return Status();
-    VARVE_RETURN_IF_ERROR(merge_from(first, readers, /*undated=*/false));
-    if (runs_.empty()) return Status();
+    if (runs_.empty() || runs_.size() - first < merge_runs_) return Status();
+    first = std::max(first, runs_.size() - merge_runs_);
+    VARVE_RETURN_IF_ERROR(or_with_fewer(merge_from(first, readers, /*undated=*/false)));
   }
 }
 
 Status SpilledWrites::finish() {
-  while (runs_.size() > kMergeRuns) {
-    VARVE_RETURN_IF_ERROR(merge_from(runs_.size() - kMergeRuns, {}, /*undated=*/false));
+  while (!runs_.empty() && !(runs_.size() == 1 && runs_.front().undated)) {
+    const size_t first = runs_.size() - std::min(runs_.size(), merge_runs_);
+    VARVE_RETURN_IF_ERROR(or_with_fewer(merge_from(first, {}, /*undated=*/first == 0)));
   }
-  if (runs_.empty() || (runs_.size() == 1 && runs_.front().undated)) return Status();
-  return merge_from(0, {}, /*undated=*/true);
+  return Status();
+}
+
+Status SpilledWrites::or_with_fewer(Status status) {
+  constexpr size_t kFewest = 2;
+  if (status.code() != StatusCode::out_of_memory || merge_runs_ == kFewest) return status;
+  merge_runs_ = std::max(merge_runs_ / 2, kFewest);
+  return Status();
 }
 
 std::span<const Store::SpilledRun> SpilledWrites::finished() const {
@@ -184,11 +191,16 @@ void SpilledWrites::drop(const Run& run) {
   for (const Store::SpilledRun& part : run.parts) store_->drop_spilled_run(part.files);
 }
 
-void SpilledWrites::clear() {
-  for (const Run& run : runs_) drop(run);
+void SpilledWrites::reset() {
   runs_.clear();
   undone_.clear();
+  merge_runs_ = kMergeRuns;
   ++generation_;
+}
+
+void SpilledWrites::clear() {
+  for (const Run& run : runs_) drop(run);
+  reset();
 }
 
 void SpilledWrites::forget() {
@@ -197,9 +209,7 @@ void SpilledWrites::forget() {
       for (Sstable* file : part.files) file->unref();
     }
   }
-  runs_.clear();
-  undone_.clear();
-  ++generation_;
+  reset();
 }
 
 }  // namespace varve

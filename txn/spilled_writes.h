@@ -74,7 +74,7 @@ class SpilledWrites {
   void forget();
 
  private:
-  // So many runs of one size are merged into one of the next.
+  // So many runs of one size are merged into one of the next, if there is memory for blocks of all.
   static constexpr size_t kMergeRuns = 8;
 
   struct Run {
@@ -93,11 +93,16 @@ class SpilledWrites {
   Status merge_from(size_t first, std::span<const Timestamp> readers, bool undated);
   Status merge_keyspace(size_t first, Keyspace keyspace, const GcHorizon& horizon, bool undated,
                         Run* merged);
+  // Of a merge: once it was refused memory, the next ones read fewer runs at a time, and `status`
+  // is ok: it is to be tried again.
+  Status or_with_fewer(Status status);
   void drop(const Run& run);
+  void reset();
 
   Store* const store_;
   std::vector<Run> runs_;
   std::vector<Undone> undone_;  // disjoint, ascending
+  size_t merge_runs_ = kMergeRuns;
   uint64_t generation_ = 1;
 };
 
