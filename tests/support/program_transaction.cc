@@ -29,6 +29,8 @@ TransactionPlan read_plan(const ProgramContext& context, Input* input) {
   plan.options.isolation = serializable ? Isolation::serializable : Isolation::snapshot;
   plan.commits = (shape & 0xf0) != 0;
   plan.rolls_back = (shape & 2) != 0;
+  // Every fourth spills all that it writes, at once or a few entries at a time.
+  if ((shape & 12) == 12) plan.options.write_memory_max = (shape & 16) != 0 ? 1 : 40;
   if ((shape & 12) != 0) return plan;
   plan.options.durability = context.read_durability(input);
   plan.options.timeout = ProgramContext::read_timeout(input);
