@@ -195,7 +195,7 @@ MUTANTS = {
     ),
     "erased_keys_come_back_after_seeks": (
         "lsm/visible_cursor.cc",
-        "if (source_->kind() == VersionKind::tombstone) { [[skip_current_key = true;]]",
+        "if (!is_shown(source_->kind())) { [[skip_current_key = true;]]",
         ";",
         ["lsm:VisibleCursor*", "txn:CursorTest.*"],
     ),
@@ -292,7 +292,7 @@ MUTANTS = {
     ),
     "reads_are_not_validated": (
         "txn/transaction.cc",
-        "reads_.empty() ? nullptr : &reads_",
+        "CommitCheck check{.start = start(), .reads = [[reads_.empty() ? nullptr : &reads_]]};",
         "nullptr",
         ["txn:*IsolationTest.*"],
     ),
@@ -367,5 +367,65 @@ MUTANTS = {
         "if (both) step_base();",
         ";",
         ["txn:TransactionCursorTest.*"],
+    ),
+    # -- transactions that spill --
+    "keys_that_were_spilled_are_not_checked": (
+        "txn/commit_check.cc",
+        "VARVE_RETURN_IF_ERROR(look_up_spilled(check));",
+        ";",
+        ["txn:SpillTest.*"],
+    ),
+    "commits_since_the_look_up_are_not_looked_for_in_what_was_spilled": (
+        "txn/database_impl.cc",
+        "checker->check_recent_spilled(check)",
+        "Status()",
+        ["txn:SpillTest.*"],
+    ),
+    "reads_beside_spilled_writes_are_not_validated": (
+        "txn/transaction.cc",
+        "[[reads_.empty() ? nullptr : &reads_]], .spilled = writes_",
+        "nullptr",
+        ["txn:SpillTest.*"],
+    ),
+    "spilled_commits_are_shown_before_their_edit_is_durable": (
+        "lsm/spill.cc",
+        "VARVE_SYNC_POINT(\"spilled_before_edit\");",
+        "+std::vector<ReadView*> early; { MutexLock lock(mutex_); "
+        "for (size_t i = 0; i < runs.size(); ++i) { Tree* tree = this->tree(runs[i].keyspace); "
+        "tree->active->ref(); changed[i]->ref(); "
+        "early.push_back(publish_view(tree, ReadView::create({tree->active}, changed[i]))); } } "
+        "for (ReadView* view : early) view->retire(&epochs_); oracle_->publish(timestamp);",
+        ["txn:SpillCrash.*"],
+    ),
+    "spilled_commits_leave_the_log_unsynced": (
+        "lsm/spill.cc",
+        "[[VARVE_RETURN_IF_ERROR(sync_log()); "
+        "VARVE_ASSERT(wal_->durable() == wal_->end());]] // nobody else commits",
+        ";",
+        ["txn:SpillCrash.*"],
+    ),
+    "files_of_lost_transactions_stay": (
+        "lsm/spill.cc",
+        "file->mark_obsolete(this);",
+        ";",
+        ["txn:SpillTest.*"],
+    ),
+    "what_was_undone_comes_back_from_files": (
+        "txn/spilled_writes.cc",
+        "writes_->is_undone(source_->timestamp())",
+        "false",
+        ["txn:SpillTest.*"],
+    ),
+    "savepoints_do_not_hold_what_is_spilled": (
+        "txn/write_set.cc",
+        "if (each < place()) readers.push_back(SpilledWrites::as_of(each));",
+        ";",
+        ["txn:SpillTest.*"],
+    ),
+    "undated_files_are_seen_by_older_snapshots": (
+        "lsm/sstable.cc",
+        "info_.undated && info_.timestamp_max > snapshot",
+        "false",
+        ["txn:SpillTest.*"],
     ),
 }
