@@ -158,6 +158,7 @@ TEST(SpillCrash, at_every_call_all_or_nothing_of_it_is_found) {
     bool asked;         // commit() was called
     bool acknowledged;  // and answered
     bool later;         // what was committed after it, durably, was acknowledged
+    bool seen;          // somebody read what it wrote
   };
   std::vector<Moment> moments;
   SimFileSystem disk(random.next());
@@ -165,12 +166,16 @@ TEST(SpillCrash, at_every_call_all_or_nothing_of_it_is_found) {
   bool acknowledged = false;
   bool later = false;
   bool recording = false;
+  Scenario* watched = nullptr;
   HookedFiles files(&disk, [&](const FileCall& call) {
-    if (recording && call.changes()) moments.push_back({disk.copy(), asked, acknowledged, later});
+    if (!recording || !call.changes()) return Status();
+    const bool seen = watched->has(key(1)).value();
+    moments.push_back({disk.copy(), asked, acknowledged, later, seen});
     return Status();
   });
   {
     Scenario scenario(&files);
+    watched = &scenario;
     ASSERT_OK(scenario.open());
     ASSERT_OK(scenario.prepare());
     WriteOptions sync;
@@ -189,7 +194,7 @@ TEST(SpillCrash, at_every_call_all_or_nothing_of_it_is_found) {
     ASSERT_OK(scenario.db()->flush());
     scenario.executor().run_all();
     ASSERT_OK(scenario.db()->compact());
-    moments.push_back({disk.copy(), asked, acknowledged, later});
+    moments.push_back({disk.copy(), asked, acknowledged, later, /*seen=*/true});
     recording = false;
     ASSERT_OK(scenario.close());
   }
@@ -217,6 +222,7 @@ TEST(SpillCrash, at_every_call_all_or_nothing_of_it_is_found) {
       found_all += all;
       EXPECT_TRUE(moment.asked || !all) << "there before it was asked for";
       EXPECT_TRUE(all || !moment.acknowledged) << "lost, though it was acknowledged";
+      EXPECT_TRUE(all || !moment.seen) << "lost, though it was read";
       // Never what came after it without it.
       EXPECT_TRUE(all || !after.has("later").value());
       EXPECT_TRUE(!moment.later || after.has("later durably").value());
@@ -236,6 +242,43 @@ TEST(SpillCrash, at_every_call_all_or_nothing_of_it_is_found) {
               static_cast<unsigned long long>(found_all));
   EXPECT_GT(found_all, 100u);
   EXPECT_LT(found_all, crashes - 100);
+}
+
+// In a keyspace that it does not touch, of a durability that promises nothing, and with nothing to
+// flush in those that it touches.
+TEST(SpillCrash, what_was_committed_before_it_is_found_with_it) {
+  VARVE_SEEDED_TEST(random);
+  for (size_t policy = 0; policy + 1 < kPolicies; ++policy) {
+    SCOPED_TRACE(policy);
+    SimFileSystem disk(random.next());
+    Scenario scenario(&disk);
+    ASSERT_OK(scenario.open());
+    ASSERT_OK(scenario.prepare());
+    Result<Keyspace> third = scenario.db()->create_keyspace("third");
+    ASSERT_OK(third);
+    ASSERT_OK(scenario.db()->flush());
+    WriteOptions to_third;
+    to_third.keyspace = *third;
+    ASSERT_OK(scenario.db()->put("earlier", "1", to_third));
+    Result<Transaction> transaction = scenario.begin();
+    ASSERT_OK(transaction);
+    ASSERT_OK(scenario.write(&*transaction));
+    ASSERT_OK(transaction->commit());
+    Random fates(random.next());
+    std::unique_ptr<SimFileSystem> left =
+        disk.crash(static_cast<PagePolicy>(policy / kNamePolicies),
+                   static_cast<NamePolicy>(policy % kNamePolicies), &fates);
+    disk.power_off();
+    scenario.let_go();
+    Scenario after(left.get());
+    ASSERT_OK(after.open());
+    Result<Scenario::Found> found = after.find();
+    ASSERT_OK(found);
+    EXPECT_EQ(*found, Scenario::Found::all);
+    std::string unused;
+    EXPECT_TRUE(after.db()->get("earlier", &unused, {.keyspace = *third}).value());
+    ASSERT_OK(after.close());
+  }
 }
 
 // One call fails, once. Whatever the transaction answers, it is as it says; what can be repeated
