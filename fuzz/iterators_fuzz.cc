@@ -201,7 +201,7 @@ class TreeHistory final : public FileNumberSource, public Sstable::Disposer {
       const std::string value = erases ? "" : read_value(input_, ++values_);
       if (!changed.insert(key).second) continue;
       Memtable* memtable = memtables_.front();
-      FUZZ_CHECK(memtable->reserve(Memtable::entry_size_max(key.size(), value.size()), 1));
+      FUZZ_CHECK(memtable->reserve(Memtable::entry_size(key.size(), value.size()), 1));
       memtable->apply(key, key_hash(key), time_,
                       erases ? VersionKind::tombstone : VersionKind::value, value);
       if (erases) {

@@ -107,7 +107,7 @@ class MemtableHistory {
         return other.key == row.key && other.timestamp == row.timestamp;
       });
       if (is_there) continue;
-      bytes += Memtable::entry_size_max(row.key.size(), row.value.size());
+      bytes += Memtable::entry_size(row.key.size(), row.value.size());
       group.push_back(std::move(row));
     }
     const uint8_t refusal = input_->u8();

@@ -100,10 +100,21 @@ Memtable::~Memtable() {
   if (Table* table = table_.load(kRelaxed)) Table::reclaim(&table->retired);
 }
 
-size_t Memtable::entry_size_max(size_t key_size, size_t value_size) {
-  return align8(sizeof(Node) + kHeightMax * sizeof(Atomic<Node*>) + key_size) +
+size_t Memtable::entry_size(size_t key_size, size_t value_size) {
+  return align8(sizeof(Node) + sizeof(Atomic<Node*>) + key_size) +
          align8(sizeof(Version) + value_size);
 }
+
+uint64_t Memtable::batch_size(uint64_t entries, uint64_t batch_bytes) {
+  // Tables are three quarters to three eighths full; the old one is there while the new one grows.
+  constexpr uint64_t kTableBytes = 4 * sizeof(Atomic<uint64_t>);
+  return batch_bytes + entries * (entry_size(0, 0) + kTableBytes) +
+         spare_links(entries) * sizeof(Atomic<Node*>);
+}
+
+// One node in four has a second link, and so on: a third of a link a node. This is half of one, and
+// enough for a tall one; if chance wants more, a node is made lower.
+size_t Memtable::spare_links(size_t entries) { return entries / 2 + 2 * kHeightMax; }
 
 bool Memtable::reserve(size_t bytes, size_t entries) {
   // The table first: it must take all entries without growing in apply().
@@ -112,7 +123,9 @@ bool Memtable::reserve(size_t bytes, size_t entries) {
   if (wanted > table->slot_count) {
     if (!grow_table(wanted)) return false;
   }
-  if (!arena_.reserve(bytes, 2 * entries)) return false;
+  const size_t links = spare_links(entries);
+  if (!arena_.reserve(bytes + links * sizeof(Atomic<Node*>), 2 * entries)) return false;
+  spare_links_ = links;
   held_bytes_.store(arena_.held_bytes() + table_.load(kRelaxed)->size, kRelaxed);
   return true;
 }
@@ -222,7 +235,9 @@ void Memtable::apply(std::string_view key, uint64_t hash, Timestamp timestamp, V
   if (node == nullptr) {
     const uint64_t head = key_head(key);
     find_splice(key, head);
-    const int height = random_height();
+    const int height =
+        static_cast<int>(std::min<size_t>(static_cast<size_t>(random_height()), 1 + spare_links_));
+    spare_links_ -= static_cast<size_t>(height) - 1;
     node = new_node(key, head, height);
     VARVE_ASSERT(node != nullptr);          // reserved
     node->newest.store(version, kRelaxed);  // published by the links

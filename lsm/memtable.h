@@ -56,9 +56,11 @@ class Memtable : public ControlObject {
     if (references_.fetch_sub(1, kAcqRel) == 1) delete this;
   }
 
-  // Bytes that one entry takes at most.
-  static size_t entry_size_max(size_t key_size, size_t value_size);
-  // Room for `entries` entries of `bytes` bytes in all, by entry_size_max().
+  // Bytes that one entry takes, but for links above the lowest level.
+  static size_t entry_size(size_t key_size, size_t value_size);
+  // About what a batch takes at most, its part of the hash table included.
+  static uint64_t batch_size(uint64_t entries, uint64_t batch_bytes);
+  // Room for `entries` entries of `bytes` bytes in all, by entry_size().
   [[nodiscard]] bool reserve(size_t bytes, size_t entries);
   // The reservation is not needed: its commit was refused.
   void drop_reserve() { arena_.drop_reserve(); }
@@ -109,6 +111,7 @@ class Memtable : public ControlObject {
   Node* last_before(std::string_view key) const;
   Node* last() const;
   Node* new_node(std::string_view key, uint64_t head, int height);
+  static size_t spare_links(size_t entries);
   int random_height();
   // Newest version of `node` at or below `snapshot`.
   static const Version* visible(const Node* node, Timestamp snapshot);
@@ -122,6 +125,7 @@ class Memtable : public ControlObject {
   Node* splice_[kHeightMax];  // the writer's: where the last insertion went
   Atomic<Table*> table_{nullptr};
   uint64_t keys_ = 0;
+  size_t spare_links_ = 0;  // above the lowest level, that are reserved
   Atomic<uint64_t> versions_{0};
   Atomic<size_t> held_bytes_{0};
   Atomic<uint64_t> first_lsn_{kLsnMax.value};

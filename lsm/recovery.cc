@@ -346,7 +346,7 @@ Status Store::replay_group(const WalGroup& group, Recovered* found) {
       const Lsn flushed = found->state.keyspaces[entry.keyspace.id].flushed;
       if (group.start < flushed) continue;  // in an sstable
       Memtable* memtable = tree->active;
-      const size_t size = Memtable::entry_size_max(entry.key.size(), entry.value.size());
+      const size_t size = Memtable::entry_size(entry.key.size(), entry.value.size());
       // Nothing of ours can be flushed within a group, but what others hold can.
       for (uint64_t since = 0; !memtable->reserve(size, 1);) {
         const uint64_t now = Clock::system()->monotonic_nanos();

@@ -61,7 +61,9 @@ class RunWriter {
     }
     VARVE_RETURN_IF_ERROR(input->status());
     if (writer_ != nullptr) VARVE_RETURN_IF_ERROR(finish_file());
-    return run_.files.empty() ? Status() : options_.file_system->sync_directory(options_.directory);
+    return run_.files.empty() || !options_.durable
+               ? Status()
+               : options_.file_system->sync_directory(options_.directory);
   }
 
   void remove_files() {
@@ -104,6 +106,7 @@ class RunWriter {
                              .created_nanos = options_.clock->realtime_nanos(),
                              .collapse_horizon = horizon_.watermark,
                              .undated = options_.undated,
+                             .durable = options_.durable,
                              .role = options_.role});
     return Status();
   }

@@ -33,6 +33,8 @@ struct RunWriterOptions {
   MemoryRole role = MemoryRole::sstable_builder;
   // Kept versions are written with timestamp 0 (SstableWriterOptions): the horizon keeps one a key.
   bool undated = false;
+  // False: neither files nor names are synced, for what nobody looks for after a crash.
+  bool durable = true;
 };
 
 struct WrittenRun {
@@ -44,7 +46,7 @@ struct WrittenRun {
 
 // Writes what `input` yields from its first version on and `horizon` keeps. `bottom`: no older run
 // holds versions of these keys. `cancel`: looked at now and then; true ends with `cancelled`.
-// Files are synced; their names are durable when this returns ok.
+// Files are synced, unless told otherwise; their names are durable when this returns ok.
 Result<WrittenRun> write_run(VersionCursor* input, const GcHorizon& horizon, bool bottom,
                              const RunWriterOptions& options, const Atomic<bool>& cancel);
 

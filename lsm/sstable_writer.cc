@@ -221,7 +221,7 @@ Result<SstableProperties> SstableWriter::finish() {
   encode_sstable_footer(footer_bytes, footer);
   VARVE_RETURN_IF_ERROR(append({footer_bytes, sizeof footer_bytes}));
   VARVE_RETURN_IF_ERROR(flush_buffer());
-  VARVE_RETURN_IF_ERROR(file_->sync());
+  if (options_.durable) VARVE_RETURN_IF_ERROR(file_->sync());
   VARVE_RETURN_IF_ERROR(file_->close());
   return std::move(properties_);
 }

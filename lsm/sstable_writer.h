@@ -27,6 +27,7 @@ struct SstableWriterOptions {
   uint64_t created_nanos = 0;
   Timestamp collapse_horizon = {};  // see SstableProperties
   bool undated = false;             // every version comes with timestamp 0, and one a key
+  bool durable = true;              // synced before it is closed
   MemoryRole role = MemoryRole::sstable_builder;
 };
 
@@ -43,7 +44,7 @@ class SstableWriter {
   uint64_t versions() const { return properties_.versions; }
   const FileId& id() const { return id_; }
 
-  // Requires at least one version. Writes the rest, syncs and closes the file.
+  // Requires at least one version. Writes the rest, syncs it if it is to be, and closes the file.
   Result<SstableProperties> finish();
   uint64_t file_size() const { return offset_; }  // after finish()
 

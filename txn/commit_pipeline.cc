@@ -165,7 +165,7 @@ void CommitPipeline::examine(Request* request) {
     }
     request->status = check_entry_sizes(entry.key, entry.value, store_->options().value_size_max);
     if (!request->status.ok()) return;
-    touched->bytes += Memtable::entry_size_max(entry.key.size(), entry.value.size());
+    touched->bytes += Memtable::entry_size(entry.key.size(), entry.value.size());
     ++touched->entries;
     group_bytes_ += entry.key.size() + entry.value.size();
   }

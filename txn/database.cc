@@ -8,6 +8,7 @@
 #include "base/random.h"
 #include "base/thread.h"
 #include "base/time_text.h"
+#include "lsm/memtable.h"
 #include "txn/database_impl.h"
 
 namespace varve {
@@ -90,6 +91,11 @@ Status Database::write(WriteBatch& batch, const WriteOptions& options, Timestamp
     return Status::invalid_argument(format("batch of %zu bytes: at most %llu are allowed",
                                            batch.size_bytes(),
                                            static_cast<unsigned long long>(limit)));
+  }
+  if (Memtable::batch_size(batch.count(), batch.size_bytes()) > 2 * impl_->memtable_share()) {
+    return Status::invalid_argument(format(
+        "batch of %u changes: more than a memory budget of %llu bytes can take at once",
+        batch.count(), static_cast<unsigned long long>(impl_->store_->options().memory_budget)));
   }
   Store::CommitWait waited = wait_of(options);
   return impl_->commit(batch.encoded(), batch.count(), options.durability, nullptr, committed,

@@ -12,6 +12,7 @@
 
 #include "base/cancellation.h"
 #include "lsm/store.h"
+#include "memory/budget.h"
 #include "memory/buffer_pool.h"
 #include "memory/object_pool.h"
 #include "txn/commit_check.h"
@@ -99,6 +100,12 @@ class DatabaseImpl final : private Store::MemoryHelp {
   // Bytes that a batch may have.
   uint64_t batch_size_max() const {
     return std::min(kValueSizeMax, store_->options().memory_budget / 8) + kKeySizeMax;
+  }
+  // What one commit may want of memtables: many small entries take many times their own bytes. More
+  // than twice as much could never be had.
+  uint64_t memtable_share() const {
+    const uint64_t budget = store_->options().memory_budget;
+    return (budget - Budget::quota_of(budget)) / 4;
   }
 
   // Cursors, snapshots, transactions and values that users hold.

@@ -76,6 +76,8 @@ class SpilledWrites {
  private:
   // So many runs of one size are merged into one of the next, if there is memory for blocks of all.
   static constexpr size_t kMergeRuns = 8;
+  // Where merges fail: beyond so many reads would cost too much.
+  static constexpr size_t kRunsMax = 64;
 
   struct Run {
     std::vector<Store::SpilledRun> parts;  // by keyspace

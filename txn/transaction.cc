@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/format.h"
+#include "lsm/memtable.h"
 #include "txn/database_impl.h"
 #include "txn/held_value.h"
 
@@ -156,8 +157,12 @@ Status TransactionImpl::write(VersionKind kind, std::string_view key, std::strin
     if (status.ok()) status = writes_.append(kind, options.keyspace, key, value);
     if (status.code() != StatusCode::out_of_memory) return status;
     // Others need the memory, and what is on disk takes none.
-    const size_t held = writes_.batch_bytes();
-    if (held != 0 && held >= share() / kSpilledShare && spill().ok()) continue;
+    const size_t held = writes_.batch_bytes() + writes_.index_bytes();
+    if (writes_.batch_bytes() != 0 && held >= share() / kSpilledShare) {
+      const Status spilled = spill();
+      if (spilled.ok()) continue;
+      if (spilled.code() != StatusCode::out_of_memory) return spilled;
+    }
     VARVE_RETURN_IF_ERROR(store.await_memory(status, drains, &waited));
   }
 }
@@ -172,6 +177,10 @@ bool TransactionImpl::outgrows_its_share(Keyspace keyspace, std::string_view key
   const uint64_t share = this->share();
   const uint64_t bytes = writes_.batch_bytes();
   if (bytes == 0) return false;
+  if (Memtable::batch_size(writes_.batch_entries() + 1, bytes + size) >
+      database_->memtable_share()) {
+    return true;
+  }
   // Of many small entries the index takes more than they do.
   if (bytes + writes_.index_bytes() + size > share + share / 2) return true;
   // What savepoints and cursors keep of what was overwritten may be half as much again.

@@ -20,12 +20,6 @@ namespace {
 // A batch that outgrew its bound by more gives its memory back: one write was large.
 constexpr uint64_t kKeptBeyondBound = 64 << 10;
 
-// What a memtable may want for a write: of tiny ones many times what the batch takes.
-uint64_t memtable_bytes_max(std::string_view key, std::string_view value) {
-  constexpr uint64_t kTableBytes = 48;  // of its hash table, just grown
-  return Memtable::entry_size_max(key.size(), value.size()) + kTableBytes;
-}
-
 }  // namespace
 
 const char* batch_cause_name(BatchCause cause) {
@@ -79,8 +73,8 @@ Status WriteBatcher::take(bool erases, Keyspace keyspace, std::string_view key,
     return Status::invalid_argument(format("a write of up to %zu bytes: at most %llu are allowed",
                                            size, static_cast<unsigned long long>(limit)));
   }
-  const uint64_t memtable_bytes = memtable_bytes_max(key, value);
-  if (batch_.size_bytes() + size > limit || memtable_bytes_ + memtable_bytes > limit) {
+  const uint64_t bytes = batch_.size_bytes() + size;
+  if (bytes > limit || Memtable::batch_size(pending_ + 1, bytes) > database.memtable_share()) {
     VARVE_RETURN_IF_ERROR(commit(BatchCause::bytes));
   }
   VARVE_RETURN_IF_ERROR(append(erases, keyspace, key, value));
@@ -88,7 +82,6 @@ Status WriteBatcher::take(bool erases, Keyspace keyspace, std::string_view key,
   ++taken_;
   ++pending_;
   pending_bytes_ += key.size() + value.size();
-  memtable_bytes_ += memtable_bytes;
   // The write is taken, whatever comes of its batch: the next call tells.
   if (const std::optional<BatchCause> cause = due()) static_cast<void>(commit(*cause));
   return Status();
@@ -193,7 +186,7 @@ void WriteBatcher::begin_anew() {
   } else {
     batch_.clear();
   }
-  pending_ = pending_bytes_ = memtable_bytes_ = 0;
+  pending_ = pending_bytes_ = 0;
 }
 
 }  // namespace varve

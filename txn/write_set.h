@@ -43,6 +43,7 @@ class WriteSet {
   // Of the batch.
   uint32_t count() const { return batch_.count(); }
   size_t batch_bytes() const { return batch_.size_; }
+  uint64_t batch_entries() const { return batch_.entries_; }
   size_t index_bytes() const { return batch_.held_bytes() - batch_.capacity_; }
   // Of the batch, without what it says of `key`.
   size_t size_bytes_without(Keyspace keyspace, std::string_view key) const;

@@ -79,9 +79,10 @@ class Database {
   // Commits `batch` whole; it stays as it was. `committed`, if given, receives the timestamp.
   // Errors: not_found (a keyspace that is unknown or dropped: nothing is committed), timed_out,
   // cancelled, no_space, read_only, invalid_argument (the batch takes more than an eighth of the
-  // memory budget or 256 MiB, and a key; or a value does, see kValueSizeMax); busy: background work
-  // that it would wait for meets a fault, see health(); io_error: whether it is there is known
-  // after reopening.
+  // memory budget or 256 MiB, and a key; or, of many small changes, would take about half of
+  // the budget in memory; or a value is too large, see kValueSizeMax); busy: background work that
+  // it would wait for meets a fault, see health(); io_error: whether it is there is known after
+  // reopening.
   Status write(WriteBatch& batch, const WriteOptions& options = {}, Timestamp* committed = nullptr);
 
   // -- transactions --

@@ -39,14 +39,15 @@ struct TransactionOptions {
   Isolation isolation = Isolation::snapshot;
   // Refuses writes. Committing one that wrote nothing costs nothing, whether it says so or not.
   bool read_only = false;
-  // Of the commit. Unset: the keyspaces', else the database's. One that wrote more than
-  // write_memory_max is always made durable, as by `sync`.
+  // Of the commit. Unset: the keyspaces', else the database's. One whose writes went to disk is
+  // always made durable, as by `sync`.
   std::optional<Durability> durability = {};
   // Longest wait of one write, or of the commit, for memory or disk; then timed_out. 0: none waits.
   // Unset: as long as it takes.
   std::optional<std::chrono::nanoseconds> timeout = {};
-  // Bytes of what it writes that are kept in memory; what is more goes to disk until it commits.
-  // 0: an eighth of the memory budget, which is the most. Less: more files to write and merge.
+  // Bytes of what it writes that are kept in memory, and half as much to find it; what is more goes
+  // to disk until it commits, as does less when memory is short. 0: an eighth of the memory budget,
+  // which is the most. Less: more files to write and merge.
   uint64_t write_memory_max = 0;
   // Of Database::transact(): after so many conflicts it gives up.
   uint32_t attempts_max = 1000;
@@ -89,9 +90,10 @@ class Transaction {
   Result<Cursor> scan(const ScanOptions& options = {});
 
   // -- writes: seen by others once committed. Of `options`, the durability does not count --
-  // As many as the disk holds. Errors: invalid_argument (sizes; read-only), timed_out,
-  // out_of_memory; and of what goes to disk: no_space, busy (a fault of a file), read_only,
-  // not_found (a keyspace that it wrote to was dropped).
+  // As many as the disk holds twice: what went to disk is merged when it commits. Errors:
+  // invalid_argument (sizes; read-only), timed_out, out_of_memory; and of what goes to disk:
+  // no_space, busy (a fault of a file), read_only, not_found (a keyspace that it wrote to was
+  // dropped).
   Status put(std::string_view key, std::string_view value, const WriteOptions& options = {});
   // Erasing an absent key is ok.
   Status erase(std::string_view key, const WriteOptions& options = {});

@@ -134,8 +134,7 @@ class WriteBatcher {
   uint64_t committed_through_ = 0;
   uint64_t pending_ = 0;
   uint64_t pending_bytes_ = 0;
-  uint64_t memtable_bytes_ = 0;  // at most, that they will take
-  uint64_t began_ = 0;           // the batch's first write; nanoseconds of the monotonic clock
+  uint64_t began_ = 0;  // the batch's first write; nanoseconds of the monotonic clock
   WriteBatcherReport report_;
 };
 

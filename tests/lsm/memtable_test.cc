@@ -31,7 +31,7 @@ class MemtableTest : public testing::Test {
   }
 
   void add(const VersionRow& row) {
-    ASSERT_TRUE(memtable_->reserve(Memtable::entry_size_max(row.key.size(), row.value.size()), 1));
+    ASSERT_TRUE(memtable_->reserve(Memtable::entry_size(row.key.size(), row.value.size()), 1));
     memtable_->apply(row.key, key_hash(row.key), row.timestamp, row.kind, row.value);
   }
   // Oldest first, as commits come.
@@ -204,6 +204,25 @@ TEST_F(MemtableTest, refused_memory_changes_nothing) {
 #endif
 
 // One writer, readers beside it, while the table of keys grows several times.
+// Heights are drawn, and a reservation holds whatever is drawn.
+TEST_F(MemtableTest, a_reservation_is_enough_for_all_of_a_group) {
+  uint64_t next = 0;
+  for (const size_t entries : {1u, 2u, 3u, 10u, 1000u, 20'000u}) {
+    const std::string value(entries % 7, 'v');
+    const size_t size = Memtable::entry_size(/*key_size=*/8, value.size());
+    ASSERT_TRUE(memtable_->reserve(entries * size, entries));
+    const size_t held = memtable_->held_bytes();
+    for (size_t i = 0; i < entries; ++i) {
+      std::string key = std::to_string(next++);
+      key.insert(0, 8 - key.size(), '0');
+      memtable_->apply(key, key_hash(key), Timestamp{next}, VersionKind::value, value);
+    }
+    EXPECT_EQ(memtable_->held_bytes(), held) << entries;
+    EXPECT_LE(entries * size, Memtable::batch_size(entries, entries * (8 + value.size())));
+  }
+  EXPECT_EQ(memtable_->versions(), next);
+}
+
 TEST_F(MemtableTest, readers_beside_the_writer_see_a_prefix) {
   constexpr uint64_t kKeys = 3000;
   std::atomic<uint64_t> published{0};

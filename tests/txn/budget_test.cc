@@ -297,6 +297,31 @@ TEST_F(BudgetTest, idle_cursors_hold_next_to_nothing) {
   EXPECT_EQ(rows().size(), 32'001u);
 }
 
+// In a memtable each takes many times its own bytes.
+TEST_F(BudgetTest, tiny_changes_without_number_are_refused_at_once_or_spill) {
+  options_.memory_budget = kMemoryBudgetMin;
+  options_.write_buffer_size = 0;
+  options_.cache_size = 0;
+  open();
+  constexpr int kChanges = 40'000;
+  WriteBatch batch;
+  for (int i = 0; i < kChanges; ++i) ASSERT_OK(batch.put(std::to_string(i), ""));
+  EXPECT_LT(batch.size_bytes(), kMemoryBudgetMin / 8);
+  EXPECT_FAILS(db_->write(batch), invalid_argument, "at once");
+  EXPECT_EQ(db_->statistics().write_stalls, 0u);
+  Result<Transaction> transaction = db_->begin();
+  ASSERT_OK(transaction);
+  for (int i = 0; i < kChanges; ++i) ASSERT_OK(transaction->put(std::to_string(i), "")) << i;
+  ASSERT_OK(transaction->commit());
+  EXPECT_GT(db_->statistics().spills, 1u);
+  std::string value;
+  for (int i = 0; i < kChanges; i += 1999) {
+    const Result<bool> found = db_->get(std::to_string(i), &value);
+    ASSERT_OK(found);
+    EXPECT_TRUE(*found) << i;
+  }
+}
+
 // Batches under construction are held like values: refused when nothing can be evicted any more.
 TEST_F(BudgetTest, batches_of_a_database_stay_within_it_and_do_not_wedge_writers) {
   open();
