@@ -320,8 +320,8 @@ void write_history_seeds(const SeedFolder& folder) {
   }
 }
 
-// Programs of transactions, and a schedule: the length of the former in two bytes, the pace of time,
-// then both.
+// Programs of transactions, and a schedule: the length of the former in two bytes, the pace of
+// time, then both.
 void write_schedule_seeds(const SeedFolder& folder) {
   for (uint64_t i = 0; i < 24; ++i) {
     const std::string programs = noise(100 + i, 60 + 20 * i);
