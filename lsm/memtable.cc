@@ -106,8 +106,9 @@ size_t Memtable::entry_size(size_t key_size, size_t value_size) {
 }
 
 uint64_t Memtable::batch_size(uint64_t entries, uint64_t batch_bytes) {
-  // Tables are three quarters to three eighths full; the old one is there while the new one grows.
-  constexpr uint64_t kTableBytes = 4 * sizeof(Atomic<uint64_t>);
+  // Tables are a third to two thirds full, and the old one is there while a new one grows; and two
+  // pieces are rounded up.
+  constexpr uint64_t kTableBytes = 5 * sizeof(Atomic<uint64_t>) + 16;
   return batch_bytes + entries * (entry_size(0, 0) + kTableBytes) +
          spare_links(entries) * sizeof(Atomic<Node*>);
 }

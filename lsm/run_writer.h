@@ -46,7 +46,7 @@ struct WrittenRun {
 
 // Writes what `input` yields from its first version on and `horizon` keeps. `bottom`: no older run
 // holds versions of these keys. `cancel`: looked at now and then; true ends with `cancelled`.
-// Files are synced, unless told otherwise; their names are durable when this returns ok.
+// Unless told otherwise, files are synced and their names durable when this returns ok.
 Result<WrittenRun> write_run(VersionCursor* input, const GcHorizon& horizon, bool bottom,
                              const RunWriterOptions& options, const Atomic<bool>& cancel);
 

@@ -33,6 +33,7 @@ Result<std::vector<Sstable*>> Store::write_spilled_run(Keyspace keyspace, Versio
   counters_.spills.add();
   counters_.spill_bytes.add(run.bytes);
   std::vector<Sstable*> files;
+  files.reserve(opened.size());
   for (const Levels::Addition& file : opened) files.push_back(file.sstable);
   return files;
 }

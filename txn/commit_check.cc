@@ -83,21 +83,96 @@ Status CommitChecker::look_up(std::string_view batch, CommitCheck* check) const 
 
 Status CommitChecker::look_up_spilled(CommitCheck* check) const {
   for (const Store::SpilledRun& run : check->spilled) {
-    RunCursor cursor(&store_->memory(), MemoryRole::compaction);
-    cursor.reset(run.files, /*fill_cache=*/false);
-    for (cursor.seek_to_first(); cursor.valid(); cursor.next()) {
-      const ReadSet::Key key{.hash = conflict_hash(run.keyspace, key_hash(cursor.user_key())),
-                             .keyspace = run.keyspace,
-                             .key = cursor.user_key()};
-      VARVE_ASSIGN_OR_RETURN(const bool conflict, changed(key, CommitCheck::Cause::write, check));
-      if (!conflict) continue;
-      check->spilled_key = key.key;
-      check->conflict.lower = check->spilled_key;
+    Tree* tree = store_->tree(run.keyspace);
+    if (tree == nullptr) {
+      VARVE_ASSIGN_OR_RETURN(const bool conflict, changed_by_others(run, check));
+      VARVE_ASSERT(conflict || bytes_of(run) == 0);  // nothing of it is as it was
       return Status();
     }
-    VARVE_RETURN_IF_ERROR(cursor.status());
+    ReadView* view = store_->view_of(tree);  // after `through` was read: all up to it is in there
+    const ReadViewRef view_ref(view);
+    VARVE_ASSIGN_OR_RETURN(const bool conflict, bytes_since(*view, *check) < bytes_of(run)
+                                                    ? others_changed(run, *view, check)
+                                                    : changed_by_others(run, check));
+    if (conflict) return Status();
   }
   return Status();
+}
+
+uint64_t CommitChecker::bytes_of(const Store::SpilledRun& run) {
+  uint64_t bytes = 0;
+  for (const Sstable* file : run.files) bytes += file->info().raw_bytes;
+  return bytes;
+}
+
+uint64_t CommitChecker::bytes_since(const ReadView& view, const CommitCheck& check) {
+  uint64_t bytes = 0;
+  for (const Memtable* memtable : view.memtables()) bytes += memtable->held_bytes();
+  for (const Run& run : view.levels().runs()) {
+    for (const Sstable* file : run.files) {
+      if (file->info().timestamp_max > check.since()) bytes += file->info().raw_bytes;
+    }
+  }
+  return bytes;
+}
+
+// Each key that was spilled: whether somebody else wrote it.
+Result<bool> CommitChecker::changed_by_others(const Store::SpilledRun& run,
+                                              CommitCheck* check) const {
+  RunCursor cursor(&store_->memory(), MemoryRole::compaction);
+  cursor.reset(run.files, /*fill_cache=*/false);
+  for (cursor.seek_to_first(); cursor.valid(); cursor.next()) {
+    const ReadSet::Key key{.hash = conflict_hash(run.keyspace, key_hash(cursor.user_key())),
+                           .keyspace = run.keyspace,
+                           .key = cursor.user_key()};
+    VARVE_ASSIGN_OR_RETURN(const bool conflict, changed(key, CommitCheck::Cause::write, check));
+    if (!conflict) continue;
+    check->spilled_key = key.key;
+    check->conflict.lower = check->spilled_key;
+    return true;
+  }
+  VARVE_RETURN_IF_ERROR(cursor.status());
+  return false;
+}
+
+// Each key that somebody else wrote: whether it was spilled.
+Result<bool> CommitChecker::others_changed(const Store::SpilledRun& run, const ReadView& view,
+                                           CommitCheck* check) const {
+  MemtableCursor memtable_cursor;
+  for (const Memtable* memtable : view.memtables()) {
+    memtable_cursor.reset(memtable, check->through, /*all_versions=*/false);
+    VARVE_ASSIGN_OR_RETURN(const bool conflict, shows_spilled(&memtable_cursor, run, check));
+    if (conflict) return true;
+  }
+  RunCursor run_cursor(&store_->memory(), MemoryRole::compaction);
+  for (const Run& each : view.levels().runs()) {
+    for (Sstable* const& file : each.files) {
+      if (file->info().timestamp_max <= check->since()) continue;
+      run_cursor.reset({&file, 1}, /*fill_cache=*/false);
+      VARVE_ASSIGN_OR_RETURN(const bool conflict, shows_spilled(&run_cursor, run, check));
+      if (conflict) return true;
+    }
+  }
+  return false;
+}
+
+Result<bool> CommitChecker::shows_spilled(VersionCursor* others, const Store::SpilledRun& run,
+                                          CommitCheck* check) const {
+  for (others->seek_to_first(); others->valid(); others->next()) {
+    if (others->timestamp() <= check->since() || others->timestamp() > check->through) continue;
+    const ConflictTable::Recorded key{.hash = 0,
+                                      .keyspace = run.keyspace,
+                                      .key = others->user_key(),
+                                      .timestamp = others->timestamp()};
+    VARVE_ASSIGN_OR_RETURN(const bool conflict, wrote(run, key));
+    if (!conflict) continue;
+    check->spilled_key = key.key;
+    set_conflict({.keyspace = run.keyspace, .lower = check->spilled_key, .upper = {}},
+                 CommitCheck::Cause::write, check);
+    return true;
+  }
+  VARVE_RETURN_IF_ERROR(others->status());
+  return false;
 }
 
 Result<bool> CommitChecker::wrote(const Store::SpilledRun& run,

@@ -9,7 +9,8 @@
 // queue, where nothing can come in between. So history that was trimmed never makes a transaction
 // fail (protocol 3).
 //
-// What a transaction spilled is not in its batch: the first half walks through its files; the
+// What a transaction spilled is not in its batch: the first half walks through its files, or, where
+// that is less, through what was committed since its last check and looks that up in them; the
 // second looks up in them what was committed since, which may read from disk too, but seldom more
 // than filters.
 //
@@ -80,7 +81,15 @@ class CommitChecker {
   static constexpr uint64_t kStepsMax = 1'000'000;
 
   Status look_up(std::string_view batch, CommitCheck* check) const;
+  // By keys of what was spilled, or by keys of what others committed since, whichever is less.
   Status look_up_spilled(CommitCheck* check) const;
+  static uint64_t bytes_of(const Store::SpilledRun& run);
+  static uint64_t bytes_since(const ReadView& view, const CommitCheck& check);
+  Result<bool> changed_by_others(const Store::SpilledRun& run, CommitCheck* check) const;
+  Result<bool> others_changed(const Store::SpilledRun& run, const ReadView& view,
+                              CommitCheck* check) const;
+  Result<bool> shows_spilled(VersionCursor* others, const Store::SpilledRun& run,
+                             CommitCheck* check) const;
   Result<bool> wrote(const Store::SpilledRun& run, const ConflictTable::Recorded& key) const;
   // `cause`: why it matters.
   Result<bool> changed(const ReadSet::Key& key, CommitCheck::Cause cause, CommitCheck* check) const;

@@ -48,12 +48,12 @@ void CommitPipeline::gather() {
     --rests_;
     return;
   }
-  const uint64_t patience = last_sync_.nanos / kSyncShareToGather;
+  const uint64_t patience = std::min(last_sync_.nanos / kSyncShareToGather, kGatherNanosMax);
   if (patience < kGatherNanosMin) return;
   const uint64_t begin = Clock::system()->monotonic_nanos();
   const size_t before = queued_;
   uint64_t now = begin;
-  gathers_ = last_sync_.in_play;
+  gathers_ = std::min(last_sync_.in_play, kGroupRequestsMax);
   while (queued_ < gathers_ && now < last_sync_.end + patience) {
     gathered_.wait_for(mutex_, last_sync_.end + patience - now);
     now = Clock::system()->monotonic_nanos();
@@ -67,7 +67,7 @@ CommitPipeline::Request* CommitPipeline::form_group(Request* first) {
   group_.clear();
   if (first->action != nullptr) return first;
   MutexLock lock(mutex_);
-  if (queued_ < last_sync_.in_play) gather();
+  if (queued_ < last_sync_.in_play && !first->goes_alone()) gather();
   size_t bytes = 0;
   Request* last = first;
   for (Request* request = first; request != nullptr; request = request->next) {

@@ -103,8 +103,9 @@ class CommitPipeline {
   // The group that `first` leads, in group_, and its last member. It stays in the queue while it is
   // worked on: whoever comes meanwhile waits behind it.
   Request* form_group(Request* first);
-  // Where groups sync: waits for those whom the last one let go, if they are likely to come back
-  // soon. Two threads that commit, each behind the other, would otherwise never share a sync.
+  // Where groups sync, as the last one did: waits for those whom the last one let go, if they are
+  // likely to come back soon. Two threads that commit, each behind the other, would otherwise never
+  // share a sync.
   void gather() VARVE_REQUIRES(mutex_);
   Status sync_log();
   void run_group();
@@ -128,6 +129,7 @@ class CommitPipeline {
   // How long a group is gathered for, counted from the end of the last sync.
   static constexpr uint64_t kSyncShareToGather = 4;
   static constexpr uint64_t kGatherNanosMin = 10'000;
+  static constexpr uint64_t kGatherNanosMax = 2'000'000;
   static constexpr uint32_t kGroupsOfRest = 16;  // after gathering that did not pay
   // Of the buffer for the logged part of a commit, between commits.
   static constexpr size_t kLoggedPartKept = 64 << 10;

@@ -101,8 +101,8 @@ class DatabaseImpl final : private Store::MemoryHelp {
   uint64_t batch_size_max() const {
     return std::min(kValueSizeMax, store_->options().memory_budget / 8) + kKeySizeMax;
   }
-  // What one commit may want of memtables: many small entries take many times their own bytes. More
-  // than twice as much could never be had.
+  // What one commit may want of memtables: many small entries take many times their own bytes. Up
+  // to twice as much is tried.
   uint64_t memtable_share() const {
     const uint64_t budget = store_->options().memory_budget;
     return (budget - Budget::quota_of(budget)) / 4;

@@ -65,13 +65,14 @@ std::vector<Seen> seen_in_order(const CompactHistory& history, const VersionChai
 void check_first_committer_wins(const CompactHistory& history, const VersionChains& chains,
                                 AnomalyReport* report) {
   // The version just before a transaction's own one is the newest that can be in between.
-  const auto& versions = chains.versions();
-  for (size_t i = 1; i < versions.size(); ++i) {
-    const ChainVersion& winner = versions[i - 1];
-    const ChainVersion& loser = versions[i];
-    if (winner.key != loser.key || loser.writer == kNone || winner.collapsed) continue;
+  for (uint32_t i = 0; i < chains.versions().size(); ++i) {
+    const ChainVersion& loser = chains.versions()[i];
+    if (loser.writer == kNone) continue;
+    const uint32_t before = chains.dated_before(i);
     const CompactTransaction& transaction = history.transactions()[loser.writer];
-    if (!transaction.has_snapshot || winner.timestamp <= transaction.snapshot) continue;
+    if (before == kNone || !transaction.has_snapshot) continue;
+    const ChainVersion& winner = chains.versions()[before];
+    if (winner.timestamp <= transaction.snapshot) continue;
     const bool read = read_key(history, transaction, loser.key);
     std::vector<uint32_t> transactions{loser.writer};
     if (winner.writer != kNone) transactions.push_back(winner.writer);
@@ -98,8 +99,8 @@ void check_reads_for_update(const CompactHistory& history, const VersionChains& 
       if (operation.kind != Kind::read || !operation.for_update) continue;
       // What it wrote as well is the other check's.
       if (chains.exact(operation.key, chains.commit(i)) != kNone) continue;
-      const uint32_t newest = chains.newest_below(operation.key, chains.commit(i));
-      if (newest == kNone || chains.versions()[newest].collapsed) continue;
+      const uint32_t newest = chains.newest_dated_below(operation.key, chains.commit(i));
+      if (newest == kNone) continue;
       const ChainVersion& version = chains.versions()[newest];
       if (version.timestamp <= transactions[i].snapshot) continue;
       std::vector<uint32_t> found{i};
@@ -120,8 +121,9 @@ void check_outdated_reads(const CompactHistory& history, const VersionChains& ch
   const auto check = [&](uint32_t reader, uint32_t key) {
     // What it wrote as well is of check_first_committer_wins().
     if (chains.exact(key, chains.commit(reader)) != kNone) return false;
-    const uint32_t newest = chains.newest_at(key, chains.commit(reader));
-    if (newest == kNone || chains.versions()[newest].collapsed) return false;
+    uint32_t newest = chains.newest_at(key, chains.commit(reader));
+    while (newest != kNone && chains.versions()[newest].collapsed) newest = chains.before(newest);
+    if (newest == kNone) return false;
     const ChainVersion& version = chains.versions()[newest];
     if (version.timestamp <= transactions[reader].snapshot) return false;
     std::vector<uint32_t> found{reader};

@@ -62,9 +62,13 @@ Status SpilledWrites::merge_if_due(std::span<const Timestamp> readers) {
     while (first > 0 && runs_[first - 1].level == runs_.back().level) --first;
     if (runs_.empty() || runs_.size() - first < merge_runs_) return Status();
     first = std::max(first, runs_.size() - merge_runs_);
-    // They can be read as they are, up to a point: whoever writes does not fail for that.
     const Status status = or_with_fewer(merge_from(first, readers, /*undated=*/false));
-    if (!status.ok()) return runs_.size() < kRunsMax ? Status() : status;
+    if (status.ok()) continue;
+    // They can be read as they are, up to a point: whoever writes does not fail for that.
+    const bool passes = status.code() == StatusCode::out_of_memory ||
+                        status.code() == StatusCode::no_space ||
+                        status.code() == StatusCode::io_error;
+    return passes && runs_.size() < kRunsMax ? Status() : status;
   }
 }
 

@@ -60,6 +60,8 @@ class SpilledWrites {
   // Whether a version in the files was undone.
   bool is_undone(Timestamp version) const { return undone_at(version) != nullptr; }
 
+  // There are so many runs that no more should be added without a merge.
+  bool is_crowded() const { return runs_.size() >= kRunsMax; }
   // Makes of all that was spilled one undated run a keyspace; no reader is left.
   Status finish();
   // After finish(); empty if nothing is left of what was written.

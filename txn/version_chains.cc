@@ -206,8 +206,7 @@ void VersionChains::add_unmatched() {
   add_unwritten(rest);
 }
 
-// Reads of timestamp 0 with a value that no version of the chain has; of each key and value the one
-// with the lowest snapshot.
+// Reads of timestamp 0 with a value that no version of the chain has, by key, value and snapshot.
 std::vector<Observation> VersionChains::unexplained_collapsed() const {
   std::vector<Observation> found;
   for_each_observation([&](const Observation& observation, uint32_t) {
@@ -217,12 +216,22 @@ std::vector<Observation> VersionChains::unexplained_collapsed() const {
   std::sort(found.begin(), found.end(), [](const Observation& a, const Observation& b) {
     return std::tie(a.key, a.value, a.snapshot) < std::tie(b.key, b.value, b.snapshot);
   });
-  found.erase(std::unique(found.begin(), found.end(),
-                          [](const Observation& a, const Observation& b) {
-                            return a.key == b.key && a.value == b.value;
-                          }),
-              found.end());
   return found;
+}
+
+// Who of unknown outcome can have written it: kNone: nobody, or several.
+VersionChains::Author VersionChains::author_of(const Observation& observation) const {
+  Author author;
+  const auto [begin, end] = uncommitted(observation.key);
+  for (const UncommittedWrite* write = begin; write != end; ++write) {
+    const CompactTransaction& transaction = history_.transactions()[write->writer];
+    if (transaction.outcome != RecordedOutcome::unknown || write->erased) continue;
+    if (write->value != observation.value || transaction.snapshot >= observation.snapshot) continue;
+    if (transaction.has_commit && transaction.commit > observation.snapshot) continue;
+    author.writer = author.exists ? kNone : write->writer;
+    author.exists = true;
+  }
+  return author;
 }
 
 // Those of them that transactions of unknown outcome wrote.
@@ -231,19 +240,10 @@ void VersionChains::add_collapsed_unknown() {
   mark_effective();
   std::vector<std::pair<uint32_t, Observation>> met;  // by whom
   for (const Observation& observation : unexplained_collapsed()) {
-    uint32_t writer = kNone;
-    size_t candidates = 0;
-    const auto [begin, end] = uncommitted(observation.key);
-    for (const UncommittedWrite* write = begin; write != end; ++write) {
-      const CompactTransaction& transaction = history_.transactions()[write->writer];
-      if (transaction.outcome != RecordedOutcome::unknown || write->erased) continue;
-      if (write->value != observation.value || transaction.snapshot >= observation.snapshot)
-        continue;
-      if (transaction.has_commit && transaction.commit > observation.snapshot) continue;
-      writer = write->writer;
-      ++candidates;
-    }
-    if (candidates != 0) met.emplace_back(candidates == 1 ? writer : kNone, observation);
+    const bool placed = !met.empty() && met.back().second.key == observation.key &&
+                        met.back().second.value == observation.value;
+    const Author author = placed ? Author{} : author_of(observation);
+    if (author.exists) met.emplace_back(author.writer, observation);
   }
   if (met.empty()) return;
   std::ranges::stable_sort(met, {}, &std::pair<uint32_t, Observation>::first);
@@ -258,8 +258,10 @@ void VersionChains::add_collapsed_unknown() {
 }
 
 // Adds what was met of a transaction, kNone: of several that nobody can tell apart; and what else
-// it wrote, for it is there as a whole. Other keys only where nothing can lie between: nobody else
-// of unknown outcome wrote the key, and no version of it may be the newer one.
+// it wrote, for it is there as a whole. All of it from the lowest snapshot on that met any: but
+// what was met of a key that has a version since the transaction's own snapshot only from where it
+// was met, and others of its keys then not at all, nor those that somebody else of unknown outcome
+// wrote. If the state before the history may have had that value as well, it proves nothing.
 void VersionChains::place_whole(uint32_t position, const std::vector<Observation>& met) {
   if (position != kNone && history_.transactions()[position].has_commit) {
     committed_[position] = true;
@@ -268,6 +270,16 @@ void VersionChains::place_whole(uint32_t position, const std::vector<Observation
     return;
   }
   uint64_t lowest = UINT64_MAX;
+  for (const Observation& observation : met) {
+    const bool proves = newest_below(observation.key, observation.snapshot) != kNone;
+    if (proves && position != kNone) lowest = std::min(lowest, observation.snapshot);
+  }
+  const bool whole = lowest != UINT64_MAX;
+  const auto may_lie_between = [&](uint32_t key) {
+    const uint32_t newest = newest_below(key, lowest + 1);
+    return newest != kNone &&
+           versions_[newest].timestamp > history_.transactions()[position].snapshot;
+  };
   const auto add = [&](uint32_t key, uint64_t timestamp, uint32_t value, bool erased) {
     versions_.push_back({.timestamp = timestamp,
                          .key = key,
@@ -278,10 +290,11 @@ void VersionChains::place_whole(uint32_t position, const std::vector<Observation
                          .collapsed = true});
   };
   for (const Observation& observation : met) {
-    lowest = std::min(lowest, observation.snapshot);
-    add(observation.key, observation.snapshot, observation.value, /*erased=*/false);
+    const bool early = whole && observation.snapshot > lowest && !may_lie_between(observation.key);
+    add(observation.key, early ? lowest : observation.snapshot, observation.value,
+        /*erased=*/false);
   }
-  if (position == kNone) return;
+  if (!whole) return;
   for (const UncommittedWrite& write : uncommitted_) {
     if (write.writer != position) continue;
     const bool was_met = std::any_of(met.begin(), met.end(), [&](const Observation& observation) {
@@ -292,10 +305,9 @@ void VersionChains::place_whole(uint32_t position, const std::vector<Observation
       return other.writer == position ||
              history_.transactions()[other.writer].outcome == RecordedOutcome::aborted;
     });
-    const uint32_t newest = newest_below(write.key, lowest + 1);
-    const uint64_t snapshot = history_.transactions()[position].snapshot;
-    const bool newer = newest != kNone && versions_[newest].timestamp > snapshot;
-    if (!was_met && alone && !newer) add(write.key, lowest, write.value, write.erased);
+    if (!was_met && alone && !may_lie_between(write.key)) {
+      add(write.key, lowest, write.value, write.erased);
+    }
   }
 }
 
@@ -382,6 +394,19 @@ uint32_t VersionChains::exact(uint32_t key, uint64_t timestamp) const {
     if (!above->collapsed) return static_cast<uint32_t>(above - versions_.begin());
   }
   return kNone;
+}
+
+uint32_t VersionChains::dated_before(uint32_t version) const {
+  const uint32_t first = begin(versions_[version].key);
+  while (version-- != first) {
+    if (!versions_[version].collapsed) return version;
+  }
+  return kNone;
+}
+
+uint32_t VersionChains::newest_dated_below(uint32_t key, uint64_t timestamp) const {
+  const uint32_t version = newest_below(key, timestamp);
+  return version == kNone || !versions_[version].collapsed ? version : dated_before(version);
 }
 
 uint32_t VersionChains::newest_below(uint32_t key, uint64_t timestamp) const {

@@ -73,6 +73,9 @@ class VersionChains {
   uint32_t exact(uint32_t key, uint64_t timestamp) const;
   // The newest version below `timestamp`, effective or not; kNone: none.
   uint32_t newest_below(uint32_t key, uint64_t timestamp) const;
+  // Among those whose timestamp is their own: that, and the one before `version`.
+  uint32_t newest_dated_below(uint32_t key, uint64_t timestamp) const;
+  uint32_t dated_before(uint32_t version) const;
   bool present(uint32_t version) const { return version != kNone && !versions_[version].erased; }
 
   // Which version the reader met. `known` is false if none of the chain can have been; `version`
@@ -102,6 +105,11 @@ class VersionChains {
   void add_collapsed();
   void add_collapsed_unknown();
   std::vector<Observation> unexplained_collapsed() const;
+  struct Author {
+    bool exists = false;
+    uint32_t writer = kNone;
+  };
+  Author author_of(const Observation& observation) const;
   void place_whole(uint32_t position, const std::vector<Observation>& met);
   void order();
   void settle_ties();

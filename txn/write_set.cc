@@ -86,6 +86,8 @@ std::vector<Timestamp> WriteSet::readers(std::span<const uint64_t> cursors) cons
 Status WriteSet::spill(std::span<const uint64_t> cursors) {
   const std::vector<Timestamp> readers = this->readers(cursors);
   if (batch_.entries_ != 0) {
+    // Where there are too many already, first that.
+    if (spilled_.is_crowded()) VARVE_RETURN_IF_ERROR(spilled_.merge_if_due(readers));
     ordered_.clear();
     SortedBatch sorted(batch_.memory_->manager);
     if (!sorted.sort(batch_.data_, batch_.size_, batch_.entries_)) {

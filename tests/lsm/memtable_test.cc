@@ -203,7 +203,6 @@ TEST_F(MemtableTest, refused_memory_changes_nothing) {
 }
 #endif
 
-// One writer, readers beside it, while the table of keys grows several times.
 // Heights are drawn, and a reservation holds whatever is drawn.
 TEST_F(MemtableTest, a_reservation_is_enough_for_all_of_a_group) {
   uint64_t next = 0;
@@ -223,6 +222,7 @@ TEST_F(MemtableTest, a_reservation_is_enough_for_all_of_a_group) {
   EXPECT_EQ(memtable_->versions(), next);
 }
 
+// One writer, readers beside it, while the table of keys grows several times.
 TEST_F(MemtableTest, readers_beside_the_writer_see_a_prefix) {
   constexpr uint64_t kKeys = 3000;
   std::atomic<uint64_t> published{0};

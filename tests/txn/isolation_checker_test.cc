@@ -376,7 +376,7 @@ TEST(IsolationCheckerTest, outdated_reads) {
   EXPECT_EQ(outdated({writer, T(2).read("x", 50), T(3).absent("q").write("q").commit(109),
                       T(4).read("x", 50).write("z").commit(121).at_snapshot_level(),
                       T(5).read("x", 50).write("z").aborted(),
-                      T(6).read("x", 50).write("p").commit(109)}),
+                      T(6).read("x", 50).write("p").commit(108)}),
             0u);
   EXPECT_EQ(outdated({writer, T(2).snapshot(110).read("x", 110).write("y").commit(120)}), 0u);
 }
@@ -554,7 +554,23 @@ TEST(IsolationCheckerTest, collapsed_timestamps) {
   finds(K::stale_read, "", {3}, {writer, unknown, met, T(3).snapshot(140).read("x", 110, "1")});
   finds(K::stale_read, "", {3}, {writer, unknown, met, T(3).snapshot(140).absent("y")});
   finds(K::unwritten_read, "", {3}, {writer, unknown, T(3).snapshot(140).read("x", 0, "6")});
-  finds(K::unwritten_read, "", {3}, {writer, unknown, T(3).snapshot(109).read("x", 0, "5")});
+  // Older than that transaction's own snapshot: the state before the history.
+  passes({writer, unknown, T(3).snapshot(109).read("x", 0, "5")});
+  // Half of it was seen, whoever saw the other half later.
+  const T half = T(3).snapshot(120).read("y", 0, "5").read("x", 110, "1");
+  const T before_y = T(7).snapshot(105).write("y", "0").commit(106);
+  for (const std::vector<T>& more : {std::vector<T>{}, {met}}) {
+    std::vector<T> history = {writer, before_y, unknown, half};
+    history.insert(history.end(), more.begin(), more.end());
+    finds(K::stale_read, "", {3}, history);
+  }
+  // The state before the history may have had that value too.
+  passes({T(1).write("z", "1").commit(110), unknown, T(2).snapshot(130).read("x", 0, "5"),
+          T(3).snapshot(140).absent("y")});
+  // It does not hide who should have lost against whom.
+  finds(K::missed_conflict, "", {8, 4},
+        {writer, unknown, T(4).snapshot(110).write("x", "4").commit(121), met,
+         T(8).snapshot(115).write("x", "8").commit(131)});
   // With its commit timestamp it is as any other.
   finds(K::stale_read, "", {3, 6},
         {writer, T(6).snapshot(110).write("x", "6").write("y", "6").commit(125).unknown(),

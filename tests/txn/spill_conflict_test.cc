@@ -2,9 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdio>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -149,6 +151,58 @@ TEST_F(SpillTest, a_commit_between_both_halves_of_the_check_is_seen) {
   std::printf("%llu reads before the queue, %llu in it\n", static_cast<unsigned long long>(before),
               static_cast<unsigned long long>(behind));
   EXPECT_GT(before, 20u);
+}
+
+// Others commit more during each walk of the check than the ring of recent commits holds, so that
+// it is made again, by what they committed, and in the end in the queue.
+TEST_F(SpillTest, others_commit_more_than_is_remembered_while_it_is_checked) {
+  options_.memory_budget = 8 << 20;  // a ring of 64 KiB
+  options_.write_buffer_size = 256 << 10;
+  options_.cache_size = 64 << 10;
+  options_.executor = nullptr;  // threads: others wait for flushes
+  options_.clock = nullptr;
+  open();
+  constexpr int kNever = -1;
+  uint64_t rounds_seen = 0;
+  for (const int in_round : {kNever, 0, 1, 2, 3}) {
+    SCOPED_TRACE(in_round);
+    Transaction transaction = begin(/*write_memory_max=*/20'000);
+    write_many(transaction, 300);
+    const std::thread::id committer = std::this_thread::get_id();
+    int round = 0;
+    bool wrote_ours = false;
+    uint64_t reads = 0;
+    std::vector<std::thread> others;
+    hook_ = [&](const FileCall& call) {
+      if (call.kind != FileCall::Kind::read || !call.path.ends_with(".sst") ||
+          std::this_thread::get_id() != committer || ++reads % 40 != 0) {
+        return Status();
+      }
+      const bool ours = round++ == in_round;
+      const auto done = std::make_shared<std::atomic<bool>>(false);
+      others.emplace_back([&, ours, done] {
+        WriteBatch batch;
+        for (int i = 0; i < 3000; ++i) EXPECT_OK(batch.put("other" + std::to_string(i), ""));
+        if (ours) EXPECT_OK(batch.put(key(30), "theirs"));
+        EXPECT_OK(db_->write(batch));
+        done->store(true);
+      });
+      // Where this one is the queue's leader, the other one comes behind it.
+      for (int i = 0; i < 500 && !done->load(); ++i) {
+        std::this_thread::sleep_for(std::chrono::microseconds(100));
+      }
+      wrote_ours = wrote_ours || (ours && done->load());
+      return Status();
+    };
+    const Status status = transaction.commit().status();
+    for (std::thread& other : others) other.join();
+    hook_ = nullptr;
+    EXPECT_EQ(status.code(), wrote_ours ? StatusCode::conflict : StatusCode::ok)
+        << status.to_string();
+    if (wrote_ours) EXPECT_EQ(get(key(30)), "theirs");
+    rounds_seen = std::max<uint64_t>(rounds_seen, static_cast<uint64_t>(round));
+  }
+  EXPECT_GT(rounds_seen, 2u);
 }
 
 TEST_F(SpillTest, a_dropped_keyspace_is_in_the_way_until_what_was_written_to_it_is_undone) {
