@@ -186,7 +186,7 @@ TEST_F(SpillTest, others_commit_more_than_is_remembered_while_it_is_checked) {
       done->store(true);
     });
     // Where this one is the queue's leader, the other one comes behind it.
-    for (int i = 0; i < 500 && !done->load(); ++i) {
+    for (int i = 0; i < 200 && !done->load(); ++i) {
       std::this_thread::sleep_for(std::chrono::microseconds(100));
     }
     if (ours) (done->load() ? wrote_ours : may_have) = true;
