@@ -74,7 +74,8 @@ def plant(text, name, original, mutated):
     if mutated.startswith("+"):
         new = f"{kept} if ({switch}) {{ {mutated[1:]} }}"
     elif kept.endswith(";"):
-        new = f"if ({switch}) {{ {mutated} }} else {{ {kept} }}"
+        # In braces, for it may stand behind an `if` without them.
+        new = f"{{ if ({switch}) {{ {mutated} }} else {{ {kept} }} }}"
     else:
         new = f"({switch} ? ({mutated}) : ({kept}))"
     return text[:start] + new + text[end:]
