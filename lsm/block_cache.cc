@@ -180,11 +180,13 @@ Result<FrameRef> BlockCache::load(const BlockSource& source) {
 
 Result<FrameRef> BlockCache::load_filter(const BlockSource& source) {
   const size_t size = source.stored_size + kBlockTrailerSize;
+  // So that the filter's lines are lines of the processor's cache.
+  constexpr size_t kOffset = kFilterLineSize - kFilterHeaderSize;
   size_t columns;
-  Frame* frame = allocate_frame(source, size, &columns);
+  Frame* frame = allocate_frame(source, kOffset + size, &columns);
   if (frame == nullptr) return Status::out_of_memory("no memory for a filter");
   FrameRef result(frame);
-  char* payload = reinterpret_cast<char*>(frame) + kFrameHeaderSize;
+  char* payload = reinterpret_cast<char*>(frame) + kFrameHeaderSize + kOffset;
   VARVE_RETURN_IF_ERROR(read_exactly(source.file, source.offset, payload, size));
   VARVE_ASSIGN_OR_RETURN(const BlockTrailer trailer,
                          open_block(payload, source.stored_size, source.id, source.offset));

@@ -44,7 +44,7 @@ Result<BlockView> BlockView::parse(std::string_view payload, uint32_t row_count,
   view.timestamp_width_ = decoder.u8();
   view.kind_ = decoder.u8();
   view.timestamp_base_ = decoder.u64();
-  view.prefix_ = decoder.bytes(view.prefix_size_).data();
+  decoder.bytes(view.prefix_size_);
   if (!decoder.ok() || view.row_count_ == 0 || view.row_count_ != row_count ||
       view.timestamp_width_ > 8) {
     return Status::corruption(format("block header: %u rows (trailer: %u), timestamps of %u bytes",
@@ -69,7 +69,8 @@ Result<BlockView> BlockView::parse(std::string_view payload, uint32_t row_count,
   view.tags_ = with_tags ? tags : nullptr;
   char hashed_key[256];  // prefix and suffix side by side; longer keys are hashed from the heap
   std::string long_key;
-  std::memcpy(hashed_key, view.prefix_, std::min<size_t>(view.prefix_size_, sizeof hashed_key));
+  std::memcpy(hashed_key, view.prefix().data(),
+              std::min<size_t>(view.prefix_size_, sizeof hashed_key));
   for (uint32_t i = 0; i < rows; ++i) {
     const size_t start = decoder.offset();
     const uint64_t suffix_size = decoder.varint();
@@ -102,7 +103,7 @@ Result<BlockView> BlockView::parse(std::string_view payload, uint32_t row_count,
 template <bool kAfterEqual>
 uint32_t BlockView::bound(const VersionKey& key) const {
   const size_t common = std::min<size_t>(key.user_key.size(), prefix_size_);
-  const int order = common == 0 ? 0 : std::memcmp(key.user_key.data(), prefix_, common);
+  const int order = common == 0 ? 0 : std::memcmp(key.user_key.data(), prefix().data(), common);
   if (order < 0 || (order == 0 && key.user_key.size() < prefix_size_)) return 0;
   if (order > 0) return row_count_;
   const std::string_view suffix = key.user_key.substr(prefix_size_);
@@ -141,7 +142,8 @@ uint32_t BlockView::lower_bound(const VersionKey& key) const { return bound<fals
 uint32_t BlockView::upper_bound(const VersionKey& key) const { return bound<true>(key); }
 
 uint32_t BlockView::find(std::string_view user_key, uint64_t hash, Timestamp snapshot) const {
-  if (user_key.size() < prefix_size_ || std::memcmp(user_key.data(), prefix_, prefix_size_) != 0) {
+  if (user_key.size() < prefix_size_ ||
+      std::memcmp(user_key.data(), prefix().data(), prefix_size_) != 0) {
     return row_count_;
   }
   const std::string_view suffix = user_key.substr(prefix_size_);

@@ -36,7 +36,7 @@ class BlockView {
                                  bool with_tags);
 
   uint32_t row_count() const { return row_count_; }
-  std::string_view prefix() const { return {prefix_, prefix_size_}; }
+  std::string_view prefix() const { return {payload_ + kBlockHeaderSize, prefix_size_}; }
 
   BlockRow row(uint32_t i) const {
     const char* p = payload_ + offsets_[i];
@@ -53,7 +53,7 @@ class BlockView {
     return Timestamp{timestamp_base_ + delta};
   }
   VersionKind kind(uint32_t i) const {
-    return static_cast<VersionKind>(kinds_ == nullptr ? kind_ : static_cast<uint8_t>(kinds_[i]));
+    return static_cast<VersionKind>(kind_ != 0 ? kind_ : static_cast<uint8_t>(kinds_[i]));
   }
   uint64_t head(uint32_t i) const { return heads_[i]; }
 
@@ -68,7 +68,7 @@ class BlockView {
   // Whether row i has the user key `user_key`.
   bool has_key(uint32_t i, std::string_view user_key) const {
     return user_key.size() >= prefix_size_ &&
-           std::memcmp(user_key.data(), prefix_, prefix_size_) == 0 &&
+           std::memcmp(user_key.data(), prefix().data(), prefix_size_) == 0 &&
            row(i).suffix == user_key.substr(prefix_size_);
   }
 
@@ -87,18 +87,18 @@ class BlockView {
   template <bool kAfterEqual>
   uint32_t bound(const VersionKey& key) const;
 
+  // What point reads need first: it shares a cache line with the head of a frame.
   const char* payload_ = nullptr;
-  const uint64_t* heads_ = nullptr;
-  const uint32_t* offsets_ = nullptr;
   const uint8_t* tags_ = nullptr;
+  const uint32_t* offsets_ = nullptr;
   const char* timestamps_ = nullptr;
-  const char* kinds_ = nullptr;
-  const char* prefix_ = nullptr;
   uint64_t timestamp_base_ = 0;
   uint32_t row_count_ = 0;
   uint16_t prefix_size_ = 0;
   uint8_t timestamp_width_ = 0;
   uint8_t kind_ = 0;
+  const uint64_t* heads_ = nullptr;
+  const char* kinds_ = nullptr;  // where kind_ is 0
 };
 
 }  // namespace varve

@@ -157,8 +157,8 @@ size_t FrameRing::evict_one() {
 }
 
 void FrameRing::free_retired(Retired* node) {
-  static_assert(offsetof(Frame, retired) == 0);
-  Frame* frame = reinterpret_cast<Frame*>(node);
+  char* const address = reinterpret_cast<char*>(node) - offsetof(Frame, retired);
+  Frame* frame = reinterpret_cast<Frame*>(address);
   BlockCache* cache = frame->cache;
   const size_t size = frame->memory_size;
   FrameRing* ring = cache->ring_;  // the cache may go with its last frame

@@ -33,13 +33,18 @@ struct Frame;
 // Where a frame hangs.
 using FrameSlot = Atomic<Frame*>;
 
+// What point reads need is in its first cache line; frames are aligned to them.
 struct Frame {
-  Retired retired;
   Atomic<uint32_t> references{1};
   Atomic<uint8_t> heat{0};  // CLOCK: steps of grace left
   FrameKind kind = FrameKind::data;
   MemoryRole role = MemoryRole::block_frames;
   size_t memory_size = 0;
+  BlockView view;                 // data and index
+  FrameSlot* children = nullptr;  // of an index partition: a slot a row
+  FilterView filter;
+  uint32_t child_count = 0;
+  Atomic<uint32_t> resident_children{0};
   BlockCache* cache = nullptr;  // whose sstable it is of
   FrameSlot* slot = nullptr;    // null: private, or evicted
   Frame* parent = nullptr;      // the partition whose memory holds `slot`
@@ -47,11 +52,7 @@ struct Frame {
   Frame* ring_previous = nullptr;
   Frame* mate_next = nullptr;  // list of the frames in its slab
   Frame* mate_previous = nullptr;
-  Atomic<uint32_t> resident_children{0};
-  uint32_t child_count = 0;
-  FrameSlot* children = nullptr;  // of an index partition: a slot a row
-  BlockView view;                 // data and index
-  FilterView filter;
+  Retired retired;
 };
 
 class FrameRing final : public MemoryReclaimer {

@@ -93,7 +93,7 @@ Memtable::Memtable(MemoryManager* manager, EpochDomain* epochs, size_t arena_blo
       arena_(manager, MemoryRole::memtable, arena_block_size_max),
       random_(random_seed()) {
   head_ = new_node({}, 0, kHeightMax);
-  std::fill(std::begin(splice_), std::end(splice_), head_);
+  std::fill(std::begin(splice_.before), std::end(splice_.before), head_);
 }
 
 Memtable::~Memtable() {
@@ -195,21 +195,112 @@ Memtable::Node* Memtable::new_node(std::string_view key, uint64_t head, int heig
   return node;
 }
 
-void Memtable::find_splice(std::string_view key, uint64_t head) {
-  // Right behind the last insertion? Then its splice holds on every level: sequential writes.
-  if (splice_[0] == head_ || splice_[0]->before(key, head)) {
-    const Node* next = splice_[0]->next(0);
-    if (next == nullptr || !next->before(key, head)) return;
+// -- linking --
+
+void Memtable::wait_for_link(Node* node) {
+  const uint64_t applied = applied_.load(kRelaxed);  // this thread's
+  // Pairs with link_all(): the slot is not read any more.
+  if (applied - linked_.load(kAcquire) == kWaitingMax) link_waiting();
+  waiting_[applied % kWaitingMax] = node;
+  applied_.store(applied + 1, kRelease);  // pairs with link_all()
+}
+
+void Memtable::link_waiting() {
+  // Linked by somebody else: pairs with the end of link_all().
+  if (linked_.load(kAcquire) == applied_.load(kAcquire)) return;
+  MutexLock lock(link_mutex_);
+  link_all();
+}
+
+void Memtable::link_if_due() {
+  if (!link_is_due() || !link_mutex_.try_lock()) return;  // or somebody is at it
+  if (link_is_due()) link_all();
+  link_mutex_.unlock();
+}
+
+void Memtable::link_all() {
+  const uint64_t linked = linked_.load(kRelaxed);  // under the mutex
+  const uint64_t applied = applied_.load(kAcquire);
+  Node* nodes[kWaitingMax];
+  const size_t count = applied - linked;
+  for (size_t i = 0; i < count; ++i) nodes[i] = waiting_[(linked + i) % kWaitingMax];
+  std::sort(nodes, nodes + count,
+            [](const Node* a, const Node* b) { return a->before(b->key(), b->head); });
+  for (size_t i = 0; i < count; i += kSearches) {
+    link({nodes + i, std::min(kSearches, count - i)});
   }
-  Node* node = head_;
-  for (int level = kHeightMax - 1; level >= 0; --level) {
-    for (Node* next = node->next(level); next != nullptr && next->before(key, head);
-         next = node->next(level)) {
-      node = next;
+  linked_.store(applied, kRelease);
+}
+
+void Memtable::link(std::span<Node* const> nodes) {
+  Splice splices[kSearches];
+  const bool is_gap = is_gap_for(nodes);
+  if (!is_gap) find_splices(nodes, splices);
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    Node* const node = nodes[i];
+    if (!is_gap) splice_ = splices[i];
+    for (uint32_t level = 0; level < node->height; ++level) {
+      // Behind what was linked since the search.
+      Node* before = splice_.before[level];
+      Node* next = before->next(static_cast<int>(level));
+      while (next != nullptr && next->before(node->key(), node->head)) {
+        before = next;
+        next = before->next(static_cast<int>(level));
+      }
+      node->links()[level].store(next, kRelaxed);
+      before->links()[level].store(node, kRelease);  // pairs with next()
+      splice_.before[level] = node;
     }
-    splice_[level] = node;
   }
 }
+
+// All of them right behind the last one that was linked: sequential writes.
+bool Memtable::is_gap_for(std::span<Node* const> nodes) const {
+  const Node* const before = splice_.before[0];
+  const Node* const next = before->next(0);
+  return (before == head_ || before->before(nodes.front()->key(), nodes.front()->head)) &&
+         (next == nullptr || !next->before(nodes.back()->key(), nodes.back()->head));
+}
+
+void Memtable::find_splices(std::span<Node* const> nodes, Splice* splices) const {
+  struct Search {
+    size_t of;
+    int level;
+    Node* before;
+    Node* next;
+  };
+  Search searches[kSearches];
+  size_t active = nodes.size();
+  for (size_t i = 0; i < active; ++i) {
+    searches[i] = {
+        .of = i, .level = kHeightMax - 1, .before = head_, .next = head_->next(kHeightMax - 1)};
+  }
+  while (active != 0) {
+    for (size_t i = 0; i < active;) {
+      Search& search = searches[i];
+      const Node* const node = nodes[search.of];
+      if (search.next != nullptr && search.next->before(node->key(), node->head)) {
+        search.before = search.next;
+        search.next = search.before->next(search.level);
+      } else {
+        // Down to where the way goes on.
+        const Node* const beyond = search.next;
+        while (search.level >= 0 && search.next == beyond) {
+          splices[search.of].before[search.level] = search.before;
+          if (--search.level >= 0) search.next = search.before->next(search.level);
+        }
+        if (search.level < 0) {
+          search = searches[--active];
+          continue;
+        }
+      }
+      __builtin_prefetch(search.next);
+      ++i;
+    }
+  }
+}
+
+// -- writes --
 
 void Memtable::apply(std::string_view key, uint64_t hash, Timestamp timestamp, VersionKind kind,
                      std::string_view value) {
@@ -234,21 +325,14 @@ void Memtable::apply(std::string_view key, uint64_t hash, Timestamp timestamp, V
   if (!value.empty()) std::memcpy(version + 1, value.data(), value.size());
 
   if (node == nullptr) {
-    const uint64_t head = key_head(key);
-    find_splice(key, head);
     const int height =
         static_cast<int>(std::min<size_t>(static_cast<size_t>(random_height()), 1 + spare_links_));
     spare_links_ -= static_cast<size_t>(height) - 1;
-    node = new_node(key, head, height);
+    node = new_node(key, key_head(key), height);
     VARVE_ASSERT(node != nullptr);          // reserved
-    node->newest.store(version, kRelaxed);  // published by the links
-    for (int level = 0; level < height; ++level) {
-      Node* before = splice_[level];
-      node->links()[level].store(before->links()[level].load(kRelaxed), kRelaxed);
-      before->links()[level].store(node, kRelease);  // pairs with next()
-      splice_[level] = node;
-    }
+    node->newest.store(version, kRelaxed);  // published by the table and by the list
     insert_in_table(node, hash);
+    wait_for_link(node);
     ++keys_;
   } else {
     node->newest.store(version, kRelease);  // pairs with visible()
@@ -264,6 +348,11 @@ const Memtable::Version* Memtable::visible(const Node* node, Timestamp snapshot)
     version = jump != nullptr && jump->timestamp > snapshot.nanos ? jump : version->older;
   }
   return version;
+}
+
+void Memtable::prefetch(uint64_t hash) const {
+  Table* table = table_.load(kAcquire);  // pairs with grow_table()
+  __builtin_prefetch(&table->slots()[table->start(hash)]);
 }
 
 bool Memtable::get(std::string_view key, uint64_t hash, Timestamp snapshot, Found* found) const {
@@ -304,8 +393,9 @@ Memtable::Node* Memtable::last() const {
   return node == head_ ? nullptr : node;
 }
 
-void MemtableCursor::reset(const Memtable* memtable, Timestamp snapshot, bool all_versions,
+void MemtableCursor::reset(Memtable* memtable, Timestamp snapshot, bool all_versions,
                            const Atomic<bool>* cancelled) {
+  memtable->link_waiting();
   memtable_ = memtable;
   snapshot_ = snapshot;
   all_versions_ = all_versions;

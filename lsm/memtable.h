@@ -3,22 +3,27 @@
 // Each user key is stored once, in a node of a skiplist ordered by key (W. Pugh, Skip lists, 1990),
 // with a chain of its versions from newest to oldest; so an overwritten key inserts nothing. A hash
 // table from key to node beside it answers point reads, and tells a writer that the key is there.
+// Only walks need the list: new nodes wait, and are linked many at a time, their searches
+// interleaved, since each step of one waits for memory (compare C. Chen et al., Improving hash join
+// performance through prefetching, 2004). A walk begins by linking those that wait.
 // Version chains carry jump pointers (E. Myers, An applicative random-access stack, 1983), so that
 // a read below a million newer versions takes about twenty steps (protocol 6).
 //
-//   hash table -> node -> node -> ... (skiplist, level 0)
+//   hash table -> node -> node -> ... (skiplist, level 0)    waiting: node, node, ...
 //                  |
 //                  newest version -> older -> oldest
 //
 // Thread rule: apply() and reserve() by one thread at a time (the commit leader), in order of
-// timestamps; reads by any number of threads beside it, without locks.
+// timestamps; reads by any number of threads beside it, without locks, but that who begins a walk
+// links what waits, and so does the writer: one of them at a time.
 // Invariants:
-//  1. A node is complete before it is linked; a version before it is the newest of its node. Links
-//     are published by release stores and read by acquire loads.
+//  1. A node is complete before it is in the table or the list; a version before it is the newest
+//     of its node. Links are published by release stores and read by acquire loads.
 //  2. Nothing is unlinked or changed while the memtable lives; only the hash table is replaced,
-//  when
-//     it grows, and the old one is retired in the epoch domain.
+//     when it grows, and the old one is retired in the epoch domain.
 //  3. In a chain, timestamps descend.
+//  4. A key is in the table from apply() on; in the list once link_waiting() has returned to
+//     somebody who began it later.
 // Ownership: counted; read views hold it. All memory is of the role `memtable`.
 // Errors: reserve() is false when memory is refused; apply() after a successful reserve() cannot
 // fail.
@@ -26,10 +31,12 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 #include "base/atomic.h"
 #include "base/cancellation.h"
+#include "base/mutex.h"
 #include "base/random.h"
 #include "lsm/batch_format.h"
 #include "lsm/lsn.h"
@@ -73,8 +80,16 @@ class Memtable : public ControlObject {
     Timestamp timestamp;
     std::string_view value;  // lives as long as the memtable
   };
+  // Begins to load what get() looks at first. The caller holds an epoch guard.
+  void prefetch(uint64_t hash) const;
   // Newest version of `key` at or below `snapshot`. The caller holds an epoch guard.
   bool get(std::string_view key, uint64_t hash, Timestamp snapshot, Found* found) const;
+
+  // Before a walk: what was applied so far is in the list afterwards.
+  void link_waiting();
+  // By whoever wrote, when nobody has to wait for it; or apply() must, once very many wait.
+  bool link_is_due() const { return applied_.load(kRelaxed) - linked_.load(kRelaxed) >= kLinkAt; }
+  void link_if_due();
 
   // Whether there is a version of `key` at or above `timestamp`. The writer's.
   bool has_at(std::string_view key, uint64_t hash, Timestamp timestamp) const;
@@ -97,15 +112,25 @@ class Memtable : public ControlObject {
  private:
   friend class MemtableCursor;
   struct Table;
-  static constexpr int kHeightMax = 12;  // 4^12 nodes: beyond any write buffer
+  static constexpr int kHeightMax = 12;    // 4^12 nodes: beyond any write buffer
+  static constexpr uint64_t kLinkAt = 64;  // so many at a time are worth it
+  static constexpr uint64_t kWaitingMax = 256;
+  static constexpr size_t kSearches = 16;  // interleaved
+  struct Splice {
+    Node* before[kHeightMax];  // a node before the key on each level, the last one when found
+  };
 
   Memtable(MemoryManager* manager, EpochDomain* epochs, size_t arena_block_size_max);
   ~Memtable();
   Node* find_in_table(std::string_view key, uint64_t hash) const;
   void insert_in_table(Node* node, uint64_t hash);
   bool grow_table(size_t slots);
-  // Last node before `key` on each level, into splice_.
-  void find_splice(std::string_view key, uint64_t head);
+  void wait_for_link(Node* node);
+  void link_all() VARVE_REQUIRES(link_mutex_);
+  // Of at most kSearches nodes in order of keys.
+  void link(std::span<Node* const> nodes) VARVE_REQUIRES(link_mutex_);
+  bool is_gap_for(std::span<Node* const> nodes) const VARVE_REQUIRES(link_mutex_);
+  void find_splices(std::span<Node* const> nodes, Splice* splices) const;
   // First node at or after `key`; null if there is none.
   Node* seek(std::string_view key) const;
   Node* last_before(std::string_view key) const;
@@ -121,8 +146,13 @@ class Memtable : public ControlObject {
   Atomic<uint32_t> references_{1};
   Arena arena_;
   Random random_;
-  Node* head_;                // before all keys; kHeightMax links
-  Node* splice_[kHeightMax];  // the writer's: where the last insertion went
+  Node* head_;  // before all keys; kHeightMax links
+  Mutex link_mutex_;
+  Splice splice_ VARVE_GUARDED_BY(link_mutex_);  // where the last one was linked
+  // Nodes that wait, from linked_ to applied_, counted from the beginning.
+  Node* waiting_[kWaitingMax];
+  Atomic<uint64_t> applied_{0};  // the writer's
+  Atomic<uint64_t> linked_{0};   // under link_mutex_
   Atomic<Table*> table_{nullptr};
   uint64_t keys_ = 0;
   size_t spare_links_ = 0;  // above the lowest level, that are reserved
@@ -137,8 +167,8 @@ class Memtable : public ControlObject {
 // Errors: cancelled, where it passes keys that the snapshot does not see.
 class MemtableCursor final : public VersionCursor {
  public:
-  // `memtable` outlives the walk.
-  void reset(const Memtable* memtable, Timestamp snapshot, bool all_versions,
+  // `memtable` outlives the walk, which is over what is in it now.
+  void reset(Memtable* memtable, Timestamp snapshot, bool all_versions,
              const Atomic<bool>* cancelled = nullptr);
 
   void seek_to_first() override;

@@ -1,5 +1,8 @@
 #include "lsm/read_view.h"
 
+#include <algorithm>
+#include <span>
+
 #include "base/assert.h"
 
 namespace varve {
@@ -22,6 +25,7 @@ Result<bool> ReadView::get(std::string_view user_key, uint64_t hash, Timestamp s
                            Memtable** memtable) const {
   {
     EpochDomain::Guard guard(*epochs);
+    for (const Memtable* each : memtables_) each->prefetch(hash);
     for (Memtable* each : memtables_) {
       Memtable::Found in_memtable;
       if (each->empty() || !each->get(user_key, hash, snapshot, &in_memtable)) continue;
@@ -35,12 +39,22 @@ Result<bool> ReadView::get(std::string_view user_key, uint64_t hash, Timestamp s
   }
   *memtable = nullptr;
   const uint64_t head = key_head(user_key);
-  for (const Run& run : levels_->runs()) {
-    const Sstable* file = run.file_for(user_key, head);
-    if (file == nullptr) continue;
-    VARVE_ASSIGN_OR_RETURN(const bool got, file->get(user_key, hash, snapshot, access, found));
-    if (got) return true;
-    if (access->missed) return false;
+  for (std::span<const Run> rest = levels_->runs(); !rest.empty();) {
+    constexpr size_t kProbesMax = 8;  // about as many runs as there are
+    Sstable::Probe probes[kProbesMax];
+    const size_t count = std::min(kProbesMax, rest.size());
+    for (size_t i = 0; i < count; ++i) {
+      const Sstable* file = rest[i].file_for(user_key, head);
+      if (file != nullptr) probes[i] = file->probe(user_key, hash, snapshot, *access);
+    }
+    for (size_t i = 0; i < count; ++i) {
+      const Sstable* file = probes[i].file;
+      if (file == nullptr) continue;
+      VARVE_ASSIGN_OR_RETURN(const bool got, file->get(probes[i], access, found));
+      if (got) return true;
+      if (access->missed) return false;
+    }
+    rest = rest.subspan(count);
   }
   return false;
 }

@@ -239,76 +239,100 @@ Result<FrameRef> Sstable::filter(uint32_t i, bool fill_cache) const {
   return frame;
 }
 
-Result<Frame*> Sstable::fetch(FrameSlot* slot, const FrameRef* parent_pin,
-                              const BlockSource& source, ReadAccess* access, FrameRef* pin) const {
+Frame* Sstable::resident(const FrameSlot* slot) const {
+  Frame* frame = slot->load(kAcquire);  // pairs with the cache's install
+  if (frame != nullptr) {
+    cache_->touch(frame);
+    cache_->statistics().hits.add();
+  }
+  return frame;
+}
+
+template <typename Load>
+Result<Frame*> Sstable::fetch(const FrameSlot* slot, ReadAccess* access, FrameRef* pin,
+                              Load load) const {
   if (access->resident_only) {
-    Frame* frame = slot->load(kAcquire);  // pairs with the cache's install
-    if (frame == nullptr) {
-      access->missed = true;
-    } else {
-      cache_->touch(frame);
-      cache_->statistics().hits.add();
-    }
+    Frame* frame = resident(slot);
+    access->missed |= frame == nullptr;
     return frame;
   }
-  Result<FrameRef> loaded = cache_->acquire(
-      slot, parent_pin == nullptr ? nullptr : parent_pin->get(), source, access->fill_cache);
-  if (!loaded.ok()) return loaded.status().with_context(path_);
-  *pin = std::move(*loaded);
+  VARVE_ASSIGN_OR_RETURN(*pin, load());
   return pin->get();
 }
 
-Result<bool> Sstable::get(std::string_view user_key, uint64_t hash, Timestamp snapshot,
-                          ReadAccess* access, FoundVersion* found) const {
-  if (info_.undated && info_.timestamp_max > snapshot) return false;
-  // In an undated file every version stands at 0.
-  const VersionKey wanted{user_key, info_.undated ? kTimestampMin : snapshot};
-  const BlockView& top = this->top();
+Sstable::Probe Sstable::probe(std::string_view user_key, uint64_t hash, Timestamp snapshot,
+                              const ReadAccess& access) const {
+  Probe probe{.file = this, .wanted = {user_key, snapshot}, .hash = hash};
+  if (info_.undated) {
+    if (info_.timestamp_max > snapshot) return {};
+    probe.wanted.timestamp = kTimestampMin;  // every version stands there
+  }
+  probe.after = top().upper_bound(probe.wanted);
+  if (access.resident_only) {
+    const FrameSlot& slot = filters_[probe.after == 0 ? 0 : probe.after - 1];
+    const Frame* filter = slot.load(kAcquire);  // pairs with the cache's install
+    if (filter != nullptr) filter->filter.prefetch(hash);
+  }
+  return probe;
+}
+
+Result<bool> Sstable::may_have(const Probe& probe, uint32_t p, ReadAccess* access) const {
+  FrameRef pin;
+  const Frame* frame;
+  if (access->resident_only) {
+    frame = resident(&filters_[p]);
+    if (frame == nullptr) {
+      VARVE_ASSIGN_OR_RETURN(const BlockHandle handle, partition_handle(p));
+      access->missed = handle.filter_stored_size != 0;
+    }
+  } else {
+    VARVE_ASSIGN_OR_RETURN(pin, filter(p, access->fill_cache));
+    frame = pin.get();
+  }
+  if (frame == nullptr) return true;
+  cache_->statistics().filter_probes.add();
+  if (frame->filter.may_contain(probe.hash)) return true;
+  cache_->statistics().filter_negatives.add();
+  if (p < probe.after) return false;
+  VARVE_ASSIGN_OR_RETURN(const BlockHandle handle, partition_handle(p));
+  return Status::corruption(
+      format("%s: the filter at offset %llu denies a key that the top index names", path_.c_str(),
+             static_cast<unsigned long long>(handle.filter_offset)));
+}
+
+Result<bool> Sstable::get(const Probe& probe, ReadAccess* access, FoundVersion* found) const {
+  const VersionKey& wanted = probe.wanted;
   // The version lies in the last partition that begins at or before it, or is the first version of
   // the next one.
-  const uint32_t after = top.upper_bound(wanted);
-  for (uint32_t p = after == 0 ? 0 : after - 1; p < top.row_count(); ++p) {
-    if (p >= after && !top.has_key(p, user_key)) return false;
-    VARVE_ASSIGN_OR_RETURN(const BlockHandle partition_at, partition_handle(p));
-    if (partition_at.filter_stored_size != 0) {
-      FrameRef pin;
-      VARVE_ASSIGN_OR_RETURN(
-          Frame * filter,
-          fetch(&filters_[p], nullptr, source(partition_at, FrameKind::filter), access, &pin));
-      if (filter == nullptr) return false;
-      cache_->statistics().filter_probes.add();
-      if (!filter->filter.may_contain(hash)) {
-        cache_->statistics().filter_negatives.add();
-        if (p < after) continue;
-        return Status::corruption(
-            format("%s: the filter at offset %llu denies a key that the top "
-                   "index names",
-                   path_.c_str(), static_cast<unsigned long long>(partition_at.filter_offset)));
-      }
-    }
+  const uint32_t after = probe.after;
+  for (uint32_t p = after == 0 ? 0 : after - 1; p < top().row_count(); ++p) {
+    if (p >= after && !top().has_key(p, wanted.user_key)) return false;
+    VARVE_ASSIGN_OR_RETURN(const bool may_be_there, may_have(probe, p, access));
+    if (access->missed) return false;
+    if (!may_be_there) continue;
     FrameRef partition_pin;
     VARVE_ASSIGN_OR_RETURN(Frame * partition,
-                           fetch(&top_->children[p], nullptr,
-                                 source(partition_at, FrameKind::index), access, &partition_pin));
+                           fetch(&top_->children[p], access, &partition_pin,
+                                 [&] { return this->partition(p, access->fill_cache); }));
     if (partition == nullptr) return false;
     const uint32_t after_block = partition->view.upper_bound(wanted);
     for (uint32_t b = after_block == 0 ? 0 : after_block - 1; b < partition->view.row_count();
          ++b) {
-      if (b >= after_block && !partition->view.has_key(b, user_key)) return false;
-      VARVE_ASSIGN_OR_RETURN(const BlockHandle block_at, block_handle(partition->view, b));
+      if (b >= after_block && !partition->view.has_key(b, wanted.user_key)) return false;
       FrameRef pin;
-      VARVE_ASSIGN_OR_RETURN(Frame * block, fetch(&partition->children[b], &partition_pin,
-                                                  source(block_at, FrameKind::data), access, &pin));
+      VARVE_ASSIGN_OR_RETURN(Frame * block, fetch(&partition->children[b], access, &pin, [&] {
+                               return this->block(partition_pin, b, access->fill_cache);
+                             }));
       if (block == nullptr) return false;
-      const uint32_t row = block->view.find(user_key, hash, wanted.timestamp);
+      const uint32_t row = block->view.find(wanted.user_key, probe.hash, wanted.timestamp);
       if (row == block->view.row_count()) {
         if (b < after_block) continue;
         // The index names it as the block's first version: without this a hostile index could lead
         // through the same blocks again and again.
+        VARVE_ASSIGN_OR_RETURN(const BlockHandle handle, block_handle(partition->view, b));
         return Status::corruption(
-            format("%s: the block at offset %llu does not begin as its index "
-                   "says",
-                   path_.c_str(), static_cast<unsigned long long>(block_at.offset)));
+            format("%s: the block at offset %llu does not begin as its index says", path_.c_str(),
+                   static_cast<unsigned long long>(handle.offset)));
       }
       found->kind = block->view.kind(row);
       found->timestamp = timestamp_of(block->view.timestamp(row));

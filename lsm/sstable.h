@@ -91,10 +91,24 @@ class Sstable : public ControlObject {
   File* file() const { return file_.get(); }
   MemoryManager* manager() const { return cache_->manager(); }
 
-  // Newest version of `user_key` at or below `snapshot` in this file. False: there is none, or
-  // access->missed.
+  // A point read has two steps, so that those of several files wait for memory together.
+  struct Probe {
+    const Sstable* file = nullptr;  // null: there can be no such version in it
+    VersionKey wanted;
+    uint64_t hash = 0;   // key_hash(wanted.user_key)
+    uint32_t after = 0;  // the first partition that begins behind it
+  };
+  // The first one begins to load the line of the filter. `access` as get() will have it.
+  Probe probe(std::string_view user_key, uint64_t hash, Timestamp snapshot,
+              const ReadAccess& access) const;
+  // Newest version at or below the snapshot in this file. False: there is none, or access->missed.
+  Result<bool> get(const Probe& probe, ReadAccess* access, FoundVersion* found) const;
   Result<bool> get(std::string_view user_key, uint64_t hash, Timestamp snapshot, ReadAccess* access,
-                   FoundVersion* found) const;
+                   FoundVersion* found) const {
+    const Probe probe = this->probe(user_key, hash, snapshot, *access);
+    if (probe.file == nullptr) return false;
+    return get(probe, access, found);
+  }
 
   // For cursors: partitions and blocks by number, pinned.
   uint32_t partition_count() const { return top().row_count(); }
@@ -117,9 +131,13 @@ class Sstable : public ControlObject {
   Status check_against(const SstableInfo& info) const;
   Result<BlockHandle> handle(const BlockView& index, uint32_t i, bool partition) const;
   BlockSource source(const BlockHandle& handle, FrameKind kind) const;
-  // Null frame without an error: resident_only, and it is not.
-  Result<Frame*> fetch(FrameSlot* slot, const FrameRef* parent_pin, const BlockSource& source,
-                       ReadAccess* access, FrameRef* pin) const;
+  // The frame, in an epoch guard; null: it is not in memory.
+  Frame* resident(const FrameSlot* slot) const;
+  // The frame, from the slot or pinned by `load`. Null without an error: access->missed.
+  template <typename Load>
+  Result<Frame*> fetch(const FrameSlot* slot, ReadAccess* access, FrameRef* pin, Load load) const;
+  // By the filter of partition `p`; true also when access->missed.
+  Result<bool> may_have(const Probe& probe, uint32_t p, ReadAccess* access) const;
 
   const std::unique_ptr<File> file_;
   const std::string path_;

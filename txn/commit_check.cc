@@ -140,7 +140,7 @@ Result<bool> CommitChecker::changed_by_others(const Store::SpilledRun& run,
 Result<bool> CommitChecker::others_changed(const Store::SpilledRun& run, const ReadView& view,
                                            CommitCheck* check) const {
   MemtableCursor memtable_cursor;
-  for (const Memtable* memtable : view.memtables()) {
+  for (Memtable* memtable : view.memtables()) {
     memtable_cursor.reset(memtable, check->through, /*all_versions=*/false);
     VARVE_ASSIGN_OR_RETURN(const bool conflict, shows_spilled(&memtable_cursor, run, check));
     if (conflict) return true;
@@ -239,7 +239,7 @@ Result<bool> CommitChecker::changed(const ReadSet::Range& range, CommitCheck* ch
     ReadView* view = store_->view_of(tree);  // after `through` was read: all up to it is in there
     const ReadViewRef view_ref(view);
     MemtableCursor memtable_cursor;
-    for (const Memtable* memtable : view->memtables()) {
+    for (Memtable* memtable : view->memtables()) {
       if (newer || memtable->empty()) continue;
       memtable_cursor.reset(memtable, check->through, /*all_versions=*/false);
       VARVE_ASSIGN_OR_RETURN(newer, shows_newer(&memtable_cursor, range, *check));

@@ -84,11 +84,13 @@ void CommitPipeline::lead(Request* first) {
   Request* const last = form_group(first);
   const size_t size = std::max<size_t>(group_.size(), 1);  // an action is alone
   last_sync_.end = 0;
+  touched_.clear();
   if (first->action != nullptr) {
     run_action(first);
   } else {
     run_group();
   }
+  Memtable* const unlinked = memtable_to_link();
   const bool synced = last_sync_.end != 0;
   if (syncs_.load(kRelaxed) != synced) syncs_.store(synced, kRelaxed);  // a hint
   Request* after;
@@ -106,6 +108,21 @@ void CommitPipeline::lead(Request* first) {
     next = member->next;
     member->turn.pass(kDone);  // it is gone
   }
+  if (unlinked != nullptr) {
+    unlinked->link_if_due();
+    unlinked->unref();
+  }
+}
+
+// With a reference; null: none is due. Of several keyspaces the others come later.
+Memtable* CommitPipeline::memtable_to_link() {
+  for (const Touched& touched : touched_) {
+    Memtable* const memtable = touched.tree->active;
+    if (!memtable->link_is_due()) continue;
+    memtable->ref();
+    return memtable;
+  }
+  return nullptr;
 }
 
 void CommitPipeline::run_action(Request* request) {
@@ -184,7 +201,6 @@ Status CommitPipeline::reserve() {
 }
 
 void CommitPipeline::run_group() {
-  touched_.clear();
   group_bytes_ = 0;
   for (Request* request : group_) examine(request);
   std::erase_if(group_, [](const Request* request) { return !request->status.ok(); });

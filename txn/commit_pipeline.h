@@ -4,7 +4,8 @@
 //   leader    where groups sync, waits a little for more; takes the group in front; one clock read,
 //             a block of timestamps; checks transactions against earlier commits, those of the
 //             group included; one log write; applies the changes; syncs if a member asked for it;
-//             publishes; passes the lead, and wakes the members
+//             publishes; passes the lead, wakes the members; and puts what the memtable holds
+//             in order, if much waits for that
 //
 // The order is protocol 1's: everything that may wait or fail for want of memory comes before the
 // timestamps; publishing comes last.
@@ -113,6 +114,7 @@ class CommitPipeline {
   // Resolves keyspaces and sums up sizes; a request that cannot be committed gets its status.
   void examine(Request* request);
   Touched* touch(Tree* tree);
+  Memtable* memtable_to_link();
   Status reserve();
   // Takes those out of the group that may not commit, and gives the others their timestamps.
   void check_group(Timestamp first, bool recording);
