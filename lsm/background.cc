@@ -449,6 +449,8 @@ void Store::lease_work() {
   static_cast<void>(renew_lease(0));
 }
 
+void Store::memory_work() { memory().prepare_chunks(); }
+
 void Store::dispose(Sstable* sstable) {
   {
     MutexLock lock(disposal_mutex_);

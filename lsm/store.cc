@@ -53,6 +53,7 @@ Store::Store(const StoreOptions& options)
   bind(log_sync_task_, &Store::log_sync_work, TaskPriority::upkeep);
   bind(lease_task_, &Store::lease_work, TaskPriority::upkeep);
   bind(disposal_task_, &Store::disposal_work, TaskPriority::upkeep);
+  bind(memory_task_, &Store::memory_work, TaskPriority::upkeep);
   bind(statistics_task_, &Store::publish_statistics_work, TaskPriority::upkeep);
   bind(shed_task_, &Store::shed_work, TaskPriority::flush);
 }
@@ -96,7 +97,7 @@ void Store::stop_background() {
   }
   changed_.notify_all();
   for (StoreTask* task : {&flush_task_, &compaction_task_, &log_sync_task_, &lease_task_,
-                          &disposal_task_, &statistics_task_}) {
+                          &disposal_task_, &memory_task_, &statistics_task_}) {
     stop(task);
   }
 }
@@ -451,6 +452,9 @@ void Store::commit_account(Tree* tree) {
   const size_t held = tree->active->empty() ? 0 : tree->active->held_bytes();
   active_bytes_.fetch_add(held - tree->active_bytes);
   tree->active_bytes = held;
+  if (memory().wants_ready_chunks() && !memory_task_.queued.load(kRelaxed)) {  // a hint
+    schedule(&memory_task_);
+  }
 }
 
 Status Store::commit_ensure_lease(uint64_t count) {

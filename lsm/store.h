@@ -287,6 +287,7 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
   void log_sync_work();
   void lease_work();
   void disposal_work();
+  void memory_work();
   void publish_statistics_work();
   void shed_work();
 
@@ -396,6 +397,7 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
   StoreTask log_sync_task_;
   StoreTask lease_task_;
   StoreTask disposal_task_;
+  StoreTask memory_task_;
   StoreTask statistics_task_;
   StoreTask shed_task_;
   Atomic<MemoryHelp*> memory_help_{nullptr};

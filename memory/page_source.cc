@@ -2,6 +2,8 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
+
 #include "base/assert.h"
 #include "memory/poison.h"
 
@@ -67,11 +69,11 @@ char* PageSource::acquire_chunk() {
     }
     if (idle_ != nullptr) {
       ++counts_.chunks_reused;
-      counts_.idle_bytes -= kChunkSize;
-      char* chunk = reinterpret_cast<char*>(idle_);
-      idle_ = idle_->next;
+      char* chunk = take_idle();
+      wants_ready_.store(lacks_ready(), kRelaxed);  // a hint
       return chunk;
     }
+    wants_ready_.store(lacks_ready(), kRelaxed);  // a hint
   }
   char* chunk = map(kChunkSize, kChunkSize);
   if (chunk == nullptr) {
@@ -89,14 +91,47 @@ void PageSource::release_chunk(char* chunk) {
     --counts_.chunks_in_use;
     if (counts_.idle_bytes + kChunkSize <= limits_.idle_bytes_max &&
         held_bytes() <= limits_.held_bytes_max) {
-      IdleChunk* idle = reinterpret_cast<IdleChunk*>(chunk);
-      idle->next = idle_;
-      idle_ = idle;
-      counts_.idle_bytes += kChunkSize;
+      add_idle(chunk);
       return;
     }
   }
   unmap(chunk, kChunkSize);
+}
+
+void PageSource::add_idle(char* chunk) {
+  IdleChunk* idle = reinterpret_cast<IdleChunk*>(chunk);
+  idle->next = idle_;
+  idle_ = idle;
+  counts_.idle_bytes += kChunkSize;
+}
+
+char* PageSource::take_idle() {
+  char* chunk = reinterpret_cast<char*>(idle_);
+  idle_ = idle_->next;
+  counts_.idle_bytes -= kChunkSize;
+  return chunk;
+}
+
+bool PageSource::lacks_ready() const {
+  const uint64_t ready = std::min(kReadyMax, counts_.chunks_in_use / kReadyShare);
+  return counts_.idle_bytes < ready * kChunkSize &&
+         counts_.idle_bytes + kChunkSize <= limits_.idle_bytes_max && !exceeds(kChunkSize);
+}
+
+void PageSource::prepare_chunks() {
+  for (;;) {
+    {
+      MutexLock lock(mutex_);
+      const bool lacks = lacks_ready();
+      wants_ready_.store(lacks, kRelaxed);  // a hint
+      if (!lacks) return;
+    }
+    char* chunk = map(kChunkSize, kChunkSize);
+    if (chunk == nullptr) return;
+    for (size_t i = 0; i < kChunkSize; i += kPageSize) chunk[i] = 0;
+    MutexLock lock(mutex_);
+    add_idle(chunk);
+  }
 }
 
 char* PageSource::acquire_span(size_t size) {
@@ -144,6 +179,18 @@ size_t PageSource::purge() {
     chunks = next;
   }
   return given_back;
+}
+
+void PageSource::make_room(size_t size) {
+  while (exceeds(size)) {
+    char* chunk;
+    {
+      MutexLock lock(mutex_);
+      if (idle_ == nullptr) return;
+      chunk = take_idle();
+    }
+    unmap(chunk, kChunkSize);
+  }
 }
 
 PageSourceStatistics PageSource::statistics() {

@@ -54,6 +54,11 @@ class PageSource {
   char* acquire_chunk();
   void release_chunk(char* chunk);
 
+  // The first touch of a chunk takes from 0.1 ms to, in a virtual machine, several. So while more
+  // and more chunks are taken, a few are to be made ready by somebody for whom nobody waits.
+  bool wants_ready_chunks() const { return wants_ready_.load(kRelaxed); }  // a hint
+  void prepare_chunks();
+
   // What acquire_span(size) takes: whole pages. Not whole chunks: a value of 2 MiB and its key
   // would take twice as much.
   static constexpr size_t span_size(size_t size) {
@@ -70,6 +75,8 @@ class PageSource {
 
   // Unmaps idle chunks; returns bytes given back.
   size_t purge();
+  // The same for as long as exceeds(size).
+  void make_room(size_t size);
 
   uint64_t held_bytes() const { return held_bytes_.load(kRelaxed); }  // a statistic
   // Whether `size` bytes more would be more than may be held.
@@ -80,11 +87,19 @@ class PageSource {
   struct IdleChunk {
     IdleChunk* next;  // lies in the idle chunk itself
   };
+  // One for each so many in use, so that a small engine holds none for it.
+  static constexpr uint64_t kReadyShare = 16;
+  static constexpr uint64_t kReadyMax = 4;
+
   char* map(size_t size, size_t alignment);
+  bool lacks_ready() const VARVE_REQUIRES(mutex_);
+  void add_idle(char* chunk) VARVE_REQUIRES(mutex_);
+  char* take_idle() VARVE_REQUIRES(mutex_);
   void unmap(char* memory, size_t size);
 
   const Limits limits_;
   Atomic<uint64_t> held_bytes_{0};
+  Atomic<bool> wants_ready_{false};
   Mutex mutex_;
   IdleChunk* idle_ VARVE_GUARDED_BY(mutex_) = nullptr;
   PageSourceStatistics counts_ VARVE_GUARDED_BY(mutex_);

@@ -97,13 +97,13 @@ char* RunHeap::acquire(size_t units, void* owner) {
   if (chunk != nullptr) {
     unlink(chunk);
   } else {
-    if (pages_->exceeds(kChunkSize)) purge_locked();
+    make_room_locked(kChunkSize);
     chunk = new_chunk();
     if (chunk == nullptr) return nullptr;
   }
   char* run = take_units(chunk, units, owner);
   link(chunk);
-  if (pages_->exceeds(0)) purge_locked();  // of units that had been given back
+  make_room_locked(0);  // units that had been given back are there again
   return run;
 }
 
@@ -212,23 +212,45 @@ RunHeap::Chunk** RunHeap::map_entry(uintptr_t address) {
 
 size_t RunHeap::purge() {
   MutexLock lock(mutex_);
-  return purge_locked();
-}
-
-size_t RunHeap::purge_locked() {
   size_t given_back = pages_->purge();
   for (Chunk* chunks : lists_) {
     for (Chunk* chunk = chunks; chunk != nullptr; chunk = chunk->next) {
-      uint64_t candidates = ~chunk->used & ~chunk->purged;
-      chunk->purged |= candidates;
-      while (candidates != 0) {
-        const size_t first = static_cast<size_t>(std::countr_zero(candidates));
-        const size_t units = static_cast<size_t>(std::countr_one(candidates >> first));
-        pages_->discard(chunk->base + first * kUnitSize, units * kUnitSize);
-        given_back += units * kUnitSize;
-        candidates &= ~mask_of(first, units);
+      given_back += discard_free_units(chunk);
+    }
+  }
+  return given_back;
+}
+
+void RunHeap::make_room(size_t size) {
+  MutexLock lock(mutex_);
+  make_room_locked(size);
+}
+
+// No more than needed: what is discarded has to be cleared when it is used again, and breaks up a
+// huge page. So chunks where that has happened come first.
+void RunHeap::make_room_locked(size_t size) {
+  if (!pages_->exceeds(size)) return;
+  pages_->make_room(size);
+  for (const bool broken : {true, false}) {
+    for (Chunk* chunks : lists_) {
+      for (Chunk* chunk = chunks; chunk != nullptr; chunk = chunk->next) {
+        if (!pages_->exceeds(size)) return;
+        if ((chunk->purged != 0) == broken) discard_free_units(chunk);
       }
     }
+  }
+}
+
+size_t RunHeap::discard_free_units(Chunk* chunk) {
+  size_t given_back = 0;
+  uint64_t candidates = ~chunk->used & ~chunk->purged;
+  chunk->purged |= candidates;
+  while (candidates != 0) {
+    const size_t first = static_cast<size_t>(std::countr_zero(candidates));
+    const size_t units = static_cast<size_t>(std::countr_one(candidates >> first));
+    pages_->discard(chunk->base + first * kUnitSize, units * kUnitSize);
+    given_back += units * kUnitSize;
+    candidates &= ~mask_of(first, units);
   }
   return given_back;
 }

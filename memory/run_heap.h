@@ -42,6 +42,8 @@ class RunHeap {
 
   // Gives free units of chunks in use, and idle chunks, back to the system; returns the bytes.
   size_t purge();
+  // The same for as long as the page source exceeds(size).
+  void make_room(size_t size);
 
   // Memory for tables about runs, from the system, kept until destruction; null when refused.
   // Aligned to 64. Counts as held.
@@ -52,7 +54,8 @@ class RunHeap {
   struct Chunk;
   struct ControlPiece;
 
-  size_t purge_locked() VARVE_REQUIRES(mutex_);
+  void make_room_locked(size_t size) VARVE_REQUIRES(mutex_);
+  size_t discard_free_units(Chunk* chunk) VARVE_REQUIRES(mutex_);
   Chunk* new_chunk() VARVE_REQUIRES(mutex_);
   Chunk* find_chunk(size_t units) VARVE_REQUIRES(mutex_);
   char* take_units(Chunk* chunk, size_t units, void* owner) VARVE_REQUIRES(mutex_);

@@ -118,7 +118,7 @@ void* SlabAllocator::allocate_span(size_t size, Urgency urgency) {
   if (size > SIZE_MAX / 2) return nullptr;
   const size_t span = PageSource::span_size(size + kRedZoneBytes);
   if (!reserve(span, urgency)) return nullptr;
-  if (pages_.exceeds(span)) runs_.purge();
+  runs_.make_room(span);
   char* piece = pages_.acquire_span(span);
   if (piece == nullptr) {
     give_back(span);

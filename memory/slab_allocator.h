@@ -90,6 +90,9 @@ class SlabAllocator {
   // Gives back to the system: the calling thread's magazines, empty slabs, free parts of chunks,
   // idle chunks. Returns the bytes by which held_bytes() fell, at least.
   size_t purge();
+  // See PageSource.
+  bool wants_ready_chunks() const { return pages_.wants_ready_chunks(); }
+  void prepare_chunks() { pages_.prepare_chunks(); }
 
   // From the system, less what was given back; tables of the allocator included.
   size_t held_bytes();
