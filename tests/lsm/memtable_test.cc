@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <iterator>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -222,6 +224,49 @@ TEST_F(MemtableTest, a_reservation_is_enough_for_all_of_a_group) {
   EXPECT_EQ(memtable_->versions(), next);
 }
 
+// Keys that are linked many at a time, at any number of them: ascending, descending, anywhere, and
+// with equal heads.
+TEST_F(MemtableTest, walks_see_what_was_linked_in_batches) {
+  VARVE_SEEDED_TEST(random);
+  for (uint64_t i = 0; i < test_iterations(60); ++i) {
+    SCOPED_TRACE(i);
+    TearDown();
+    SetUp();
+    std::set<std::string> keys;
+    uint64_t next = 1 << 20;
+    const bool equal_heads = random.one_in(3);
+    uint64_t timestamp = 0;
+    for (uint64_t rounds = 1 + random.below(6); rounds != 0; --rounds) {
+      const uint64_t order = random.below(3);
+      for (uint64_t left = random.below(random.one_in(4) ? 700 : 40); left != 0; --left) {
+        const uint64_t number = order == 0   ? next++
+                                : order == 1 ? (1 << 19) - (next++ & 0x3ffff)
+                                             : random.below(1 << 21);
+        std::string key = std::to_string(10'000'000 + number);
+        if (equal_heads) key.insert(0, "eightbyt");
+        add({.key = key, .timestamp = {++timestamp}, .value = "v"});
+        keys.insert(key);
+      }
+      if (random.one_in(2)) memtable_->link_if_due();
+      if (random.one_in(2)) continue;
+      MemtableCursor cursor;
+      cursor.reset(memtable_, kTimestampMax, /*all_versions=*/false);
+      cursor.seek_to_first();
+      for (const std::string& key : keys) {
+        ASSERT_TRUE(cursor.valid());
+        ASSERT_EQ(cursor.user_key(), key);
+        cursor.next();
+      }
+      ASSERT_FALSE(cursor.valid());
+      for (auto key = keys.begin(); key != keys.end(); std::advance(key, 1)) {
+        cursor.seek({*key, kTimestampMax});  // through the upper levels
+        ASSERT_TRUE(cursor.valid());
+        ASSERT_EQ(cursor.user_key(), *key);
+      }
+    }
+  }
+}
+
 // One writer, readers beside it, while the table of keys grows several times.
 TEST_F(MemtableTest, readers_beside_the_writer_see_a_prefix) {
   constexpr uint64_t kKeys = 3000;
@@ -263,6 +308,7 @@ TEST_F(MemtableTest, readers_beside_the_writer_see_a_prefix) {
   for (uint64_t i = 1; i <= 2 * kKeys; ++i) {
     add({.key = key_of(i), .timestamp = {i}, .value = std::to_string(i)});
     published.store(i);
+    memtable_->link_if_due();  // beside the readers, who do it too
   }
   stop.store(true);
   for (std::thread& reader : readers) reader.join();

@@ -54,6 +54,49 @@ TEST(PageSource, NothingStaysIdleBeyondTheHeldLimit) {
   pages.release_chunk(chunks[3]);
 }
 
+TEST(PageSource, SomeAreMadeReadyWhileManyAreTaken) {
+  PageSource pages({.idle_bytes_max = 8 * kChunkSize, .held_bytes_max = 40 * kChunkSize});
+  std::vector<char*> chunks;
+  const auto acquire_until = [&](size_t count) {
+    while (chunks.size() < count) chunks.push_back(pages.acquire_chunk());
+  };
+  acquire_until(15);
+  EXPECT_FALSE(pages.wants_ready_chunks());
+  pages.prepare_chunks();
+  EXPECT_EQ(pages.statistics().idle_bytes, 0u);  // few are in use
+  acquire_until(32);
+  EXPECT_TRUE(pages.wants_ready_chunks());
+  pages.prepare_chunks();
+  EXPECT_FALSE(pages.wants_ready_chunks());
+  EXPECT_EQ(pages.statistics().idle_bytes, 2 * kChunkSize);
+  EXPECT_EQ(pages.held_bytes(), 34 * kChunkSize);
+  acquire_until(33);
+  EXPECT_EQ(pages.statistics().chunks_reused, 1u);
+  EXPECT_TRUE(pages.wants_ready_chunks());
+  // Not beyond what may be held.
+  acquire_until(39);
+  pages.prepare_chunks();
+  EXPECT_EQ(pages.held_bytes(), 40 * kChunkSize);
+  acquire_until(40);
+  EXPECT_FALSE(pages.wants_ready_chunks());
+  pages.prepare_chunks();
+  EXPECT_EQ(pages.held_bytes(), 40 * kChunkSize);
+  for (char* chunk : chunks) pages.release_chunk(chunk);
+}
+
+TEST(PageSource, NoMoreIsUnmappedThanMakesRoom) {
+  PageSource pages({.idle_bytes_max = 8 * kChunkSize, .held_bytes_max = 8 * kChunkSize});
+  std::vector<char*> chunks;
+  for (int i = 0; i < 6; ++i) chunks.push_back(pages.acquire_chunk());
+  for (char* chunk : chunks) pages.release_chunk(chunk);
+  pages.make_room(2 * kChunkSize);
+  EXPECT_EQ(pages.held_bytes(), 6 * kChunkSize);
+  pages.make_room(3 * kChunkSize);
+  EXPECT_EQ(pages.held_bytes(), 5 * kChunkSize);
+  pages.make_room(9 * kChunkSize);  // cannot be
+  EXPECT_EQ(pages.held_bytes(), 0u);
+}
+
 TEST(PageSource, SpanSizesAreWholePages) {
   EXPECT_EQ(PageSource::span_size(1), kPageSize);
   EXPECT_EQ(PageSource::span_size(kPageSize + 1), 2 * kPageSize);

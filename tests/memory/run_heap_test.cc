@@ -74,6 +74,44 @@ TEST(RunHeap, PurgeTakesFreeUnitsAndGivesThemBackOnUse) {
   EXPECT_EQ(pages.held_bytes(), 0u);
 }
 
+TEST(RunHeap, NoMoreIsDiscardedThanMakesRoom) {
+  PageSource pages({.idle_bytes_max = 0, .held_bytes_max = 3 * kChunkSize});
+  RunHeap heap(&pages);
+  char* kept[3];
+  for (char*& each : kept) {
+    each = heap.acquire(32, &owners[0]);
+    char* gone = heap.acquire(32, &owners[1]);
+    heap.release(gone, 32);
+    gone = heap.acquire(32, &owners[1]);  // the rest of the same chunk
+    if (&each != &kept[2]) continue;
+    heap.release(gone, 32);
+  }
+  EXPECT_EQ(pages.held_bytes(), 3 * kChunkSize);
+  heap.make_room(0);
+  EXPECT_EQ(pages.held_bytes(), 3 * kChunkSize);
+  heap.make_room(kUnitSize);
+  EXPECT_EQ(pages.held_bytes(), 3 * kChunkSize - 32 * kUnitSize);
+  heap.make_room(kChunkSize);  // there is nothing more
+  EXPECT_EQ(pages.held_bytes(), 3 * kChunkSize - 32 * kUnitSize);
+}
+
+TEST(RunHeap, MakingRoomLeavesHugePagesWhole) {
+  PageSource pages({.idle_bytes_max = 0, .held_bytes_max = 2 * kChunkSize});
+  RunHeap heap(&pages);
+  char* first = heap.acquire(40, &owners[0]);
+  char* second = heap.acquire(40, &owners[0]);
+  ASSERT_NE(first, nullptr);
+  ASSERT_NE(second, nullptr);
+  heap.make_room(kUnitSize);
+  EXPECT_EQ(pages.held_bytes(), 2 * kChunkSize - 24 * kUnitSize);
+  // Of the same chunk, the last one that changed: it stays the only one that is broken.
+  char* part = heap.acquire(20, &owners[1]);
+  heap.release(part, 20);
+  EXPECT_EQ(pages.held_bytes(), 2 * kChunkSize - 4 * kUnitSize);
+  heap.make_room(8 * kUnitSize);
+  EXPECT_EQ(pages.held_bytes(), 2 * kChunkSize - 24 * kUnitSize);
+}
+
 TEST(RunHeap, ControlMemoryIsSeparateAndCounted) {
   PageSource pages({});
   RunHeap heap(&pages);

@@ -11,6 +11,19 @@ name: (file, original, mutated, killers)
 """
 
 MUTANTS = {
+    # -- memtables --
+    "walks_begin_without_what_waits": (
+        "lsm/memtable.cc",
+        "memtable->link_waiting();",
+        ";",
+        ["lsm:MemtableTest*", "txn:DatabaseTest*"],
+    ),
+    "nodes_linked_meanwhile_are_not_passed": (
+        "lsm/memtable.cc",
+        "[[next != nullptr && next->before(node->key(), node->head)]]) { before = next;",
+        "false",
+        ["lsm:MemtableTest*", "txn:DatabaseTest*"],
+    ),
     # -- durability: what must be synced, and in which order --
     "sstable_is_not_synced": (
         "lsm/sstable_writer.cc",
@@ -424,7 +437,7 @@ MUTANTS = {
     ),
     "undated_files_are_seen_by_older_snapshots": (
         "lsm/sstable.cc",
-        "info_.undated && info_.timestamp_max > snapshot",
+        "[[info_.timestamp_max > snapshot]]) return {};",
         "false",
         ["txn:SpillTest.*"],
     ),
