@@ -449,7 +449,7 @@ void Store::lease_work() {
   static_cast<void>(renew_lease(0));
 }
 
-void Store::memory_work() { memory().prepare_chunks(); }
+void Store::memory_work() { memory().prepare_chunk(); }
 
 void Store::dispose(Sstable* sstable) {
   {

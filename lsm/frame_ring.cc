@@ -157,6 +157,7 @@ size_t FrameRing::evict_one() {
 }
 
 void FrameRing::free_retired(Retired* node) {
+  static_assert(offsetof(Frame, view) == 16);  // see the head of Frame
   char* const address = reinterpret_cast<char*>(node) - offsetof(Frame, retired);
   Frame* frame = reinterpret_cast<Frame*>(address);
   BlockCache* cache = frame->cache;

@@ -33,7 +33,7 @@ struct Frame;
 // Where a frame hangs.
 using FrameSlot = Atomic<Frame*>;
 
-// What point reads need is in its first cache line; frames are aligned to them.
+// What point reads need of a data block is in the first cache line; frames are aligned to them.
 struct Frame {
   Atomic<uint32_t> references{1};
   Atomic<uint8_t> heat{0};  // CLOCK: steps of grace left

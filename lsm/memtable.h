@@ -87,8 +87,10 @@ class Memtable : public ControlObject {
 
   // Before a walk: what was applied so far is in the list afterwards.
   void link_waiting();
-  // By whoever wrote, when nobody has to wait for it; or apply() must, once very many wait.
-  bool link_is_due() const { return applied_.load(kRelaxed) - linked_.load(kRelaxed) >= kLinkAt; }
+  // By whoever wrote, when nobody else has to wait for it; or apply() must, once very many wait.
+  // How many do is a guess beside others.
+  uint64_t waiting() const { return applied_.load(kRelaxed) - linked_.load(kRelaxed); }
+  bool link_is_due() const { return waiting() >= kLinkAt; }
   void link_if_due();
 
   // Whether there is a version of `key` at or above `timestamp`. The writer's.

@@ -42,7 +42,8 @@ Result<bool> ReadView::get(std::string_view user_key, uint64_t hash, Timestamp s
   for (std::span<const Run> rest = levels_->runs(); !rest.empty();) {
     constexpr size_t kProbesMax = 8;  // about as many runs as there are
     Sstable::Probe probes[kProbesMax];
-    const size_t count = std::min(kProbesMax, rest.size());
+    // Together only where they wait for memory, not for files.
+    const size_t count = access->resident_only ? std::min(kProbesMax, rest.size()) : 1;
     for (size_t i = 0; i < count; ++i) {
       const Sstable* file = rest[i].file_for(user_key, head);
       if (file != nullptr) probes[i] = file->probe(user_key, hash, snapshot, *access);

@@ -308,7 +308,7 @@ Result<bool> Sstable::get(const Probe& probe, ReadAccess* access, FoundVersion* 
   for (uint32_t p = after == 0 ? 0 : after - 1; p < top().row_count(); ++p) {
     if (p >= after && !top().has_key(p, wanted.user_key)) return false;
     VARVE_ASSIGN_OR_RETURN(const bool may_be_there, may_have(probe, p, access));
-    if (access->missed) return false;
+    if (access->resident_only && access->missed) return false;
     if (!may_be_there) continue;
     FrameRef partition_pin;
     VARVE_ASSIGN_OR_RETURN(Frame * partition,

@@ -452,7 +452,7 @@ void Store::commit_account(Tree* tree) {
   const size_t held = tree->active->empty() ? 0 : tree->active->held_bytes();
   active_bytes_.fetch_add(held - tree->active_bytes);
   tree->active_bytes = held;
-  if (memory().wants_ready_chunks() && !memory_task_.queued.load(kRelaxed)) {  // a hint
+  if (memory().wants_ready_chunk() && !memory_task_.queued.load(kRelaxed)) {  // a hint
     schedule(&memory_task_);
   }
 }

@@ -184,8 +184,8 @@ void** MemoryManager::shared_word(void* block, size_t size) {
 }
 
 size_t MemoryManager::purge() { return impl_->slabs.purge(); }
-bool MemoryManager::wants_ready_chunks() const { return impl_->slabs.wants_ready_chunks(); }
-void MemoryManager::prepare_chunks() { impl_->slabs.prepare_chunks(); }
+bool MemoryManager::wants_ready_chunk() const { return impl_->slabs.wants_ready_chunk(); }
+void MemoryManager::prepare_chunk() { impl_->slabs.prepare_chunk(); }
 
 MemoryReport MemoryManager::report() const {
   MemoryReport report;

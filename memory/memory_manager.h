@@ -74,10 +74,10 @@ class MemoryManager {
   uint64_t live_bytes() const;  // of all roles
   // Gives idle memory back to the system (empty slabs, chunks); returns bytes given back.
   size_t purge();
-  // While more and more memory is taken: whether some is to be made ready, and doing it, which
-  // takes milliseconds. See PageSource.
-  bool wants_ready_chunks() const;
-  void prepare_chunks();
+  // While more and more memory is taken: whether some is to be made ready, and doing it for 2 MiB,
+  // which may take milliseconds. See PageSource.
+  bool wants_ready_chunk() const;
+  void prepare_chunk();
   MemoryReport report() const;
 
 #if defined(VARVE_DEBUG)

@@ -118,20 +118,33 @@ bool PageSource::lacks_ready() const {
          counts_.idle_bytes + kChunkSize <= limits_.idle_bytes_max && !exceeds(kChunkSize);
 }
 
-void PageSource::prepare_chunks() {
-  for (;;) {
-    {
-      MutexLock lock(mutex_);
-      const bool lacks = lacks_ready();
-      wants_ready_.store(lacks, kRelaxed);  // a hint
-      if (!lacks) return;
-    }
-    char* chunk = map(kChunkSize, kChunkSize);
-    if (chunk == nullptr) return;
-    for (size_t i = 0; i < kChunkSize; i += kPageSize) chunk[i] = 0;
+void PageSource::prepare_chunk() {
+  {
     MutexLock lock(mutex_);
-    add_idle(chunk);
+    if (preparing_ || !lacks_ready()) {
+      wants_ready_.store(false, kRelaxed);  // a hint
+      return;
+    }
+    preparing_ = true;
   }
+  char* chunk = map(kChunkSize, kChunkSize);
+  for (size_t i = 0; chunk != nullptr && i < kChunkSize; i += kPageSize) chunk[i] = 0;
+  {
+    MutexLock lock(mutex_);
+    preparing_ = false;
+    // Others may have taken, or given back, as much meanwhile.
+    const bool fits = chunk != nullptr && !exceeds(0) &&
+                      counts_.idle_bytes + kChunkSize <= limits_.idle_bytes_max;
+    if (fits) add_idle(chunk);
+    wants_ready_.store(fits && lacks_ready(), kRelaxed);  // a hint
+    if (fits || chunk == nullptr) return;
+  }
+  unmap(chunk, kChunkSize);
+}
+
+bool PageSource::has_idle_chunk() {
+  MutexLock lock(mutex_);
+  return idle_ != nullptr;
 }
 
 char* PageSource::acquire_span(size_t size) {

@@ -55,9 +55,12 @@ class PageSource {
   void release_chunk(char* chunk);
 
   // The first touch of a chunk takes from 0.1 ms to, in a virtual machine, several. So while more
-  // and more chunks are taken, a few are to be made ready by somebody for whom nobody waits.
-  bool wants_ready_chunks() const { return wants_ready_.load(kRelaxed); }  // a hint
-  void prepare_chunks();
+  // and more chunks are taken, a few are to be made ready by somebody for whom nobody waits: one a
+  // call.
+  bool wants_ready_chunk() const { return wants_ready_.load(kRelaxed); }  // a hint
+  void prepare_chunk();
+  // The next acquire_chunk() maps nothing.
+  bool has_idle_chunk();
 
   // What acquire_span(size) takes: whole pages. Not whole chunks: a value of 2 MiB and its key
   // would take twice as much.
@@ -102,6 +105,7 @@ class PageSource {
   Atomic<bool> wants_ready_{false};
   Mutex mutex_;
   IdleChunk* idle_ VARVE_GUARDED_BY(mutex_) = nullptr;
+  bool preparing_ VARVE_GUARDED_BY(mutex_) = false;
   PageSourceStatistics counts_ VARVE_GUARDED_BY(mutex_);
 };
 

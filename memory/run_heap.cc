@@ -97,7 +97,7 @@ char* RunHeap::acquire(size_t units, void* owner) {
   if (chunk != nullptr) {
     unlink(chunk);
   } else {
-    make_room_locked(kChunkSize);
+    if (!pages_->has_idle_chunk()) make_room_locked(kChunkSize);
     chunk = new_chunk();
     if (chunk == nullptr) return nullptr;
   }
@@ -222,6 +222,7 @@ size_t RunHeap::purge() {
 }
 
 void RunHeap::make_room(size_t size) {
+  if (!pages_->exceeds(size)) return;
   MutexLock lock(mutex_);
   make_room_locked(size);
 }

@@ -91,8 +91,8 @@ class SlabAllocator {
   // idle chunks. Returns the bytes by which held_bytes() fell, at least.
   size_t purge();
   // See PageSource.
-  bool wants_ready_chunks() const { return pages_.wants_ready_chunks(); }
-  void prepare_chunks() { pages_.prepare_chunks(); }
+  bool wants_ready_chunk() const { return pages_.wants_ready_chunk(); }
+  void prepare_chunk() { pages_.prepare_chunk(); }
 
   // From the system, less what was given back; tables of the allocator included.
   size_t held_bytes();

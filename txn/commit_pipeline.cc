@@ -1,10 +1,12 @@
 #include "txn/commit_pipeline.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "base/assert.h"
 #include "base/format.h"
 #include "base/sync_point.h"
+#include "memory/epoch.h"
 #include "txn/write_batch_internal.h"
 #include "varve/clock.h"
 
@@ -91,6 +93,8 @@ void CommitPipeline::lead(Request* first) {
     run_group();
   }
   Memtable* const unlinked = memtable_to_link();
+  std::optional<EpochDomain::Guard> guard;  // it stays while we lead, and then by this
+  if (unlinked != nullptr) guard.emplace(store_->epochs());
   const bool synced = last_sync_.end != 0;
   if (syncs_.load(kRelaxed) != synced) syncs_.store(synced, kRelaxed);  // a hint
   Request* after;
@@ -108,21 +112,18 @@ void CommitPipeline::lead(Request* first) {
     next = member->next;
     member->turn.pass(kDone);  // it is gone
   }
-  if (unlinked != nullptr) {
-    unlinked->link_if_due();
-    unlinked->unref();
-  }
+  if (unlinked != nullptr) unlinked->link_if_due();
 }
 
-// With a reference; null: none is due. Of several keyspaces the others come later.
+// Where most waits; null: nowhere enough.
 Memtable* CommitPipeline::memtable_to_link() {
+  Memtable* most = nullptr;
   for (const Touched& touched : touched_) {
     Memtable* const memtable = touched.tree->active;
     if (!memtable->link_is_due()) continue;
-    memtable->ref();
-    return memtable;
+    if (most == nullptr || memtable->waiting() > most->waiting()) most = memtable;
   }
-  return nullptr;
+  return most;
 }
 
 void CommitPipeline::run_action(Request* request) {

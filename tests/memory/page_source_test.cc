@@ -61,25 +61,28 @@ TEST(PageSource, SomeAreMadeReadyWhileManyAreTaken) {
     while (chunks.size() < count) chunks.push_back(pages.acquire_chunk());
   };
   acquire_until(15);
-  EXPECT_FALSE(pages.wants_ready_chunks());
-  pages.prepare_chunks();
-  EXPECT_EQ(pages.statistics().idle_bytes, 0u);  // few are in use
+  EXPECT_FALSE(pages.wants_ready_chunk());
+  pages.prepare_chunk();
+  EXPECT_FALSE(pages.has_idle_chunk());  // few are in use
   acquire_until(32);
-  EXPECT_TRUE(pages.wants_ready_chunks());
-  pages.prepare_chunks();
-  EXPECT_FALSE(pages.wants_ready_chunks());
+  EXPECT_TRUE(pages.wants_ready_chunk());
+  pages.prepare_chunk();
+  EXPECT_TRUE(pages.has_idle_chunk());
+  EXPECT_TRUE(pages.wants_ready_chunk());
+  for (int i = 0; i < 3; ++i) pages.prepare_chunk();
+  EXPECT_FALSE(pages.wants_ready_chunk());
   EXPECT_EQ(pages.statistics().idle_bytes, 2 * kChunkSize);
   EXPECT_EQ(pages.held_bytes(), 34 * kChunkSize);
   acquire_until(33);
   EXPECT_EQ(pages.statistics().chunks_reused, 1u);
-  EXPECT_TRUE(pages.wants_ready_chunks());
+  EXPECT_TRUE(pages.wants_ready_chunk());
   // Not beyond what may be held.
   acquire_until(39);
-  pages.prepare_chunks();
+  for (int i = 0; i < 3; ++i) pages.prepare_chunk();
   EXPECT_EQ(pages.held_bytes(), 40 * kChunkSize);
   acquire_until(40);
-  EXPECT_FALSE(pages.wants_ready_chunks());
-  pages.prepare_chunks();
+  EXPECT_FALSE(pages.wants_ready_chunk());
+  pages.prepare_chunk();
   EXPECT_EQ(pages.held_bytes(), 40 * kChunkSize);
   for (char* chunk : chunks) pages.release_chunk(chunk);
 }

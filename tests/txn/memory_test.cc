@@ -154,7 +154,8 @@ TEST_F(MemoryTest, cache_stays_within_its_size) {
   const uint64_t frames =
       live(MemoryRole::block_frames) + live(MemoryRole::index) + live(MemoryRole::filter);
   EXPECT_GT(db_->statistics().blocks_evicted, 100u);
-  EXPECT_LT(frames, 3 * options_.cache_size) << "evicted ones may wait to be reclaimed";
+  // Of 400 KiB.
+  EXPECT_LT(frames, 4 * options_.cache_size) << "evicted ones may wait to be reclaimed";
 }
 
 }  // namespace
