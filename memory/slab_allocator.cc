@@ -31,6 +31,8 @@ struct SlabAllocator::Slab {
 
 SlabAllocator::SlabAllocator(const PageSource::Limits& limits, Budget* budget)
     : budget_(budget),
+      uses_magazines_(budget == nullptr || budget->bytes() == 0 ||
+                      budget->bytes() >= kMagazineBudgetMin),
       pages_(limits),
       runs_(&pages_),
       caches_(reinterpret_cast<ThreadCache*>(
@@ -45,7 +47,7 @@ SlabAllocator::~SlabAllocator() {
 void* SlabAllocator::allocate(size_t size, Urgency urgency) {
   if (size > kSlabSizeMax - kRedZoneBytes) return allocate_span(size, urgency);
   const size_t number = size_class_of(size + kRedZoneBytes);
-  const size_t slot = this_thread_slot();
+  const size_t slot = magazine_slot();
   if (slot == kThreadSlots) return allocate_shared(number, size, urgency);
   Magazine& magazine = caches_[slot].magazines[number];
   if (magazine.count == 0) return refill_and_allocate(magazine, number, size, urgency);
@@ -55,7 +57,7 @@ void* SlabAllocator::allocate(size_t size, Urgency urgency) {
 void SlabAllocator::release(void* piece, size_t size) {
   if (size > kSlabSizeMax - kRedZoneBytes) return release_span(piece, size);
   const size_t number = size_class_of(size + kRedZoneBytes);
-  const size_t slot = this_thread_slot();
+  const size_t slot = magazine_slot();
   if (slot == kThreadSlots) return release_shared(number, piece);
   if (release_to_magazine(slot, piece, size)) return;
   flush_and_release(caches_[slot].magazines[number], number, piece);

@@ -59,6 +59,7 @@ class SlabAllocator {
     return piece;
   }
   bool release_to_magazine(size_t slot, void* piece, size_t size) {
+    if (__builtin_expect(!uses_magazines_, 0)) return false;
     const size_t number = size_class_of(size + kRedZoneBytes);
     Magazine& magazine = caches_[slot].magazines[number];
     if (__builtin_expect(magazine.count >= kSizeClasses[number].magazine_items, 0)) return false;
@@ -110,6 +111,11 @@ class SlabAllocator {
   struct ThreadCache {
     Magazine magazines[kSizeClassCount];
   };
+  // Each piece in the magazine of a thread that sleeps may keep a slab of 32 KiB from all others:
+  // too much of a budget below this.
+  static constexpr uint64_t kMagazineBudgetMin = uint64_t{32} << 20;
+  // Whose magazines the calling thread uses; kThreadSlots: none.
+  size_t magazine_slot() const { return uses_magazines_ ? this_thread_slot() : kThreadSlots; }
   struct Slab;
   struct alignas(64) Class {
     Mutex mutex;
@@ -151,6 +157,7 @@ class SlabAllocator {
   PoolStatistics class_statistics(size_t number);
 
   Budget* const budget_;
+  const bool uses_magazines_;
   PageSource pages_;
   RunHeap runs_;
   // kThreadSlots of them in one mapping; only those of slots in use are ever touched.

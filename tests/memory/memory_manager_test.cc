@@ -2,9 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "base/atomic.h"
@@ -110,6 +112,26 @@ TEST(MemoryManager, PurgeReturnsIdleMemory) {
   EXPECT_GE(idle, 14u << 20);  // within what the budget lets it keep
   EXPECT_GE(manager.purge(), 14u << 20);
   EXPECT_LT(manager.report().idle_bytes, 1u << 20);
+}
+
+// A thread that sleeps has a magazine of each class that it used, and each may keep a slab of 32 KiB.
+TEST(MemoryManager, ThreadsThatSleepKeepNothingOfASmallBudget) {
+  MemoryManager manager(4 << 20);
+  std::atomic<bool> done{false};
+  std::atomic<bool> asleep{false};
+  std::thread sleeper([&] {
+    for (size_t size = 16; size <= 4096; size += 16) {
+      void* block = manager.allocate(size, MemoryRole::cursor);
+      if (block != nullptr) manager.release(block, size, MemoryRole::cursor);
+    }
+    asleep.store(true);
+    while (!done.load()) std::this_thread::yield();
+  });
+  while (!asleep.load()) std::this_thread::yield();
+  manager.purge();
+  EXPECT_EQ(manager.reserved_bytes(), 0u);
+  done.store(true);
+  sleeper.join();
 }
 
 TEST(MemoryManager, ReportHasOnePoolForEachClassInUse) {

@@ -35,7 +35,9 @@ void History::run(uint64_t operations) {
   }
   if (testing::Test::HasFailure()) {
     ADD_FAILURE() << "in operation " << operation_ << " of preset " << preset_.name << "\n"
-                  << (database_ == nullptr ? "" : database_->statistics().to_string());
+                  << (database_ == nullptr ? ""
+                                           : database_->statistics().to_string() +
+                                                 database_->memory_report().to_string());
     return;
   }
   check_everything();
