@@ -114,7 +114,8 @@ TEST(MemoryManager, PurgeReturnsIdleMemory) {
   EXPECT_LT(manager.report().idle_bytes, 1u << 20);
 }
 
-// A thread that sleeps has a magazine of each class that it used, and each may keep a slab of 32 KiB.
+// A thread that sleeps has a magazine of each class that it used, and each may keep a slab of 32
+// KiB.
 TEST(MemoryManager, ThreadsThatSleepKeepNothingOfASmallBudget) {
   MemoryManager manager(4 << 20);
   std::atomic<bool> done{false};
