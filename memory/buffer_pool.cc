@@ -46,7 +46,10 @@ BufferPool::Item BufferPool::acquire(size_t size) {
 }
 
 BufferPool::Item BufferPool::allocate(size_t capacity, Shard& shard) {
-  char* data = static_cast<char*>(manager_->allocate(capacity, settings_.role));
+  void* memory = capacity <= settings_.urgent_bytes_max
+                     ? manager_->allocate_urgently(capacity, settings_.role, Urgency::commit)
+                     : manager_->allocate(capacity, settings_.role);
+  char* data = static_cast<char*>(memory);
   MutexLock lock(shard.mutex);
   ++shard.acquired;
   ++shard.missed;

@@ -34,6 +34,8 @@ class BufferPool {
     const char* name = "";  // in statistics; outlives the pool
     MemoryRole role{};
     size_t idle_bytes_max = size_t{4} << 20;
+    // Buffers of at most so many bytes reach as deep into the budget as commits do.
+    size_t urgent_bytes_max = 0;
   };
 
   BufferPool(MemoryManager* manager, const Settings& settings)

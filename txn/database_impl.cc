@@ -29,6 +29,17 @@ Store::CommitWait wait_of(const WriteOptions& options) {
   return {.timeout = options.timeout, .cancelled = cancellation_flag(options.cancellation)};
 }
 
+namespace {
+
+// What users hold must not keep anybody from writing: small single writes take what they need from
+// what is kept for commits. Many at once must not use that up.
+size_t urgent_bytes_max(const Store& store) {
+  const uint64_t budget = store.options().memory_budget;
+  return budget == 0 ? 0 : std::min<uint64_t>(budget / 512, 64 << 10);
+}
+
+}  // namespace
+
 DatabaseImpl::DatabaseImpl(std::unique_ptr<Executor> executor, std::unique_ptr<Store> store)
     : own_executor_(std::move(executor)),
       store_(std::move(store)),
@@ -42,7 +53,8 @@ DatabaseImpl::DatabaseImpl(std::unique_ptr<Executor> executor, std::unique_ptr<S
       transactions_("transaction", &store_->memory(), MemoryRole::transaction, kIdleTransactions),
       batches_(&store_->memory(), {.name = "batch",
                                    .role = MemoryRole::batch,
-                                   .idle_bytes_max = store_->options().memory_budget / 64}),
+                                   .idle_bytes_max = store_->options().memory_budget / 64,
+                                   .urgent_bytes_max = urgent_bytes_max(*store_)}),
       batch_memory_{.manager = &store_->memory(),
                     .value_size_max = store_->options().value_size_max} {
   store_->share_memory(this);
