@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What must not go wrong, whole: the crash, fault and damage enumerations of tests/sim/, processes killed for real,
-# transactions under the deterministic scheduler, and the planted faults of tests/mutants/; what CI runs a sample of. Builds what it needs first. Ends with the figures in
-# one table; the exit status is 0 only if nothing failed and every planted fault was caught.
+# transactions under the deterministic scheduler, random options against the model, and the planted faults of
+# tests/mutants/; what CI runs a sample of. Builds what it needs first. Ends with the figures in one table; the exit status is 0 only if nothing failed and every planted fault was caught.
 #
 # usage: tests/campaign.sh [--quick] [--seed=N] [--jobs=N] [--only=PATTERN] [--resume | --table]
 #   --quick     a twentieth of everything
@@ -92,7 +92,9 @@ for workload in a b; do
   add_parts "full-disk-$workload" "$sim" 'FullDiskEnumeration.*' 600 1
 done
 add schedules "$scheduled" 'TransactionScheduleTest.every_schedule*' 320000 20
-add crash "$sim" 'CrashEnumeration.*' 1200000 40
+# So many states a run that each crash is tried with all policies for pages and names.
+add crash "$sim" 'CrashEnumeration.*' 1200000 10
+add model build/tests/model_test 'RandomPresetsModelTest.*' 60000 20
 # Of a database of 256 KiB that was not closed, and of one that was.
 for after in "" after_a_clean_close_; do
   add_parts "cut-files${after:+-closed}" "$sim" "BitSweep.every_cut_file_${after}is_found_or_harmless" 260000 10
@@ -107,7 +109,7 @@ if setarch -R true 2>/dev/null; then without_aslr=(setarch -R); fi
 
 if [ "$mode" != table ] && [ "${CAMPAIGN_BUILD:-yes}" != no ]; then
   cmake --preset release
-  cmake --build build --parallel "$jobs" --target sim_test txn_test
+  cmake --build build --parallel "$jobs" --target sim_test txn_test model_test
   cmake --preset schedule
   cmake --build build-schedule --parallel "$jobs" --target txn_test
   cmake --preset asan

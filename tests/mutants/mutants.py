@@ -188,6 +188,12 @@ MUTANTS = {
         "+choice->bottom = true;",
         ["txn:DatabaseTest.*", "model:*"],
     ),
+    "tombstones_go_wherever_nobody_looks_back": (
+        "mvcc/version_gc.h",
+        "stripe_of_previous_ = stripe;",
+        "+if (stripe == 0 && kind == VersionKind::tombstone) return {.keep = false};",
+        ["txn:DatabaseTest.keys_erased_above_the_bottom*", "mvcc:VersionGc*"],
+    ),
     "oldest_version_is_collapsed_too_early": (
         "mvcc/version_gc.h",
         "if (timestamp > watermark_) return {.keep = true};",

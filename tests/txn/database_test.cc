@@ -205,6 +205,35 @@ TEST_F(DatabaseTest, background_steps_flush_full_memtables_and_merge_runs) {
   ASSERT_OK(db_->verify());
 }
 
+TEST_F(DatabaseTest, keys_erased_above_the_bottom_stay_erased_while_runs_above_it_are_merged) {
+  options_.write_buffer_size = 64 * 1024;
+  open();
+  const auto key = [](int i) { return "key" + std::to_string(i); };
+  const std::string value(300, 'v');
+  for (int i = 0; i < 8000; ++i) {
+    ASSERT_OK(db_->put(key(i), value));
+    if (i % 100 == 0) executor_.run_all();
+  }
+  ASSERT_OK(db_->compact());
+  ASSERT_EQ(runs(), 1u);
+  const Statistics before = db_->statistics();
+  for (int i = 0; i < 1500; ++i) {
+    if (i % 30 == 0) ASSERT_OK(db_->erase(key(i)));  // few, or all is merged for them
+    ASSERT_OK(db_->put(key(8000 + i), value));
+    executor_.run_all();
+  }
+  ASSERT_OK(db_->flush());
+  executor_.run_all();
+  const Statistics after = db_->statistics();
+  ASSERT_GT(after.compactions, before.compactions);
+  ASSERT_GT(runs(), 1u);
+  // The run at the bottom was no input.
+  ASSERT_LT(after.compaction_bytes_read - before.compaction_bytes_read,
+            before.compaction_bytes_written);
+  for (int i = 0; i < 1500; i += 30) EXPECT_EQ(get(key(i)), "(absent)") << i;
+  EXPECT_EQ(rows().size(), 8000u + 1500 - 50);
+}
+
 TEST_F(DatabaseTest, statistics_count_what_was_done) {
   open();
   ASSERT_OK(db_->put("a", "123"));
