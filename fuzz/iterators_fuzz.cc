@@ -83,7 +83,7 @@ class ViewCursor {
     memtables_.clear();
     view_ = std::move(view);
     std::vector<VersionCursor*> sources;
-    for (const Memtable* memtable : view_->memtables()) {
+    for (Memtable* memtable : view_->memtables()) {
       memtables_.emplace_back().reset(memtable, snapshot_, /*all_versions=*/false);
       sources.push_back(&memtables_.back());
     }

@@ -127,6 +127,7 @@ class MemtableHistory {
       keys_ += rows_.find(row.key, kTimestampMax) == rows_.size();
       rows_.insert(std::move(row));
     }
+    if ((shape & 0x40) != 0) memtable_->link_if_due();
     FUZZ_CHECK(shared_memory().live_bytes(MemoryRole::memtable) == held);
   }
 
