@@ -46,7 +46,8 @@ def copy_tree():
     contents = {}
     for name in files:
         path = os.path.join(ROOT, name)
-        if os.path.isfile(path) and not name.startswith("fuzz/corpus/"):
+        of_fuzzers = name.startswith("fuzz/corpus/") and "/txn_schedule/" not in name
+        if os.path.isfile(path) and not of_fuzzers:
             with open(path, "rb") as file:
                 contents[name] = file.read()
     return contents
