@@ -29,7 +29,6 @@ namespace {
 constexpr size_t kOperationsMax = 500;
 constexpr size_t kHeldMax = 24;
 constexpr size_t kSstablesMax = 3;
-constexpr uint64_t kFrameSizeMax = 64 << 10;  // no frame of files like these is larger
 
 // A file and what its blocks hold.
 struct Content {
@@ -130,7 +129,20 @@ class CacheHistory {
         blocks.back().last = row + 1;
       }
     }
+    for (uint32_t p = 0; p < content.blocks.size(); ++p) {
+      const Result<FrameRef> partition = (*opened)->partition(p, /*fill_cache=*/true);
+      note_size(partition);
+      note_size((*opened)->filter(p, /*fill_cache=*/true));
+      for (uint32_t b = 0; b < content.blocks[p].size(); ++b) {
+        note_size((*opened)->block(*partition, b, /*fill_cache=*/true));
+      }
+    }
     (*opened)->unref();
+  }
+
+  void note_size(const Result<FrameRef>& frame) {
+    FUZZ_CHECK(frame.ok());
+    if (*frame) largest_frame_ = std::max<uint64_t>(largest_frame_, (*frame)->memory_size);
   }
 
   void step() {
@@ -264,7 +276,7 @@ class CacheHistory {
       }
     }
     // Meanwhile a partition and a block of it were in use, at most.
-    ceiling_ = std::max(ceiling_, bound() + 2 * kFrameSizeMax);
+    ceiling_ = std::max(ceiling_, bound() + 2 * largest_frame_);
   }
 
   void drop_one() {
@@ -340,6 +352,7 @@ class CacheHistory {
   BlockCache cache_;
   OpenSstable sstables_[kSstablesMax];
   std::deque<std::unique_ptr<Held>> held_;
+  uint64_t largest_frame_ = 0;
   uint64_t ceiling_ = 0;  // of bytes in the cache, since the last frame came in
   uint64_t reads_to_failure_ = 0;
   bool read_failed_ = false;
