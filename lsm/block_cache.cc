@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <new>
 
+#include "base/align.h"
 #include "base/assert.h"
 #include "base/format.h"
 
@@ -13,10 +14,6 @@ namespace {
 constexpr size_t kFrameAlignment = 64;
 // Steps of grace when installed: indexes and filters serve many data blocks.
 constexpr uint8_t kHeatOfIndex = FrameRing::kHeatMax;
-
-constexpr size_t align_up(size_t size, size_t alignment) {
-  return (size + alignment - 1) & ~(alignment - 1);
-}
 
 constexpr size_t kFrameHeaderSize = align_up(sizeof(Frame), kFrameAlignment);
 
@@ -136,16 +133,19 @@ void BlockCache::free_frame(Frame* frame) {
   manager()->release(frame, size, role);
 }
 
-Frame* BlockCache::allocate_frame(const BlockSource& source, size_t payload_room, size_t* columns) {
-  *columns = kFrameHeaderSize + align_up(payload_room, sizeof(uint64_t));
-  const size_t slots = align_up(
-      *columns + (source.rows == 0 ? 0 : BlockView::columns_size(source.rows)), alignof(FrameSlot));
+// The columns of rows follow the header, so that a point read begins to load both at once.
+Frame* BlockCache::allocate_frame(const BlockSource& source, size_t payload_room, char** payload) {
+  const size_t columns =
+      source.rows == 0 ? 0 : BlockView::columns_size(source.rows, source.raw_size);
+  const size_t payload_offset = kFrameHeaderSize + columns;
+  const size_t slots = align_up(payload_offset + payload_room, alignof(FrameSlot));
   const size_t children = source.kind == FrameKind::index ? source.rows : 0;
   const size_t size = slots + children * sizeof(FrameSlot);
   const MemoryRole role = source.private_role.value_or(role_of(source.kind));
   void* memory =
       manager()->allocate_urgently(size, role, std::max(urgency_of(role), source.urgency));
   if (memory == nullptr) return nullptr;
+  *payload = static_cast<char*>(memory) + payload_offset;
   Frame* frame = new (memory) Frame;
   frame->cache = this;
   frame->kind = source.kind;
@@ -182,11 +182,11 @@ Result<FrameRef> BlockCache::load_filter(const BlockSource& source) {
   const size_t size = source.stored_size + kBlockTrailerSize;
   // So that the filter's lines are lines of the processor's cache.
   constexpr size_t kOffset = kFilterLineSize - kFilterHeaderSize;
-  size_t columns;
-  Frame* frame = allocate_frame(source, kOffset + size, &columns);
+  char* payload;
+  Frame* frame = allocate_frame(source, kOffset + size, &payload);
   if (frame == nullptr) return Status::out_of_memory("no memory for a filter");
   FrameRef result(frame);
-  char* payload = reinterpret_cast<char*>(frame) + kFrameHeaderSize + kOffset;
+  payload += kOffset;
   VARVE_RETURN_IF_ERROR(read_exactly(source.file, source.offset, payload, size));
   VARVE_ASSIGN_OR_RETURN(const BlockTrailer trailer,
                          open_block(payload, source.stored_size, source.id, source.offset));
@@ -200,11 +200,10 @@ Result<FrameRef> BlockCache::load_filter(const BlockSource& source) {
 Result<FrameRef> BlockCache::load_rows(const BlockSource& source) {
   const bool compressed = source.raw_size != source.stored_size;
   const size_t read_size = source.stored_size + kBlockTrailerSize;
-  size_t columns;
-  Frame* frame = allocate_frame(source, compressed ? source.raw_size : read_size, &columns);
+  char* payload;
+  Frame* frame = allocate_frame(source, compressed ? source.raw_size : read_size, &payload);
   if (frame == nullptr) return Status::out_of_memory("no memory for a block");
   FrameRef result(frame);
-  char* payload = reinterpret_cast<char*>(frame) + kFrameHeaderSize;
   const MemoryRole role = source.private_role.value_or(MemoryRole::block_frames);
   ObjectPool<Scratch>& pool = role == MemoryRole::compaction ? compaction_scratch_ : scratch_;
   Scratch* scratch = nullptr;
@@ -240,7 +239,7 @@ Result<FrameRef> BlockCache::load_rows(const BlockSource& source) {
         used->codec.decompress({stored, source.stored_size}, payload, source.raw_size));
   }
   VARVE_ASSIGN_OR_RETURN(frame->view, BlockView::parse({payload, source.raw_size}, source.rows,
-                                                       reinterpret_cast<char*>(frame) + columns,
+                                                       reinterpret_cast<char*>(frame) + kFrameHeaderSize,
                                                        source.kind == FrameKind::data));
   return result;
 }

@@ -165,7 +165,7 @@ class BlockCache {
 
   Result<FrameRef> load_rows(const BlockSource& source);
   Result<FrameRef> load_filter(const BlockSource& source);
-  Frame* allocate_frame(const BlockSource& source, size_t payload_room, size_t* size);
+  Frame* allocate_frame(const BlockSource& source, size_t payload_room, char** payload);
   void unpin(Frame* frame);
   void free_frame(Frame* frame);
 

@@ -19,15 +19,15 @@ Status bad_row(uint32_t row, uint32_t rows, size_t offset, const char* what) {
       format("block row %u of %u at payload offset %zu: %s", row, rows, offset, what));
 }
 
-// Positions of `tag` among the sixteen bytes at `tags`, as bits.
-inline uint32_t match_tags(const uint8_t* tags, uint8_t tag) {
+// Positions of `tag` among the eight at `tags`: two bits for each.
+inline uint32_t match_tags(const uint16_t* tags, uint16_t tag) {
 #if defined(__SSE2__)
-  const __m128i found = _mm_cmpeq_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(tags)),
-                                       _mm_set1_epi8(static_cast<char>(tag)));
+  const __m128i found = _mm_cmpeq_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(tags)),
+                                        _mm_set1_epi16(static_cast<int16_t>(tag)));
   return static_cast<uint32_t>(_mm_movemask_epi8(found));
 #else
   uint32_t found = 0;
-  for (uint32_t i = 0; i < 16; ++i) found |= static_cast<uint32_t>(tags[i] == tag) << i;
+  for (uint32_t i = 0; i < 8; ++i) found |= (tags[i] == tag ? 3u : 0u) << (2 * i);
   return found;
 #endif
 }
@@ -61,11 +61,14 @@ Result<BlockView> BlockView::parse(std::string_view payload, uint32_t row_count,
     }
   }
 
-  uint64_t* heads = reinterpret_cast<uint64_t*>(columns);
-  uint32_t* offsets = reinterpret_cast<uint32_t*>(columns + rows * sizeof(uint64_t));
-  uint8_t* tags = reinterpret_cast<uint8_t*>(offsets + rows + 1);
+  Tag* tags = reinterpret_cast<Tag*>(columns);
+  const bool narrow = offset_width(payload.size()) == sizeof(uint16_t);
+  uint16_t* offsets = reinterpret_cast<uint16_t*>(columns + tags_size(rows));
+  uint32_t* wide_offsets = reinterpret_cast<uint32_t*>(offsets);
+  uint64_t* heads = reinterpret_cast<uint64_t*>(columns + heads_offset(rows, payload.size()));
   view.heads_ = heads;
-  view.offsets_ = offsets;
+  view.offsets_ = narrow ? offsets : nullptr;
+  view.wide_offsets_ = narrow ? nullptr : wide_offsets;
   view.tags_ = with_tags ? tags : nullptr;
   char hashed_key[256];  // prefix and suffix side by side; longer keys are hashed from the heap
   std::string long_key;
@@ -81,22 +84,25 @@ Result<BlockView> BlockView::parse(std::string_view payload, uint32_t row_count,
     if (!decoder.ok() || key_size > kKeySizeMax) {
       return bad_row(i, rows, start, "it exceeds the payload, or its key the limit");
     }
-    offsets[i] = static_cast<uint32_t>(start);
+    if (narrow) {
+      offsets[i] = static_cast<uint16_t>(start);
+    } else {
+      wide_offsets[i] = static_cast<uint32_t>(start);
+    }
     heads[i] = key_head(suffix);
     if (!with_tags) continue;
     if (key_size <= sizeof hashed_key) {
       std::memcpy(hashed_key + view.prefix_size_, suffix.data(), suffix.size());
-      tags[i] = static_cast<uint8_t>(key_hash({hashed_key, key_size}));
+      tags[i] = static_cast<Tag>(key_hash({hashed_key, key_size}));
     } else {
       long_key.assign(view.prefix()).append(suffix);
-      tags[i] = static_cast<uint8_t>(key_hash(long_key));
+      tags[i] = static_cast<Tag>(key_hash(long_key));
     }
   }
   if (!decoder.done()) {
     return bad_row(rows, rows, decoder.offset(), "bytes follow the last row");
   }
-  offsets[rows] = static_cast<uint32_t>(payload.size());
-  if (with_tags) std::memset(tags + rows, 0, kTagPadding);
+  if (with_tags) std::fill(tags + rows, tags + align_up(rows, kTagsAtOnce), 0);
   return view;
 }
 
@@ -147,10 +153,11 @@ uint32_t BlockView::find(std::string_view user_key, uint64_t hash, Timestamp sna
     return row_count_;
   }
   const std::string_view suffix = user_key.substr(prefix_size_);
-  const uint8_t tag = static_cast<uint8_t>(hash);
-  for (uint32_t start = 0; start < row_count_; start += 16) {
-    for (uint32_t found = match_tags(tags_ + start, tag); found != 0; found &= found - 1) {
-      const uint32_t i = start + static_cast<uint32_t>(std::countr_zero(found));
+  const Tag tag = static_cast<Tag>(hash);
+  for (uint32_t start = 0; start < row_count_; start += kTagsAtOnce) {
+    for (uint32_t found = match_tags(tags_ + start, tag); found != 0;
+         found &= found - 1, found &= found - 1) {
+      const uint32_t i = start + static_cast<uint32_t>(std::countr_zero(found)) / 2;
       if (i >= row_count_) return row_count_;  // the padding
       if (row(i).suffix == suffix && timestamp(i) <= snapshot) return i;
     }

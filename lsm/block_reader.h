@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "base/align.h"
 #include "lsm/block_format.h"
 #include "mvcc/version.h"
 #include "varve/status.h"
@@ -24,14 +25,14 @@ struct BlockRow {
 
 class BlockView {
  public:
-  // Bytes that the derived columns of `rows` rows take.
-  static constexpr size_t columns_size(size_t rows) {
-    return rows * (sizeof(uint64_t) + sizeof(uint32_t) + 1) + sizeof(uint32_t) + kTagPadding;
+  // Bytes that the derived columns of `rows` rows take, beside a payload of `payload_size` bytes; a
+  // multiple of 8.
+  static constexpr size_t columns_size(size_t rows, size_t payload_size) {
+    return heads_offset(rows, payload_size) + rows * sizeof(uint64_t);
   }
 
   BlockView() = default;
-  // `columns`: aligned to 8 bytes, columns_size(row_count) of them. `row_count` is the trailer's.
-  // `with_tags`: point reads by hash are wanted.
+  // `columns`: aligned to 8 bytes, columns_size() of them. `row_count` is the trailer's. `with_tags`: point reads by hash are wanted.
   static Result<BlockView> parse(std::string_view payload, uint32_t row_count, char* columns,
                                  bool with_tags);
 
@@ -39,7 +40,7 @@ class BlockView {
   std::string_view prefix() const { return {payload_ + kBlockHeaderSize, prefix_size_}; }
 
   BlockRow row(uint32_t i) const {
-    const char* p = payload_ + offsets_[i];
+    const char* p = payload_ + offset(i);
     uint32_t suffix_size = static_cast<uint8_t>(*p++);
     if (suffix_size >= 0x80) suffix_size = rest_of_varint(suffix_size, &p);
     uint32_t value_size = static_cast<uint8_t>(*p++);
@@ -73,7 +74,23 @@ class BlockView {
   }
 
  private:
-  static constexpr size_t kTagPadding = 16;  // tags are compared sixteen at a time
+  // Columns: tags, then offsets, so that a point read waits once for both; then heads.
+  using Tag = uint16_t;
+  static constexpr size_t kTagsAtOnce = 8;             // are compared; padded to a multiple
+  static constexpr size_t kNarrowPayloadMax = 0xffff;  // offsets of larger ones take four bytes
+  static constexpr size_t offset_width(size_t payload_size) {
+    return payload_size <= kNarrowPayloadMax ? sizeof(uint16_t) : sizeof(uint32_t);
+  }
+  static constexpr size_t tags_size(size_t rows) {
+    return align_up(rows, kTagsAtOnce) * sizeof(Tag);
+  }
+  static constexpr size_t heads_offset(size_t rows, size_t payload_size) {
+    return tags_size(rows) + align_up(rows * offset_width(payload_size), sizeof(uint64_t));
+  }
+  uint32_t offset(uint32_t i) const {
+    if (offsets_ != nullptr) return offsets_[i];
+    return wide_offsets_[i];
+  }
 
   static uint32_t rest_of_varint(uint32_t first, const char** p) {
     uint32_t value = first & 0x7f;
@@ -89,8 +106,8 @@ class BlockView {
 
   // What point reads need first: it shares a cache line with the head of a frame.
   const char* payload_ = nullptr;
-  const uint8_t* tags_ = nullptr;
-  const uint32_t* offsets_ = nullptr;
+  const Tag* tags_ = nullptr;
+  const uint16_t* offsets_ = nullptr;  // null: they are wide
   const char* timestamps_ = nullptr;
   uint64_t timestamp_base_ = 0;
   uint32_t row_count_ = 0;
@@ -99,6 +116,7 @@ class BlockView {
   uint8_t kind_ = 0;
   const uint64_t* heads_ = nullptr;
   const char* kinds_ = nullptr;  // where kind_ is 0
+  const uint32_t* wide_offsets_ = nullptr;
 };
 
 }  // namespace varve

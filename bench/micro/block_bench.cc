@@ -90,7 +90,7 @@ LoadedBlock make_block(Keys keys, uint64_t first, Random* random) {
   Buffer payload(&memory(), MemoryRole::sstable_builder);
   if (!builder.finish(&payload)) std::abort();
   block.payload = payload.view();
-  block.columns.resize((BlockView::columns_size(rows) + 7) / 8);
+  block.columns.resize(BlockView::columns_size(rows, block.payload.size()) / sizeof(uint64_t));
   Result<BlockView> view =
       BlockView::parse(block.payload, rows, reinterpret_cast<char*>(block.columns.data()), true);
   if (!view.ok()) std::abort();

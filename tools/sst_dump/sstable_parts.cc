@@ -128,7 +128,8 @@ Result<RowBlock> SstableParts::rows(const BlockHandle& handle) {
       return at(handle.offset, status);
     }
   }
-  block.columns.resize((BlockView::columns_size(trailer->row_count) + 7) / 8);
+  block.columns.resize(BlockView::columns_size(trailer->row_count, block.payload.size()) /
+                       sizeof(uint64_t));
   Result<BlockView> view =
       BlockView::parse(view_of(block.payload), trailer->row_count,
                        reinterpret_cast<char*>(block.columns.data()), /*with_tags=*/false);
