@@ -319,6 +319,7 @@ Result<bool> Sstable::get(const Probe& probe, ReadAccess* access, FoundVersion* 
     for (uint32_t b = after_block == 0 ? 0 : after_block - 1; b < partition->view.row_count();
          ++b) {
       if (b >= after_block && !partition->view.has_key(b, wanted.user_key)) return false;
+      if (access->resident_only) BlockCache::prefetch(partition->children[b]);
       FrameRef pin;
       VARVE_ASSIGN_OR_RETURN(Frame * block, fetch(&partition->children[b], access, &pin, [&] {
                                return this->block(partition_pin, b, access->fill_cache);
