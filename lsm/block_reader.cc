@@ -106,6 +106,16 @@ Result<BlockView> BlockView::parse(std::string_view payload, uint32_t row_count,
   return view;
 }
 
+void BlockView::prefetch(uint64_t hash) const {
+  for (uint32_t start = 0; start < row_count_; start += kTagsAtOnce) {
+    const uint32_t found = match_tags(tags_ + start, static_cast<Tag>(hash));
+    if (found == 0) continue;
+    const uint32_t i = start + static_cast<uint32_t>(std::countr_zero(found)) / 2;
+    if (i < row_count_) __builtin_prefetch(payload_ + offset(i));
+    return;
+  }
+}
+
 template <bool kAfterEqual>
 uint32_t BlockView::bound(const VersionKey& key) const {
   const size_t common = std::min<size_t>(key.user_key.size(), prefix_size_);

@@ -66,6 +66,9 @@ class BlockView {
   // Requires `with_tags`.
   uint32_t find(std::string_view user_key, uint64_t hash, Timestamp snapshot) const;
 
+  // Begins to load the row that find() will compare with.
+  void prefetch(uint64_t hash) const;
+
   // Whether row i has the user key `user_key`.
   bool has_key(uint32_t i, std::string_view user_key) const {
     return user_key.size() >= prefix_size_ &&

@@ -20,44 +20,90 @@ ReadView::~ReadView() {
   levels_->unref();
 }
 
-Result<bool> ReadView::get(std::string_view user_key, uint64_t hash, Timestamp snapshot,
-                           EpochDomain* epochs, ReadAccess* access, FoundVersion* found,
-                           Memtable** memtable) const {
-  {
-    EpochDomain::Guard guard(*epochs);
-    for (const Memtable* each : memtables_) each->prefetch(hash);
-    for (Memtable* each : memtables_) {
-      Memtable::Found in_memtable;
-      if (each->empty() || !each->get(user_key, hash, snapshot, &in_memtable)) continue;
-      found->kind = in_memtable.kind;
-      found->timestamp = in_memtable.timestamp;
-      found->value = in_memtable.value;
-      found->frame = nullptr;
-      *memtable = each;
-      return true;
-    }
-  }
-  *memtable = nullptr;
-  const uint64_t head = key_head(user_key);
-  for (std::span<const Run> rest = levels_->runs(); !rest.empty();) {
-    constexpr size_t kProbesMax = 8;  // about as many runs as there are
-    Sstable::Probe probes[kProbesMax];
-    // Together only where they wait for memory, not for files.
-    const size_t count = access->resident_only ? std::min(kProbesMax, rest.size()) : 1;
-    for (size_t i = 0; i < count; ++i) {
-      const Sstable* file = rest[i].file_for(user_key, head);
-      if (file != nullptr) probes[i] = file->probe(user_key, hash, snapshot, *access);
-    }
-    for (size_t i = 0; i < count; ++i) {
-      const Sstable* file = probes[i].file;
-      if (file == nullptr) continue;
-      VARVE_ASSIGN_OR_RETURN(const bool got, file->get(probes[i], access, found));
-      if (got) return true;
-      if (access->missed) return false;
-    }
-    rest = rest.subspan(count);
+bool ReadView::get_from_memtables(Timestamp snapshot, PointRead* read) const {
+  for (Memtable* memtable : memtables_) {
+    Memtable::Found found;
+    if (memtable->empty() || !memtable->get(read->user_key, read->hash, snapshot, &found)) continue;
+    read->version.kind = found.kind;
+    read->version.timestamp = found.timestamp;
+    read->version.value = found.value;
+    read->memtable = memtable;
+    return true;
   }
   return false;
+}
+
+Status ReadView::get(std::span<PointRead> reads, Timestamp snapshot, EpochDomain* epochs,
+                     const ReadAccess& access) const {
+  VARVE_DCHECK(reads.size() <= kReadsMax);
+  PointRead* open[kReadsMax];  // whose answers lie in levels, if anywhere
+  size_t open_count = 0;
+  {
+    EpochDomain::Guard guard(*epochs);
+    for (const PointRead& read : reads) {
+      for (const Memtable* memtable : memtables_) memtable->prefetch(read.hash);
+    }
+    for (PointRead& read : reads) {
+      read.found = get_from_memtables(snapshot, &read);
+      if (!read.found) open[open_count++] = &read;
+    }
+  }
+  constexpr size_t kProbesMax = 16;
+  Sstable::Probe probes[kProbesMax];  // of each read, one a run
+  for (std::span<const Run> rest = levels_->runs(); !rest.empty() && open_count != 0;) {
+    // Several runs at once only where reads wait for memory, not for files.
+    const size_t runs = access.resident_only ? std::min(kProbesMax / open_count, rest.size()) : 1;
+    for (size_t i = 0; i < open_count; ++i) {
+      make_probes(*open[i], snapshot, access, rest.first(runs), &probes[i * runs]);
+    }
+    if (access.resident_only && open_count > 1) prefetch({probes, open_count * runs}, runs);
+    size_t still_open = 0;
+    for (size_t i = 0; i < open_count; ++i) {
+      VARVE_RETURN_IF_ERROR(get_from_files({&probes[i * runs], runs}, access, open[i]));
+      if (!open[i]->found && !open[i]->missed) open[still_open++] = open[i];
+    }
+    open_count = still_open;
+    rest = rest.subspan(runs);
+  }
+  return Status();
+}
+
+// The filters' lines begin to load with it.
+void ReadView::make_probes(const PointRead& read, Timestamp snapshot, const ReadAccess& access,
+                           std::span<const Run> runs, Sstable::Probe* probes) {
+  const uint64_t head = key_head(read.user_key);
+  for (const Run& run : runs) {
+    const Sstable* file = run.file_for(read.user_key, head);
+    *probes++ = file == nullptr ? Sstable::Probe()
+                                : file->probe(read.user_key, read.hash, snapshot, access);
+  }
+}
+
+// Of each read, the block that will be looked at, and then its row. Guesses: that the newest file
+// whose filter does not deny it has the key.
+void ReadView::prefetch(std::span<const Sstable::Probe> probes, size_t runs) {
+  const Frame* blocks[kReadsMax];
+  size_t read = 0;
+  for (std::span rest = probes; !rest.empty(); rest = rest.subspan(runs)) {
+    const Frame*& block = blocks[read++] = nullptr;
+    for (const Sstable::Probe& probe : rest.first(runs)) {
+      if (probe.file != nullptr && probe.file->prefetch(probe, &block)) break;
+    }
+  }
+  for (size_t i = 0; i < read; ++i) {
+    if (blocks[i] != nullptr) blocks[i]->view.prefetch(probes[i * runs].hash);
+  }
+}
+
+Status ReadView::get_from_files(std::span<const Sstable::Probe> probes, ReadAccess access,
+                                PointRead* read) {
+  for (const Sstable::Probe& probe : probes) {
+    if (probe.file == nullptr) continue;
+    VARVE_ASSIGN_OR_RETURN(read->found, probe.file->get(probe, &access, &read->version));
+    read->missed = access.missed;
+    if (read->found || read->missed) break;
+  }
+  return Status();
 }
 
 }  // namespace varve

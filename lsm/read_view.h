@@ -15,6 +15,18 @@
 
 namespace varve {
 
+// One key of a point read, and the answer.
+struct PointRead {
+  std::string_view user_key;
+  uint64_t hash = 0;  // key_hash(user_key)
+
+  // One of these, or there is no version that the snapshot sees.
+  bool found = false;
+  bool missed = false;  // what is in memory was not enough
+  FoundVersion version{};
+  Memtable* memtable = nullptr;  // where its value lies; null: in version.frame
+};
+
 class ReadView : public ControlObject {
  public:
   // Takes over one reference on each memtable (newest first, the active one in front) and `levels`.
@@ -35,16 +47,25 @@ class ReadView : public ControlObject {
   std::span<Memtable* const> memtables() const { return memtables_; }
   Levels& levels() const { return *levels_; }
 
-  // Newest version of `user_key` at or below `snapshot`. Its value lies in `*memtable`, which a
-  // reference on this view keeps, or, when that is null, in found->frame. Reads of memtables are
-  // inside a guard of `epochs`. False: there is none, or access->missed.
-  Result<bool> get(std::string_view user_key, uint64_t hash, Timestamp snapshot,
-                   EpochDomain* epochs, ReadAccess* access, FoundVersion* found,
-                   Memtable** memtable) const;
+  // So many keys at most are looked up together: what one waits for from memory is loaded beside
+  // what the others wait for (compare O. Kocberber et al., Asynchronous Memory Access Chaining,
+  // 2015).
+  static constexpr size_t kReadsMax = 8;
+  // Of each key the newest version at or below `snapshot`. A memtable that it names is kept by a
+  // reference on this view. Memtables are read inside a guard of `epochs`. Requires answers that
+  // are as they were made.
+  Status get(std::span<PointRead> reads, Timestamp snapshot, EpochDomain* epochs,
+             const ReadAccess& access) const;
 
  private:
   ReadView() = default;
   ~ReadView();
+  bool get_from_memtables(Timestamp snapshot, PointRead* read) const;
+  static void make_probes(const PointRead& read, Timestamp snapshot, const ReadAccess& access,
+                          std::span<const Run> runs, Sstable::Probe* probes);
+  static void prefetch(std::span<const Sstable::Probe> probes, size_t runs);
+  static Status get_from_files(std::span<const Sstable::Probe> probes, ReadAccess access,
+                               PointRead* read);
   Retired retired_;
   Atomic<uint32_t> references_{1};
   std::vector<Memtable*> memtables_;

@@ -276,6 +276,20 @@ Sstable::Probe Sstable::probe(std::string_view user_key, uint64_t hash, Timestam
   return probe;
 }
 
+bool Sstable::prefetch(const Probe& probe, const Frame** block) const {
+  const auto before = [](uint32_t after) { return after == 0 ? 0 : after - 1; };
+  const uint32_t p = before(probe.after);
+  // All of these pair with the cache's install.
+  const Frame* filter = filters_[p].load(kAcquire);
+  if (filter != nullptr && !filter->filter.may_contain(probe.hash)) return false;
+  const Frame* partition = top_->children[p].load(kAcquire);
+  if (partition == nullptr) return true;
+  const FrameSlot& slot = partition->children[before(partition->view.upper_bound(probe.wanted))];
+  BlockCache::prefetch(slot);
+  *block = slot.load(kAcquire);
+  return true;
+}
+
 Result<bool> Sstable::may_have(const Probe& probe, uint32_t p, ReadAccess* access) const {
   FrameRef pin;
   const Frame* frame;

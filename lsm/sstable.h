@@ -91,7 +91,8 @@ class Sstable : public ControlObject {
   File* file() const { return file_.get(); }
   MemoryManager* manager() const { return cache_->manager(); }
 
-  // A point read has two steps, so that those of several files wait for memory together.
+  // A point read has several steps, so that those of several files, and of several keys, wait for
+  // memory together.
   struct Probe {
     const Sstable* file = nullptr;  // null: there can be no such version in it
     VersionKey wanted;
@@ -101,6 +102,9 @@ class Sstable : public ControlObject {
   // The first one begins to load the line of the filter. `access` as get() will have it.
   Probe probe(std::string_view user_key, uint64_t hash, Timestamp snapshot,
               const ReadAccess& access) const;
+  // Begins to load the block in which get() will look, if that is in memory; `*block` names it.
+  // False: the filter denies the key. Inside an epoch guard.
+  bool prefetch(const Probe& probe, const Frame** block) const;
   // Newest version at or below the snapshot in this file. False: there is none, or access->missed.
   Result<bool> get(const Probe& probe, ReadAccess* access, FoundVersion* found) const;
   Result<bool> get(std::string_view user_key, uint64_t hash, Timestamp snapshot, ReadAccess* access,

@@ -215,14 +215,11 @@ Result<bool> CommitChecker::changed(const ReadSet::Key& key, CommitCheck::Cause 
   Tree* tree = store_->tree(key.keyspace);
   bool newer = tree == nullptr;  // dropped: nothing of it is as it was read
   if (tree != nullptr) {
-    VARVE_ASSIGN_OR_RETURN(
-        const bool found,
-        reader_.find(
-            {.tree = tree, .key = key.key, .hash = key_hash(key.key), .at = check->through},
-            [&](const FoundVersion& version, Memtable*) {
-              newer = version.timestamp > check->since();
-            }));
-    newer = newer && found;
+    PointRead read{.user_key = key.key, .hash = key_hash(key.key)};
+    VARVE_RETURN_IF_ERROR(
+        reader_.find({.tree = tree, .at = check->through}, {&read, 1}, [&](const PointRead& found) {
+          newer = found.version.timestamp > check->since();
+        }));
   }
   if (newer) {
     set_conflict({.keyspace = key.keyspace, .lower = key.key, .upper = {}}, cause, check);

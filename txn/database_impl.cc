@@ -65,16 +65,15 @@ DatabaseImpl::DatabaseImpl(std::unique_ptr<Executor> executor, std::unique_ptr<S
 Result<bool> DatabaseImpl::get(std::string_view key, std::string* value, const ReadOptions& options,
                                std::optional<Timestamp> at) {
   return look_up(key, options, at,
-                 [value](const FoundVersion& found, Memtable*) { value->assign(found.value); });
+                 [value](const PointRead& found) { value->assign(found.version.value); });
 }
 
 Result<std::optional<PinnedValue>> DatabaseImpl::get(std::string_view key,
                                                      const ReadOptions& options,
                                                      std::optional<Timestamp> at) {
-  HeldValue held(&store_->cache());
-  VARVE_ASSIGN_OR_RETURN(const bool got,
-                         look_up(key, options, at, [&](FoundVersion& found, Memtable* memtable) {
-                           held.hold(found, memtable);
+  HeldValue held;
+  VARVE_ASSIGN_OR_RETURN(const bool got, look_up(key, options, at, [&](const PointRead& found) {
+                           held.hold(&store_->cache(), found.version, found.memtable);
                          }));
   if (!got) return std::optional<PinnedValue>();
   VARVE_RETURN_IF_ERROR(held.settle());
@@ -102,26 +101,38 @@ Status DatabaseImpl::multi_get(std::span<const std::string_view> keys,
   }
   const ReadViewRef view_ref(view);
   const Atomic<bool>* flag = cancellation_flag(options.cancellation);
-  for (size_t i = 0; i < keys.size(); ++i) {
+  std::optional<PinnedValue>* places[ReadView::kReadsMax];
+  for (size_t begin = 0; begin < keys.size(); begin += ReadView::kReadsMax) {
     if (is_cancelled(flag)) return cancelled();
-    values[i].reset();
-    store_->read_counters().gets.add();
-    HeldValue held(&store_->cache());
-    bool there = false;
-    VARVE_ASSIGN_OR_RETURN(
-        const bool found,
-        reader_.find_in(view,
-                        {.tree = tree,
-                         .key = keys[i],
-                         .hash = key_hash(keys[i]),
-                         .fill_cache = options.fill_cache},
-                        timestamp, [&](FoundVersion& version, Memtable* memtable) {
-                          there = version.kind != VersionKind::tombstone;
-                          if (there) held.hold(version, memtable);
-                        }));
-    if (!found || !there) continue;
-    VARVE_RETURN_IF_ERROR(held.settle());
-    held.give(&values[i].emplace());
+    const size_t count = std::min(ReadView::kReadsMax, keys.size() - begin);
+    for (size_t i = 0; i < count; ++i) places[i] = &values[begin + i];
+    VARVE_RETURN_IF_ERROR(get_together(
+        {.tree = tree, .at = timestamp, .view = view, .fill_cache = options.fill_cache},
+        keys.subspan(begin, count), {places, count}));
+  }
+  return Status();
+}
+
+Status DatabaseImpl::get_together(const VersionReader::Place& place,
+                                  std::span<const std::string_view> keys,
+                                  std::span<std::optional<PinnedValue>* const> values) {
+  store_->read_counters().gets.add(keys.size());
+  PointRead reads[ReadView::kReadsMax];
+  HeldValue held[ReadView::kReadsMax];
+  for (size_t i = 0; i < keys.size(); ++i) {
+    values[i]->reset();
+    reads[i].user_key = keys[i];
+    reads[i].hash = key_hash(keys[i]);
+  }
+  VARVE_RETURN_IF_ERROR(
+      reader_.find(place, {reads, keys.size()}, [&](const PointRead& found) {
+        if (found.version.kind == VersionKind::tombstone) return;
+        held[&found - reads].hold(&store_->cache(), found.version, found.memtable);
+      }));
+  for (size_t i = 0; i < keys.size(); ++i) {
+    if (held[i].empty()) continue;
+    VARVE_RETURN_IF_ERROR(held[i].settle());
+    held[i].give(&values[i]->emplace());
   }
   return Status();
 }

@@ -53,8 +53,8 @@ class DatabaseImpl final : private Store::MemoryHelp {
     }
     return Status();
   }
-  // Finds the value that a get() shows; calls `use(FoundVersion&, Memtable*)` while it is held.
-  // `at`: of a registered snapshot; unset: the newest published commit.
+  // Finds the value that a get() shows; calls `use(const PointRead&)` while it is held. `at`: of a
+  // registered snapshot; unset: the newest published commit.
   template <typename Use>
   Result<bool> look_up(std::string_view key, const ReadOptions& options,
                        std::optional<Timestamp> at, Use use) {
@@ -63,17 +63,14 @@ class DatabaseImpl final : private Store::MemoryHelp {
     if (is_cancelled(cancellation_flag(options.cancellation))) return cancelled();
     store_->read_counters().gets.add();
     bool there = false;
-    VARVE_ASSIGN_OR_RETURN(const bool found,
-                           reader_.find({.tree = tree,
-                                         .key = key,
-                                         .hash = key_hash(key),
-                                         .at = at,
-                                         .fill_cache = options.fill_cache},
-                                        [&](FoundVersion& version, Memtable* memtable) {
-                                          there = version.kind != VersionKind::tombstone;
-                                          if (there) use(version, memtable);
-                                        }));
-    return found && there;
+    PointRead read{.user_key = key, .hash = key_hash(key)};
+    VARVE_RETURN_IF_ERROR(
+        reader_.find({.tree = tree, .at = at, .fill_cache = options.fill_cache}, {&read, 1},
+                     [&](const PointRead& found) {
+                       there = found.version.kind != VersionKind::tombstone;
+                       if (there) use(found);
+                     }));
+    return there;
   }
   // get() in both forms, and multi_get().
   Result<bool> get(std::string_view key, std::string* value, const ReadOptions& options,
@@ -82,6 +79,9 @@ class DatabaseImpl final : private Store::MemoryHelp {
                                          std::optional<Timestamp> at);
   Status multi_get(std::span<const std::string_view> keys,
                    std::span<std::optional<PinnedValue>> values, const ReadOptions& options);
+  // A part of it: of ReadView::kReadsMax keys at most. *values[i] answers keys[i].
+  Status get_together(const VersionReader::Place& place, std::span<const std::string_view> keys,
+                      std::span<std::optional<PinnedValue>* const> values);
 
   // `at`: as above; ScanOptions::snapshot goes before it.
   Result<Cursor> scan(const ScanOptions& options, std::optional<Timestamp> at);

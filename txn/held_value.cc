@@ -29,7 +29,8 @@ void HeldValue::let_go() {
   if (copy_ != nullptr) std::exchange(copy_, nullptr)->release();
 }
 
-void HeldValue::hold(const FoundVersion& found, Memtable* memtable) {
+void HeldValue::hold(BlockCache* cache, const FoundVersion& found, Memtable* memtable) {
+  cache_ = cache;
   view_ = found.value;
   timestamp_ = found.timestamp;
   if (memtable != nullptr) {

@@ -21,18 +21,20 @@ namespace varve {
 
 class HeldValue {
  public:
-  explicit HeldValue(BlockCache* cache) : cache_(cache) {}
+  HeldValue() = default;
   ~HeldValue();
   HeldValue(const HeldValue&) = delete;
   HeldValue& operator=(const HeldValue&) = delete;
 
   // `memtable`: where it lies; null: in found.frame. Inside an epoch guard, or with a reference.
-  void hold(const FoundVersion& found, Memtable* memtable);
+  void hold(BlockCache* cache, const FoundVersion& found, Memtable* memtable);
   // `value` lies in a transaction: settle() copies it.
-  void hold_own_write(std::string_view value) {
+  void hold_own_write(BlockCache* cache, std::string_view value) {
+    cache_ = cache;
     view_ = value;
     timestamp_ = kTimestampMax;
   }
+  bool empty() const { return cache_ == nullptr; }  // nothing was held
   // Errors: out_of_memory; nothing is held then.
   Status settle();
 
@@ -43,7 +45,7 @@ class HeldValue {
   struct Copy;
   void let_go();
 
-  BlockCache* const cache_;
+  BlockCache* cache_ = nullptr;
   std::string_view view_;
   Timestamp timestamp_;
   // One of these.

@@ -97,16 +97,33 @@ Status TransactionImpl::note_read(Keyspace keyspace, std::string_view key, bool 
   return Status();
 }
 
+Result<bool> TransactionImpl::begin_read(Keyspace keyspace, std::string_view key, bool for_update,
+                                         BatchEntry* own, FoundVersion* spilled) {
+  VARVE_ASSIGN_OR_RETURN(const bool is_own, writes_.find(keyspace, key, own, spilled));
+  if (!is_own || for_update) VARVE_RETURN_IF_ERROR(note_read(keyspace, key, for_update));
+  return is_own;
+}
+
 template <typename Own, typename Others>
 auto TransactionImpl::read(std::string_view key, const ReadOptions& options, bool for_update,
                            Own own, Others others) -> decltype(others()) {
   VARVE_RETURN_IF_ERROR(check_read(options.snapshot));
   BatchEntry entry;
   FoundVersion spilled;
-  VARVE_ASSIGN_OR_RETURN(const bool is_own, writes_.find(options.keyspace, key, &entry, &spilled));
-  if (!is_own || for_update) VARVE_RETURN_IF_ERROR(note_read(options.keyspace, key, for_update));
+  VARVE_ASSIGN_OR_RETURN(const bool is_own,
+                         begin_read(options.keyspace, key, for_update, &entry, &spilled));
   if (is_own) return own(entry);
   return others();
+}
+
+Result<std::optional<PinnedValue>> TransactionImpl::held(const BatchEntry& own) {
+  std::optional<PinnedValue> pinned;
+  if (own.kind == VersionKind::tombstone) return pinned;
+  HeldValue held;
+  held.hold_own_write(&database_->store_->cache(), own.value);
+  VARVE_RETURN_IF_ERROR(held.settle());
+  held.give(&pinned.emplace());
+  return pinned;
 }
 
 Result<bool> TransactionImpl::get(std::string_view key, std::string* value,
@@ -126,16 +143,45 @@ Result<std::optional<PinnedValue>> TransactionImpl::get(std::string_view key,
                                                         bool for_update) {
   return read(
       key, options, for_update,
-      [this](const BatchEntry& own) -> Result<std::optional<PinnedValue>> {
-        std::optional<PinnedValue> pinned;
-        if (own.kind == VersionKind::tombstone) return pinned;
-        HeldValue held(&database_->store_->cache());
-        held.hold_own_write(own.value);
-        VARVE_RETURN_IF_ERROR(held.settle());
-        held.give(&pinned.emplace());
-        return pinned;
-      },
+      [this](const BatchEntry& own) { return held(own); },
       [&] { return database_->get(key, options, start()); });
+}
+
+Status TransactionImpl::multi_get(std::span<const std::string_view> keys,
+                                  std::span<std::optional<PinnedValue>> values,
+                                  const ReadOptions& options, bool for_update) {
+  if (keys.size() != values.size()) {
+    return Status::invalid_argument(
+        format("%zu keys, but room for %zu values", keys.size(), values.size()));
+  }
+  VARVE_RETURN_IF_ERROR(check_read(options.snapshot));
+  Tree* tree;
+  std::optional<Timestamp> at = start();
+  VARVE_RETURN_IF_ERROR(database_->resolve(options, &tree, &at));
+  const VersionReader::Place place{.tree = tree, .at = at, .fill_cache = options.fill_cache};
+  const Atomic<bool>* flag = cancellation_flag(options.cancellation);
+  // What it did not write itself, some at a time.
+  std::string_view others[ReadView::kReadsMax];
+  std::optional<PinnedValue>* places[ReadView::kReadsMax];
+  size_t count = 0;
+  for (size_t i = 0; i < keys.size(); ++i) {
+    BatchEntry own;
+    FoundVersion spilled;
+    VARVE_ASSIGN_OR_RETURN(const bool is_own,
+                           begin_read(options.keyspace, keys[i], for_update, &own, &spilled));
+    if (is_own) {
+      VARVE_ASSIGN_OR_RETURN(values[i], held(own));
+    } else {
+      others[count] = keys[i];
+      places[count++] = &values[i];
+    }
+    if (count == ReadView::kReadsMax || i + 1 == keys.size()) {
+      if (is_cancelled(flag)) return cancelled();
+      VARVE_RETURN_IF_ERROR(database_->get_together(place, {others, count}, {places, count}));
+      count = 0;
+    }
+  }
+  return Status();
 }
 
 Status TransactionImpl::write(VersionKind kind, std::string_view key, std::string_view value,
@@ -406,15 +452,14 @@ Status Transaction::multi_get(std::span<const std::string_view> keys,
                               std::span<std::optional<PinnedValue>> values,
                               const ReadOptions& options) {
   if (impl_ == nullptr) return ended();
-  if (keys.size() != values.size()) {
-    return Status::invalid_argument(
-        format("%zu keys, but room for %zu values", keys.size(), values.size()));
-  }
-  for (std::optional<PinnedValue>& value : values) value.reset();
-  for (size_t i = 0; i < keys.size(); ++i) {
-    VARVE_ASSIGN_OR_RETURN(values[i], impl_->get(keys[i], options, /*for_update=*/false));
-  }
-  return Status();
+  return impl_->multi_get(keys, values, options, /*for_update=*/false);
+}
+
+Status Transaction::multi_get_for_update(std::span<const std::string_view> keys,
+                                         std::span<std::optional<PinnedValue>> values,
+                                         const ReadOptions& options) {
+  if (impl_ == nullptr) return ended();
+  return impl_->multi_get(keys, values, options, /*for_update=*/true);
 }
 
 Result<Cursor> Transaction::scan(const ScanOptions& options) {

@@ -39,6 +39,9 @@ class TransactionImpl final : public PoolLink {
                    bool for_update);
   Result<std::optional<PinnedValue>> get(std::string_view key, const ReadOptions& options,
                                          bool for_update);
+  Status multi_get(std::span<const std::string_view> keys,
+                   std::span<std::optional<PinnedValue>> values, const ReadOptions& options,
+                   bool for_update);
   Status write(VersionKind kind, std::string_view key, std::string_view value,
                const WriteOptions& options);
   Result<Cursor> scan(const ScanOptions& options);
@@ -65,6 +68,12 @@ class TransactionImpl final : public PoolLink {
   // Of every call: whether it can go on.
   Status check_usable() const;
   Status check_read(const Snapshot* snapshot) const;
+  // Whether the transaction wrote the key itself: then `*own` says what, its value perhaps in
+  // `*spilled`. The read is noted.
+  Result<bool> begin_read(Keyspace keyspace, std::string_view key, bool for_update, BatchEntry* own,
+                          FoundVersion* spilled);
+  // The value of an own write, nullopt of a tombstone, as users hold it.
+  Result<std::optional<PinnedValue>> held(const BatchEntry& own);
   // Calls `own(BatchEntry)` if the transaction wrote the key itself, else `others()`.
   template <typename Own, typename Others>
   auto read(std::string_view key, const ReadOptions& options, bool for_update, Own own,

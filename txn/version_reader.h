@@ -7,7 +7,7 @@
 #pragma once
 
 #include <optional>
-#include <string_view>
+#include <span>
 #include <utility>
 
 #include "lsm/store.h"
@@ -29,48 +29,43 @@ class VersionReader {
     }
   }
 
-  struct Query {
-    Tree* tree;
-    std::string_view key;
-    uint64_t hash;  // key_hash(key)
-    std::optional<Timestamp> at = std::nullopt;
+  struct Place {
+    Tree* tree = nullptr;
+    std::optional<Timestamp> at = std::nullopt;  // of a registered snapshot; unset: now
+    ReadView* view = nullptr;  // to look in, on which the caller has a reference, and `at`
     bool fill_cache = true;
   };
-  // Calls `use(FoundVersion&, Memtable*)` with the version, a tombstone too, while it is held. The
-  // memtable is the one in which its value lies; null: that is found.frame. False: there is none.
+  // Finds `reads`, at most ReadView::kReadsMax, all as of one moment; calls `use(PointRead&)` with
+  // each that was found, a tombstone too, while it is held.
   template <typename Use>
-  Result<bool> find(const Query& query, Use use) const {
-    ReadAccess access{.resident_only = true, .fill_cache = query.fill_cache};
-    FoundVersion found;
-    Memtable* memtable = nullptr;
+  Status find(const Place& place, std::span<PointRead> reads, Use use) const {
+    ReadAccess access{.resident_only = true, .fill_cache = place.fill_cache};
+    bool missed = false;
     Timestamp timestamp;
-    ReadView* view;
+    ReadView* view = place.view;
     {
       EpochDomain::Guard guard(store_->epochs());
-      view = consistent_view(query.tree, query.at, &timestamp);
-      VARVE_ASSIGN_OR_RETURN(const bool got,
-                             view->get(query.key, query.hash, timestamp, &store_->epochs(), &access,
-                                       &found, &memtable));
-      if (!access.missed) {
-        if (got) use(found, memtable);
-        return got;
+      if (view == nullptr) {
+        view = consistent_view(place.tree, place.at, &timestamp);
+      } else {
+        timestamp = *place.at;
       }
+      VARVE_RETURN_IF_ERROR(view->get(reads, timestamp, &store_->epochs(), access));
+      for (PointRead& read : reads) {
+        missed |= read.missed;
+        if (read.found) use(read);
+      }
+      if (!missed) return Status();
       view->ref();
     }
     const ReadViewRef view_ref(view);
-    return find_in(view, query, timestamp, std::move(use));
-  }
-  // The same in a view that the caller holds.
-  template <typename Use>
-  Result<bool> find_in(ReadView* view, const Query& query, Timestamp timestamp, Use use) const {
-    ReadAccess access{.resident_only = false, .fill_cache = query.fill_cache};
-    FoundVersion found;
-    Memtable* memtable = nullptr;
-    VARVE_ASSIGN_OR_RETURN(
-        const bool got,
-        view->get(query.key, query.hash, timestamp, &store_->epochs(), &access, &found, &memtable));
-    if (got) use(found, memtable);
-    return got;
+    access.resident_only = false;
+    for (PointRead& read : reads) {
+      if (!std::exchange(read.missed, false)) continue;
+      VARVE_RETURN_IF_ERROR(view->get({&read, 1}, timestamp, &store_->epochs(), access));
+      if (read.found) use(read);
+    }
+    return Status();
   }
 
  private:

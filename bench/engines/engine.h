@@ -100,6 +100,14 @@ enum class TransactionMode : uint8_t {
   pessimistic,  // who writes, or reads for update, holds a lock; others wait
 };
 
+// Takes what several reads at once find.
+struct ReadSink {
+  virtual void found(size_t i, std::string_view value) = 0;  // of keys[i]; valid until it returns
+
+ protected:
+  ~ReadSink() = default;
+};
+
 // Reads as of begin(), own writes included, and writes that commit together or not at all; of two
 // that write one key side by side, or read it for update, one loses. One at a time; reused from one
 // begin() to the next, so that the engine's own object is, where it can be.
@@ -119,6 +127,13 @@ class EngineTransaction {
   virtual bool get(std::string_view key, std::string_view* value) = 0;
   // And loses if another one writes the key before this one commits.
   virtual bool get_for_update(std::string_view key, std::string_view* value) = 0;
+  // Several, by the fastest way that the engine has; absent ones are not shown. May be lost().
+  virtual void get_all_for_update(std::span<const std::string_view> keys, ReadSink* sink) {
+    for (size_t i = 0; i < keys.size() && !lost_; i++) {
+      std::string_view value;
+      if (get_for_update(keys[i], &value)) sink->found(i, value);
+    }
+  }
   virtual void put(std::string_view key, std::string_view value) = 0;
   virtual void erase(std::string_view key) = 0;
   // Ends it. False: lost, nothing was written; it may be tried again from begin().

@@ -99,6 +99,18 @@ class VarveTransaction final : public EngineTransaction {
     value_.release();
     return show(transaction_.get_for_update(key, shared_->read_options), "get_for_update", value);
   }
+  void get_all_for_update(std::span<const std::string_view> keys, ReadSink* sink) override {
+    if (lost_) return;
+    if (values_.size() < keys.size()) values_.resize(keys.size());
+    const std::span values(values_.data(), keys.size());
+    check_lost(transaction_.multi_get_for_update(keys, values, shared_->read_options),
+               "multi_get_for_update");
+    for (size_t i = 0; i < keys.size() && !lost_; i++) {
+      if (!values[i].has_value()) continue;
+      sink->found(i, values[i]->view());
+      values[i].reset();
+    }
+  }
   void put(std::string_view key, std::string_view value) override {
     if (!lost_) check_lost(transaction_.put(key, value), "Transaction::put");
   }
@@ -132,6 +144,7 @@ class VarveTransaction final : public EngineTransaction {
   const Shared* shared_;
   Transaction transaction_;
   PinnedValue value_;
+  std::vector<std::optional<PinnedValue>> values_;
 };
 
 class VarveSession final : public Session {

@@ -148,17 +148,23 @@ bool ProgramTransaction::read_several(Input* input) {
   std::string names[4];
   std::string_view keys[4];
   std::optional<PinnedValue> values[4];
-  const size_t count = 2 + input->below(3);
+  const uint32_t choice = input->below(6);
+  const size_t count = 2 + choice % 3;
+  const bool for_update = choice >= 3;
   for (size_t i = 0; i < count; ++i) {
     names[i] = context_.read_key(input);
     keys[i] = names[i];
-    recording_.will_read(options.keyspace, names[i], false);
+    recording_.will_read(options.keyspace, names[i], for_update);
   }
-  const Status status = transaction_->multi_get({keys, count}, {values, count}, options);
+  const Status status =
+      for_update ? transaction_->multi_get_for_update({keys, count}, {values, count}, options)
+                 : transaction_->multi_get({keys, count}, {values, count}, options);
   if (!context_.allow(status, {.cancellation = options.cancellation})) {
     return status.code() == StatusCode::cancelled;
   }
-  for (size_t i = 0; i < count; ++i) recording_.read(options.keyspace, names[i], values[i], false);
+  for (size_t i = 0; i < count; ++i) {
+    recording_.read(options.keyspace, names[i], values[i], for_update);
+  }
   return true;
 }
 

@@ -130,8 +130,18 @@ TEST_F(AllocationTest, seek_and_steps_both_ways) {
 
 TEST_F(AllocationTest, transactions) {
   TransactionOptions options;
+  const std::vector<std::string_view> views(keys_.begin(), keys_.begin() + 20);
+  std::vector<std::optional<PinnedValue>> values(views.size());
   for (const Isolation isolation : {Isolation::snapshot, Isolation::serializable}) {
     options.isolation = isolation;
+    expect_none([&] {
+      Result<Transaction> transaction = db_->begin(options);
+      ASSERT_OK(transaction);
+      ASSERT_OK(transaction->multi_get_for_update(views, values));
+      for (const std::string_view key : views) ASSERT_OK(transaction->put(key, "new"));
+      ASSERT_OK(transaction->commit());
+      for (std::optional<PinnedValue>& value : values) value.reset();
+    });
     expect_none([&] {
       for (size_t i = 0; i + 1 < 1000; i += 2) {
         Result<Transaction> transaction = db_->begin(options);

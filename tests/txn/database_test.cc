@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/random.h"
 #include "base/time_text.h"
 #include "tests/txn/database_fixture.h"
 
@@ -143,6 +144,42 @@ TEST_F(DatabaseTest, multi_get_answers_each_key_as_of_one_snapshot) {
   ASSERT_OK(db_->multi_get({}, {}));
   EXPECT_FAILS(db_->multi_get(keys, std::span(values).first(2)), invalid_argument, "4 keys");
   EXPECT_FAILS(db_->multi_get(keys, values, from({77})), not_found, "keyspace 77");
+}
+
+TEST_F(DatabaseTest, multi_get_answers_as_get_does_wherever_the_keys_lie) {
+  open();
+  // Four runs and a memtable; each has some keys anew, and erases some.
+  constexpr int kKeys = 300;
+  const auto key_of = [](int i) { return "key " + std::to_string(i); };
+  for (int run = 0; run < 5; ++run) {
+    for (int i = run; i < kKeys; i += 2 + run) {
+      if (i % 11 == run) {
+        ASSERT_OK(db_->erase(key_of(i)));
+      } else {
+        ASSERT_OK(db_->put(key_of(i), key_of(i) + " of run " + std::to_string(run)));
+      }
+    }
+    if (run < 4) ASSERT_OK(db_->flush());
+  }
+  Random random(7);
+  for (int round = 0; round < 50; ++round) {
+    if (round == 25) {  // nothing is in memory
+      db_.reset();
+      open();
+    }
+    std::vector<std::string> names(random.below(40));
+    for (std::string& name : names) name = key_of(static_cast<int>(random.below(kKeys + 20)));
+    const std::vector<std::string_view> keys(names.begin(), names.end());
+    std::vector<std::optional<PinnedValue>> values(keys.size());
+    ASSERT_OK(db_->multi_get(keys, values));
+    for (size_t i = 0; i < keys.size(); ++i) {
+      std::string expected;
+      const Result<bool> found = db_->get(keys[i], &expected);
+      ASSERT_OK(found);
+      ASSERT_EQ(values[i].has_value(), *found) << keys[i];
+      if (*found) ASSERT_EQ(values[i]->view(), expected) << keys[i];
+    }
+  }
 }
 
 TEST_F(DatabaseTest, unknown_keyspace_is_not_found_everywhere) {

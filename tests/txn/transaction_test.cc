@@ -182,6 +182,53 @@ TEST_F(TransactionTest, keys_read_for_update_must_stay_as_they_are) {
   EXPECT_EQ(get("b"), "2");
 }
 
+TEST_F(TransactionTest, keys_read_together_for_update_must_stay_as_they_are) {
+  const std::vector<std::string_view> keys{"a", "absent", "own"};
+  std::vector<std::optional<PinnedValue>> values(keys.size());
+  ASSERT_OK(db_->put("a", "0"));
+  for (const std::string_view key : keys) {
+    for (const bool for_update : {true, false}) {
+      Transaction transaction = begin();
+      ASSERT_OK(transaction.put("own", "1"));
+      ASSERT_OK(for_update ? transaction.multi_get_for_update(keys, values)
+                           : transaction.multi_get(keys, values));
+      EXPECT_TRUE(values[0].has_value());
+      EXPECT_EQ(values[2]->view(), "1");
+      ASSERT_OK(db_->put(key, "other"));
+      const StatusCode expected =
+          for_update || key == "own" ? StatusCode::conflict : StatusCode::ok;
+      EXPECT_EQ(transaction.commit().status().code(), expected) << key << for_update;
+    }
+  }
+}
+
+TEST_F(TransactionTest, many_keys_read_together_show_own_writes_among_the_others) {
+  // More than are looked up at once; own writes, erased and absent ones at every place among them.
+  std::vector<std::string> names;
+  for (int i = 0; i < 60; ++i) {
+    names.push_back("key " + std::to_string(i));
+    if (i % 3 != 0) ASSERT_OK(db_->put(names.back(), "old"));
+    if (i == 30) ASSERT_OK(db_->flush());
+  }
+  for (size_t count = 0; count <= names.size(); ++count) {
+    Transaction transaction = begin();
+    for (size_t i = 0; i < count; ++i) {
+      if (i % 5 == 0) ASSERT_OK(transaction.put(names[i], "own"));
+      if (i % 7 == 0) ASSERT_OK(transaction.erase(names[i]));
+    }
+    const std::vector<std::string_view> keys(names.begin(), names.begin() + count);
+    std::vector<std::optional<PinnedValue>> values(count);
+    ASSERT_OK(transaction.multi_get(keys, values));
+    for (size_t i = 0; i < count; ++i) {
+      const char* expected = i % 3 != 0 ? "old" : nullptr;
+      if (i % 5 == 0) expected = "own";
+      if (i % 7 == 0) expected = nullptr;
+      ASSERT_EQ(values[i].has_value(), expected != nullptr) << i << " of " << count;
+      if (expected != nullptr) ASSERT_EQ(values[i]->view(), expected) << i << " of " << count;
+    }
+  }
+}
+
 // -- savepoints --
 
 TEST_F(TransactionTest, savepoints_undo_what_came_after_them) {
@@ -251,6 +298,7 @@ TEST_F(TransactionTest, one_that_ended_says_so) {
     EXPECT_EQ(each->get("a").status().code(), StatusCode::invalid_argument);
     EXPECT_EQ(each->get_for_update("a", &value).status().code(), StatusCode::invalid_argument);
     EXPECT_EQ(each->multi_get(keys, values).code(), StatusCode::invalid_argument);
+    EXPECT_EQ(each->multi_get_for_update(keys, values).code(), StatusCode::invalid_argument);
     EXPECT_EQ(each->put("a", "b").code(), StatusCode::invalid_argument);
     EXPECT_EQ(each->erase("a").code(), StatusCode::invalid_argument);
     EXPECT_EQ(each->scan().status().code(), StatusCode::invalid_argument);

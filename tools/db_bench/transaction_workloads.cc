@@ -7,6 +7,8 @@
 // checksum is equal for all engines.
 
 #include <algorithm>
+#include <span>
+#include <string>
 #include <vector>
 
 #include "tools/db_bench/workloads.h"
@@ -23,19 +25,11 @@ struct Reads {
   uint64_t bytes = 0;
 };
 
-// The number of a row; of an absent one 0.
-uint64_t read_for_update(Worker& worker, EngineTransaction& transaction, uint64_t id,
-                         Reads* reads) {
-  const std::string_view key = worker.keys().present(id);
-  std::string_view value;
-  if (!transaction.get_for_update(key, &value)) return 0;
+// Counts a row that was read; its number.
+uint64_t note_row(std::string_view key, std::string_view value, Reads* reads) {
   reads->checksum += fold_row(key, value.substr(std::min<size_t>(value.size(), kNumberSize)));
   reads->bytes += key.size() + value.size();
   return number_of(value);
-}
-
-void write_number(Worker& worker, EngineTransaction& transaction, uint64_t id, uint64_t number) {
-  transaction.put(worker.keys().present(id), worker.values().make_numbered(id, number));
 }
 
 // Calls attempt(transaction, &reads) in new transactions until one commits.
@@ -56,22 +50,40 @@ void until_committed(Worker& worker, Isolation isolation, Attempt attempt) {
 
 uint64_t row_bytes(Worker& worker) { return worker.keys().size() + worker.values().size(); }
 
+// Of both rows of a transfer.
+class TransferReads final : public ReadSink {
+ public:
+  TransferReads(std::span<const std::string_view> keys, Reads* reads) : keys_(keys), reads_(reads) {}
+  void found(size_t i, std::string_view value) override {
+    numbers_[i] = note_row(keys_[i], value, reads_);
+  }
+  uint64_t number(size_t i) const { return numbers_[i]; }  // of an absent row 0
+
+ private:
+  const std::span<const std::string_view> keys_;
+  Reads* const reads_;
+  uint64_t numbers_[2] = {};
+};
+
 class TransferWorkload final : public Workload {
  public:
   TransferWorkload(uint64_t ids, Isolation isolation) : ids_(ids), isolation_(isolation) {}
   void run(Worker& worker) override {
+    std::string from_key;
     while (worker.more()) {
       worker.pace(2 * row_bytes(worker));
       const uint64_t from = worker.draw().below(ids_);
       uint64_t to = worker.draw().below(ids_ - 1);
       if (to >= from) to++;
       const uint64_t amount = 1 + worker.draw().below(kAmountMax);
+      from_key.assign(worker.keys().present(from));
+      const std::string_view keys[] = {from_key, worker.keys().present(to)};
       until_committed(worker, isolation_, [&](EngineTransaction& transaction, Reads* reads) {
-        const uint64_t less = read_for_update(worker, transaction, from, reads) - amount;
-        const uint64_t more = read_for_update(worker, transaction, to, reads) + amount;
+        TransferReads read(keys, reads);
+        transaction.get_all_for_update(keys, &read);
         if (transaction.lost()) return;
-        write_number(worker, transaction, from, less);
-        write_number(worker, transaction, to, more);
+        transaction.put(keys[0], worker.values().make_numbered(from, read.number(0) - amount));
+        transaction.put(keys[1], worker.values().make_numbered(to, read.number(1) + amount));
       });
       worker.wrote(2 * row_bytes(worker));
       worker.finished(1);
@@ -99,9 +111,15 @@ class SetsWorkload final : public Workload {
       until_committed(worker, settings_.isolation,
                       [&](EngineTransaction& transaction, Reads* reads) {
                         for (const uint64_t id : ids_) {
-                          const uint64_t number = read_for_update(worker, transaction, id, reads);
+                          const std::string_view key = worker.keys().present(id);
+                          std::string_view value;
+                          uint64_t number = 0;  // of an absent row
+                          if (transaction.get_for_update(key, &value)) {
+                            number = note_row(key, value, reads);
+                          }
                           if (transaction.lost()) return;
-                          write_number(worker, transaction, id, number + increment);
+                          transaction.put(key,
+                                          worker.values().make_numbered(id, number + increment));
                         }
                       });
       worker.wrote(ids_.size() * row_bytes(worker));
