@@ -14,6 +14,7 @@
 #include <cstring>
 
 #include "base/format.h"
+#include "lsm/append_window.h"
 #include "varve/file_system.h"
 
 namespace varve {
@@ -67,9 +68,10 @@ class PosixFile final : public File {
         request->status = read_all(request);
         break;
       case IoRequest::Kind::write:
-        request->status = write_all(request);
+        request->status = append(request) ? Status() : write_all(request);
         break;
       case IoRequest::Kind::sync:
+        if (appends_ != nullptr) appends_->note_sync();
         request->status = ::fdatasync(descriptor_) == 0 ? Status() : fail("fdatasync");
         break;
     }
@@ -83,6 +85,7 @@ class PosixFile final : public File {
   }
 
   Status truncate(uint64_t size) override {
+    if (appends_ != nullptr) appends_->close();
     return ::ftruncate(descriptor_, static_cast<off_t>(size)) == 0 ? Status() : fail("ftruncate");
   }
 
@@ -99,9 +102,14 @@ class PosixFile final : public File {
     return fail("fallocate");
   }
 
+  void expect_appends(uint64_t end) override {
+    appends_ = AppendWindow::create(descriptor_, end);
+  }
+
   void drop_cache() override { ::posix_fadvise(descriptor_, 0, 0, POSIX_FADV_DONTNEED); }
 
   Status close() override {
+    appends_.reset();
     const int descriptor = descriptor_;
     descriptor_ = -1;
     return ::close(descriptor) == 0 ? Status() : fail("close");
@@ -126,6 +134,14 @@ class PosixFile final : public File {
     return Status();
   }
 
+  bool append(IoRequest* request) {
+    if (appends_ == nullptr || !appends_->write(request->offset, request->data, request->size)) {
+      return false;
+    }
+    request->transferred = request->size;
+    return true;
+  }
+
   Status write_all(IoRequest* request) {
     request->transferred = 0;
     while (request->transferred < request->size) {
@@ -144,6 +160,7 @@ class PosixFile final : public File {
 
   const std::string path_;
   int descriptor_;
+  std::unique_ptr<AppendWindow> appends_;  // while small writes are expected
 };
 
 class PosixFileLock final : public FileLock {

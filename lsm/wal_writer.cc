@@ -17,25 +17,7 @@ constexpr size_t kIdlePendingBytesMax = 64 << 10;
 // A roll-over needs this many segments open and unsynced at most; more are synced by it.
 constexpr size_t kUnsyncedSegmentsMax = 8;
 
-class FileLogSegment final : public LogSegment {
- public:
-  explicit FileLogSegment(std::unique_ptr<File> file) : file_(std::move(file)) {}
-  Status append(uint64_t offset, std::string_view bytes) override {
-    return file_->write(offset, bytes);
-  }
-  Status sync() override { return file_->sync(); }
-  Status trim(uint64_t size) override { return file_->truncate(size); }
-  Status close() override { return file_->close(); }
-
- private:
-  std::unique_ptr<File> file_;
-};
-
 }  // namespace
-
-std::unique_ptr<LogSegment> create_file_log_segment(std::unique_ptr<File> file) {
-  return std::make_unique<FileLogSegment>(std::move(file));
-}
 
 WalWriter::WalWriter(const WalWriterOptions& options)
     : options_(options),
@@ -123,6 +105,8 @@ Result<std::unique_ptr<File>> WalWriter::create_file(FileNumber number,
     static_cast<void>(files->remove(path));
     return status;
   }
+  // No more than that: so whatever prepares for them is done when the next segment is begun.
+  file->expect_appends(options_.segment_size);
   return file;
 }
 
@@ -154,7 +138,7 @@ Status WalWriter::open_segment() {
                        .file = header.file,
                        .start = header.start,
                        .end = kLsnMax,
-                       .out = create_file_log_segment(std::move(file)),
+                       .out = std::move(file),
                        .header_durable = false,
                        .disk_bytes = options_.segment_size});
   current_file_ = header.file;
@@ -239,7 +223,7 @@ void WalWriter::keep_buffers_small() {
 Status WalWriter::write_bytes(std::string_view bytes) {
   const uint64_t at = written_.load();
   Segment& current = segments_.back();
-  Status status = current.out->append(kWalHeaderSize + at - current.start.value, bytes);
+  Status status = current.out->write(kWalHeaderSize + at - current.start.value, bytes);
   if (status.code() == StatusCode::no_space) return status;  // written again, in the same place
   if (!status.ok()) return fail(std::move(status));
   written_.store(at + bytes.size());
@@ -262,7 +246,7 @@ Status WalWriter::write() {
 
 Status WalWriter::sync() {
   MutexLock sync_lock(sync_mutex_);
-  std::vector<LogSegment*> unsynced;
+  std::vector<File*> unsynced;
   uint64_t target;
   FileNumber last;  // of those that are synced
   {
@@ -280,7 +264,7 @@ Status WalWriter::sync() {
   }
   // Oldest first: a later segment is never durable beyond an earlier one's end for long.
   Status status;
-  for (LogSegment* segment : unsynced) {
+  for (File* segment : unsynced) {
     status = segment->sync();
     // Whatever the reason, a failed sync does not heal.
     if (status.code() == StatusCode::no_space) {
@@ -313,7 +297,7 @@ Status WalWriter::finish() {
   Segment& current = segments_.back();
   const uint64_t size = kWalHeaderSize + end_.load() - current.start.value;
   // Only space is lost when it fails; a length that a crash restores holds nothing valid.
-  if (current.out->trim(size).ok()) current.disk_bytes = size;
+  if (current.out->truncate(size).ok()) current.disk_bytes = size;
   return Status();
 }
 

@@ -27,20 +27,6 @@
 
 namespace varve {
 
-// What a log segment can do: the seam behind which pwrite, direct or mapped writes lie.
-class LogSegment {
- public:
-  virtual ~LogSegment() = default;
-  virtual Status append(uint64_t offset, std::string_view bytes) = 0;
-  virtual Status sync() = 0;
-  // Gives back the space behind `size` bytes: nothing more is appended.
-  virtual Status trim(uint64_t size) = 0;
-  virtual Status close() = 0;
-};
-
-// Writes through a File.
-std::unique_ptr<LogSegment> create_file_log_segment(std::unique_ptr<File> file);
-
 // Who names new segments.
 class FileNumberSource {
  public:
@@ -119,7 +105,7 @@ class WalWriter {
     FileId file;
     Lsn start;
     Lsn end;                          // kLsnMax for the current one
-    std::unique_ptr<LogSegment> out;  // null once synced and closed
+    std::unique_ptr<File> out;  // null once synced and closed
     bool header_durable = false;      // until then its predecessor stays, as proof of where it ends
     uint64_t disk_bytes = 0;
   };

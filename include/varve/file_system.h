@@ -45,6 +45,10 @@ class File {
   // Reserves disk space for [0, size) without changing the length when `keep_size`. no_space if
   // there is none; not_supported where the file system cannot.
   virtual Status allocate(uint64_t size, bool keep_size) = 0;
+  // Says that bytes will be appended one after the other, by one thread at a time, where the file
+  // has none or none that matter, up to about `end`: an implementation may prepare for many small
+  // writes. Until it is truncated the file may then be longer than what was written, with zeros.
+  virtual void expect_appends(uint64_t) {}
   // Says what will not be read soon, so that the operating system need not keep it.
   virtual void drop_cache() {}
   // Errors of close() matter after writes. The object is unusable afterwards.

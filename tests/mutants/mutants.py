@@ -270,6 +270,18 @@ MUTANTS = {
         "FileId{7, 7}",
         ["lsm:Wal*", "model:*", "sim:*CrashEnumeration*"],
     ),
+    "window_wipes_the_page_in_which_it_begins": (
+        "lsm/append_window.cc",
+        "write_zeros(descriptor_, offset, begin + size)",
+        "write_zeros(descriptor_, begin, begin + size)",
+        ["lsm:AppendWindowTest.*"],
+    ),
+    "window_outlives_what_is_cut_off": (
+        "lsm/posix_file_system.cc",
+        "if (appends_ != nullptr) appends_->close();",
+        ";",
+        ["lsm:AppendWindowTest.*"],
+    ),
     "entries_of_unlogged_keyspaces_take_others_along": (
         "txn/commit_pipeline.cc",
         "store_->tree(entry.keyspace)->logged",
