@@ -238,9 +238,10 @@ Result<FrameRef> BlockCache::load_rows(const BlockSource& source) {
     VARVE_RETURN_IF_ERROR(
         used->codec.decompress({stored, source.stored_size}, payload, source.raw_size));
   }
-  VARVE_ASSIGN_OR_RETURN(frame->view, BlockView::parse({payload, source.raw_size}, source.rows,
-                                                       reinterpret_cast<char*>(frame) + kFrameHeaderSize,
-                                                       source.kind == FrameKind::data));
+  VARVE_ASSIGN_OR_RETURN(frame->view,
+                         BlockView::parse({payload, source.raw_size}, source.rows,
+                                          reinterpret_cast<char*>(frame) + kFrameHeaderSize,
+                                          source.kind == FrameKind::data));
   return result;
 }
 

@@ -97,7 +97,8 @@ class BlockCache {
   Result<FrameRef> acquire(FrameSlot* slot, Frame* parent, const BlockSource& source, bool fill);
 
   // Begins to load into the processor's cache what a point read looks at first in a data block: the
-  // header, which names all else, and most of the tags and offsets behind it. Inside an epoch guard.
+  // header, which names all else, and most of the tags and offsets behind it. Inside an epoch
+  // guard.
   static void prefetch(const FrameSlot& slot) {
     const char* frame = reinterpret_cast<const char*>(slot.load(kAcquire));  // as acquire() does
     if (frame == nullptr) return;

@@ -32,7 +32,8 @@ class BlockView {
   }
 
   BlockView() = default;
-  // `columns`: aligned to 8 bytes, columns_size() of them. `row_count` is the trailer's. `with_tags`: point reads by hash are wanted.
+  // `columns`: aligned to 8 bytes, columns_size() of them. `row_count` is the trailer's.
+  // `with_tags`: point reads by hash are wanted.
   static Result<BlockView> parse(std::string_view payload, uint32_t row_count, char* columns,
                                  bool with_tags);
 

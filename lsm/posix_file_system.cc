@@ -14,7 +14,7 @@
 #include <cstring>
 
 #include "base/format.h"
-#include "lsm/append_window.h"
+#include "lsm/posix_append_window.h"
 #include "varve/file_system.h"
 
 namespace varve {
@@ -102,9 +102,7 @@ class PosixFile final : public File {
     return fail("fallocate");
   }
 
-  void expect_appends(uint64_t end) override {
-    appends_ = AppendWindow::create(descriptor_, end);
-  }
+  void expect_appends(uint64_t end) override { appends_ = AppendWindow::create(descriptor_, end); }
 
   void drop_cache() override { ::posix_fadvise(descriptor_, 0, 0, POSIX_FADV_DONTNEED); }
 

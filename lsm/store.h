@@ -241,7 +241,12 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
   Memtable* new_memtable(size_t keys_expected);
   void keep_spare_memtable();
   // Returns the old table, for the caller to retire after it let go of mutex_.
-  struct TreeTable;
+  struct TreeTable {
+    Retired retired;
+    std::vector<Tree*> trees;  // by id; null: unknown
+
+    static void reclaim(Retired* node) { delete reinterpret_cast<TreeTable*>(node); }
+  };
   TreeTable* publish_trees() VARVE_REQUIRES(mutex_);
   // Replaces the tree's view; the old one is retired after the caller let go of mutex_.
   ReadView* publish_view(Tree* tree, ReadView* view) VARVE_REQUIRES(mutex_);

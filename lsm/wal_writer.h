@@ -104,9 +104,9 @@ class WalWriter {
     FileNumber number;
     FileId file;
     Lsn start;
-    Lsn end;                          // kLsnMax for the current one
-    std::unique_ptr<File> out;  // null once synced and closed
-    bool header_durable = false;      // until then its predecessor stays, as proof of where it ends
+    Lsn end;                      // kLsnMax for the current one
+    std::unique_ptr<File> out;    // null once synced and closed
+    bool header_durable = false;  // until then its predecessor stays, as proof of where it ends
     uint64_t disk_bytes = 0;
   };
 

@@ -216,10 +216,9 @@ Result<bool> CommitChecker::changed(const ReadSet::Key& key, CommitCheck::Cause 
   bool newer = tree == nullptr;  // dropped: nothing of it is as it was read
   if (tree != nullptr) {
     PointRead read{.user_key = key.key, .hash = key_hash(key.key)};
-    VARVE_RETURN_IF_ERROR(
-        reader_.find({.tree = tree, .at = check->through}, {&read, 1}, [&](const PointRead& found) {
-          newer = found.version.timestamp > check->since();
-        }));
+    VARVE_RETURN_IF_ERROR(reader_.find(
+        {.tree = tree, .at = check->through}, {&read, 1},
+        [&](const PointRead& found) { newer = found.version.timestamp > check->since(); }));
   }
   if (newer) {
     set_conflict({.keyspace = key.keyspace, .lower = key.key, .upper = {}}, cause, check);

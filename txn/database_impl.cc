@@ -124,11 +124,10 @@ Status DatabaseImpl::get_together(const VersionReader::Place& place,
     reads[i].user_key = keys[i];
     reads[i].hash = key_hash(keys[i]);
   }
-  VARVE_RETURN_IF_ERROR(
-      reader_.find(place, {reads, keys.size()}, [&](const PointRead& found) {
-        if (found.version.kind == VersionKind::tombstone) return;
-        held[&found - reads].hold(&store_->cache(), found.version, found.memtable);
-      }));
+  VARVE_RETURN_IF_ERROR(reader_.find(place, {reads, keys.size()}, [&](const PointRead& found) {
+    if (found.version.kind == VersionKind::tombstone) return;
+    held[&found - reads].hold(&store_->cache(), found.version, found.memtable);
+  }));
   for (size_t i = 0; i < keys.size(); ++i) {
     if (held[i].empty()) continue;
     VARVE_RETURN_IF_ERROR(held[i].settle());

@@ -64,12 +64,11 @@ class DatabaseImpl final : private Store::MemoryHelp {
     store_->read_counters().gets.add();
     bool there = false;
     PointRead read{.user_key = key, .hash = key_hash(key)};
-    VARVE_RETURN_IF_ERROR(
-        reader_.find({.tree = tree, .at = at, .fill_cache = options.fill_cache}, {&read, 1},
-                     [&](const PointRead& found) {
-                       there = found.version.kind != VersionKind::tombstone;
-                       if (there) use(found);
-                     }));
+    VARVE_RETURN_IF_ERROR(reader_.find({.tree = tree, .at = at, .fill_cache = options.fill_cache},
+                                       {&read, 1}, [&](const PointRead& found) {
+                                         there = found.version.kind != VersionKind::tombstone;
+                                         if (there) use(found);
+                                       }));
     return there;
   }
   // get() in both forms, and multi_get().

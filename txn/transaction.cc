@@ -142,8 +142,7 @@ Result<std::optional<PinnedValue>> TransactionImpl::get(std::string_view key,
                                                         const ReadOptions& options,
                                                         bool for_update) {
   return read(
-      key, options, for_update,
-      [this](const BatchEntry& own) { return held(own); },
+      key, options, for_update, [this](const BatchEntry& own) { return held(own); },
       [&] { return database_->get(key, options, start()); });
 }
 

@@ -1,5 +1,5 @@
 // What appending a 150-byte record to the log costs, by way of writing: the prototypes behind the
-// decision on lsm/append_window.h (docs/decisions.md, "log writes").
+// decision on lsm/posix_append_window.h (docs/decisions.md, "log writes").
 //
 //   pwrite into a fresh file          extends it, record by record
 //   pwrite into a recycled file       overwrites blocks that are there

@@ -74,7 +74,7 @@ MUTANTS = {
         ["sim:*CrashEnumeration*", "model:*"],
     ),
     "keyspace_is_created_before_the_log_is_synced": (
-        "lsm/store.cc",
+        "lsm/store_keyspaces.cc",
         "[[VARVE_RETURN_IF_ERROR(sync_log());]] MutexLock lock(manifest_mutex_); "
         "const Keyspace keyspace",
         ";",
@@ -252,7 +252,7 @@ MUTANTS = {
         ["txn:RecoveryTest.*", "sim:*CrashEnumeration*", "model:*"],
     ),
     "log_goes_while_another_keyspace_needs_it": (
-        "lsm/store.cc",
+        "lsm/store_change.cc",
         "if (!leaves) start = std::min(start, memtable->first_lsn());",
         "if (!leaves && other.get() == tree) start = std::min(start, memtable->first_lsn());",
         ["txn:RecoveryTest.*", "sim:*CrashEnumeration*", "model:*"],
@@ -271,7 +271,7 @@ MUTANTS = {
         ["lsm:Wal*", "model:*", "sim:*CrashEnumeration*"],
     ),
     "window_wipes_the_page_in_which_it_begins": (
-        "lsm/append_window.cc",
+        "lsm/posix_append_window.cc",
         "write_zeros(descriptor_, offset, begin + size)",
         "write_zeros(descriptor_, begin, begin + size)",
         ["lsm:AppendWindowTest.*"],

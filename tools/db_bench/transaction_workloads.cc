@@ -53,7 +53,8 @@ uint64_t row_bytes(Worker& worker) { return worker.keys().size() + worker.values
 // Of both rows of a transfer.
 class TransferReads final : public ReadSink {
  public:
-  TransferReads(std::span<const std::string_view> keys, Reads* reads) : keys_(keys), reads_(reads) {}
+  TransferReads(std::span<const std::string_view> keys, Reads* reads)
+      : keys_(keys), reads_(reads) {}
   void found(size_t i, std::string_view value) override {
     numbers_[i] = note_row(keys_[i], value, reads_);
   }
@@ -108,20 +109,19 @@ class SetsWorkload final : public Workload {
         ids_[set] = id_in_set(settings_, set, worker.draw().below(settings_.num));
       }
       const uint64_t increment = 1 + worker.draw().below(kIncrementMax);
-      until_committed(worker, settings_.isolation,
-                      [&](EngineTransaction& transaction, Reads* reads) {
-                        for (const uint64_t id : ids_) {
-                          const std::string_view key = worker.keys().present(id);
-                          std::string_view value;
-                          uint64_t number = 0;  // of an absent row
-                          if (transaction.get_for_update(key, &value)) {
-                            number = note_row(key, value, reads);
-                          }
-                          if (transaction.lost()) return;
-                          transaction.put(key,
-                                          worker.values().make_numbered(id, number + increment));
-                        }
-                      });
+      until_committed(
+          worker, settings_.isolation, [&](EngineTransaction& transaction, Reads* reads) {
+            for (const uint64_t id : ids_) {
+              const std::string_view key = worker.keys().present(id);
+              std::string_view value;
+              uint64_t number = 0;  // of an absent row
+              if (transaction.get_for_update(key, &value)) {
+                number = note_row(key, value, reads);
+              }
+              if (transaction.lost()) return;
+              transaction.put(key, worker.values().make_numbered(id, number + increment));
+            }
+          });
       worker.wrote(ids_.size() * row_bytes(worker));
       worker.finished(1);
     }

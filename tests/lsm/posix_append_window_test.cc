@@ -1,6 +1,6 @@
 // Appends through a window of mapped pages: as if each were a pwrite().
 
-#include "lsm/append_window.h"
+#include "lsm/posix_append_window.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -167,8 +167,7 @@ TEST_F(AppendWindowTest, what_was_appended_outlives_the_process) {
   ASSERT_GE(child, 0);
   if (child == 0) {
     // Its own, since a window is not the child's.
-    std::unique_ptr<File> file =
-        std::move(*FileSystem::posix()->open(path_, OpenMode::read_write));
+    std::unique_ptr<File> file = std::move(*FileSystem::posix()->open(path_, OpenMode::read_write));
     file->expect_appends(1 << 20);
     const std::string bytes(100, 'c');
     for (uint64_t i = 0; i < 1000; ++i) {

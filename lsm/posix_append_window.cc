@@ -1,4 +1,4 @@
-#include "lsm/append_window.h"
+#include "lsm/posix_append_window.h"
 
 #include <sys/mman.h>
 #include <sys/vfs.h>
@@ -60,8 +60,7 @@ bool AppendWindow::write(uint64_t offset, const char* data, size_t size) {
     unsynced_bytes_ = 0;
     close();
   }
-  const bool is_inside =
-      window_ != nullptr && offset >= begin_ && offset + size <= begin_ + size_;
+  const bool is_inside = window_ != nullptr && offset >= begin_ && offset + size <= begin_ + size_;
   if (!is_inside && !open_for(offset, size)) return false;
   std::memcpy(window_ + (offset - begin_), data, size);
   appended_ = std::max(appended_, offset + size);
