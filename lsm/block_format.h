@@ -38,9 +38,9 @@
 //
 // Three columns are not stored but derived when a block is loaded, so that they cannot disagree
 // with the rows and cost no disk space (docs/decisions.md, "derived columns"):
+//     tags     u16 a row: the low bits of the key's hash: for point reads
+//     offsets  u16 a row, u32 in payloads above 64 KiB: where it begins there: random access
 //     heads    u64 a row: first eight bytes of the suffix, big-endian, zero-padded: for seeks
-//     offsets  u32 a row: where the row begins in the payload: random access
-//     tags     u8 a row: low byte of the key's hash: for point reads
 //
 // Example: rows ("ab", ts 7, value "x") and ("ac", ts 5, value ""):
 //   02000000 0100 01 01 0500000000000000  61  02 00  01 01 62 78  01 00 63

@@ -2,32 +2,38 @@
 
 #include <sys/mman.h>
 #include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 
+#include "base/align.h"
+
 namespace varve {
 
 namespace {
 
-constexpr size_t kPageSize = 4096;  // where it is larger, mmap() refuses most offsets
-// Opening a window costs as much as about 50 calls of pwrite().
-constexpr size_t kWindowSize = 128 << 10;
-constexpr uint64_t kBytesBeforeWindow = 16 << 10;
+constexpr size_t kPageSize = 4096;
+constexpr size_t kWindowSize = 1 << 20;
+// Prepared at a time, at the cost of about ten calls of pwrite(): little enough to be no outlier
+// among commits, and to be written for nothing by a sync.
+constexpr size_t kStep = 16 << 10;
+constexpr uint64_t kBytesBeforeWindow = 64 << 10;
+constexpr size_t kAppendSizeMax = 8 << 10;  // the call does not count beside larger ones
+constexpr int64_t kSecondsMax = 1;          // from preparing to storing; writeback begins after 5
 
-constexpr char kZeros[16 << 10] = {};
+constexpr char kZeros[kStep] = {};
 
 // Numbers of statfs(2).
 bool keeps_blocks(int descriptor) {
   constexpr unsigned long kExt4 = 0xef53;
-  constexpr unsigned long kXfs = 0x58465342;
   constexpr unsigned long kTmpfs = 0x01021994;
   struct statfs info;
   if (::fstatfs(descriptor, &info) != 0) return false;
   const auto type = static_cast<unsigned long>(info.f_type);
-  return type == kExt4 || type == kXfs || type == kTmpfs;
+  return type == kExt4 || type == kTmpfs;
 }
 
 bool write_zeros(int descriptor, uint64_t begin, uint64_t end) {
@@ -41,11 +47,18 @@ bool write_zeros(int descriptor, uint64_t begin, uint64_t end) {
   return true;
 }
 
+// To about 4 ms, for the price of a load.
+int64_t coarse_seconds() {
+  struct timespec now;
+  ::clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  return now.tv_sec;
+}
+
 }  // namespace
 
 std::unique_ptr<AppendWindow> AppendWindow::create(int descriptor, uint64_t end) {
 #if defined(MADV_POPULATE_WRITE)
-  if (!keeps_blocks(descriptor)) return nullptr;
+  if (::sysconf(_SC_PAGESIZE) != kPageSize || !keeps_blocks(descriptor)) return nullptr;
   return std::unique_ptr<AppendWindow>(new AppendWindow(descriptor, end));
 #else
   static_cast<void>(descriptor);
@@ -55,58 +68,79 @@ std::unique_ptr<AppendWindow> AppendWindow::create(int descriptor, uint64_t end)
 }
 
 bool AppendWindow::write(uint64_t offset, const char* data, size_t size) {
+  const uint64_t end = offset + size;
+  const bool is_append = offset >= appended_;
+  const bool due = is_due(offset, size);
+  unsynced_bytes_ += size;
+  appended_ = std::max(appended_, end);  // here, or by pwrite()
+  if (!due || !is_append) return false;
+  if ((offset < begin_ || end > mapped_end_) && !map(offset)) return false;
+  if (end > prepared_ && !prepare(offset, end)) return false;
+  std::memcpy(window_ + (offset - begin_), data, size);
+  return true;
+}
+
+bool AppendWindow::is_due(uint64_t offset, size_t size) {
   if (synced_.load(kRelaxed)) {
     synced_.store(false, kRelaxed);
     unsynced_bytes_ = 0;
     close();
   }
-  const bool is_inside = window_ != nullptr && offset >= begin_ && offset + size <= begin_ + size_;
-  if (!is_inside && !open_for(offset, size)) return false;
-  std::memcpy(window_ + (offset - begin_), data, size);
-  appended_ = std::max(appended_, offset + size);
+  if (window_ != nullptr && coarse_seconds() - prepared_at_ > kSecondsMax) {
+    unsynced_bytes_ = 0;  // of so slow a stream
+    close();
+  }
+  if (offset + size > end_) close();  // it was the last one
+  return !refused_ && unsynced_bytes_ >= kBytesBeforeWindow && size <= kAppendSizeMax &&
+         offset + size <= end_;
+}
+
+bool AppendWindow::map(uint64_t offset) {
+  close();
+  begin_ = offset / kPageSize * kPageSize;
+  mapped_end_ = std::min(begin_ + kWindowSize, align_up(end_, kPageSize));
+  void* const window = ::mmap(nullptr, mapped_end_ - begin_, PROT_READ | PROT_WRITE, MAP_SHARED,
+                              descriptor_, static_cast<off_t>(begin_));
+  if (window == MAP_FAILED) {
+    refused_ = true;
+    close();
+    return false;
+  }
+  ::madvise(window, mapped_end_ - begin_, MADV_DONTFORK);  // advice
+  window_ = static_cast<char*>(window);
+  prepared_ = 0;
   return true;
 }
 
-bool AppendWindow::open_for(uint64_t offset, size_t bytes) {
-  close();
-  // The caller appends it, here or by pwrite().
-  const bool is_append = offset >= appended_;
-  appended_ = std::max(appended_, offset + bytes);
-  unsynced_bytes_ += bytes;
-  if (!is_append || refused_ || unsynced_bytes_ < kBytesBeforeWindow) return false;
+bool AppendWindow::prepare(uint64_t offset, uint64_t end) {
 #if defined(MADV_POPULATE_WRITE)
-  const uint64_t begin = offset / kPageSize * kPageSize;
-  if (begin >= end_) return false;
-  const size_t size = std::min<uint64_t>(kWindowSize, end_ - begin);
-  if (offset + bytes > begin + size) return false;
-  if (!write_zeros(descriptor_, offset, begin + size)) {
-    unsynced_bytes_ = 0;  // after some more
+  const uint64_t from = std::max(offset, prepared_);
+  const uint64_t page = from / kPageSize * kPageSize;
+  const uint64_t to = std::min(align_up(end, kPageSize) + kStep, mapped_end_);
+  if (!write_zeros(descriptor_, from, to)) {
+    unsynced_bytes_ = 0;  // again after some more
+    close();
     return false;
   }
-  void* const window = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor_,
-                              static_cast<off_t>(begin));
-  if (window == MAP_FAILED) {
+  if (::madvise(window_ + (page - begin_), to - page, MADV_POPULATE_WRITE) != 0) {
     refused_ = true;
+    close();
     return false;
   }
-  if (::madvise(window, size, MADV_POPULATE_WRITE) != 0) {
-    refused_ = true;
-    ::munmap(window, size);
-    return false;
-  }
-  ::madvise(window, size, MADV_DONTFORK);  // advice
-  window_ = static_cast<char*>(window);
-  begin_ = begin;
-  size_ = size;
+  prepared_ = to;
+  prepared_at_ = coarse_seconds();
   return true;
 #else
+  static_cast<void>(offset);
+  static_cast<void>(end);
   return false;
 #endif
 }
 
 void AppendWindow::close() {
-  if (window_ != nullptr) ::munmap(window_, size_);
+  if (window_ != nullptr) ::munmap(window_, mapped_end_ - begin_);
   window_ = nullptr;
+  begin_ = mapped_end_ = prepared_ = 0;
 }
 
 }  // namespace varve

@@ -82,17 +82,20 @@ void ReadView::make_probes(const PointRead& read, Timestamp snapshot, const Read
 // Of each read, the block that will be looked at, and then its row. Guesses: that the newest file
 // whose filter does not deny it has the key.
 void ReadView::prefetch(std::span<const Sstable::Probe> probes, size_t runs) {
-  const Frame* blocks[kReadsMax];
-  size_t read = 0;
+  struct {
+    const Frame* block;
+    uint64_t hash;
+  } found[kReadsMax];
+  size_t count = 0;
   for (std::span rest = probes; !rest.empty(); rest = rest.subspan(runs)) {
-    const Frame*& block = blocks[read++] = nullptr;
     for (const Sstable::Probe& probe : rest.first(runs)) {
-      if (probe.file != nullptr && probe.file->prefetch(probe, &block)) break;
+      const Frame* block = nullptr;
+      if (probe.file == nullptr || !probe.file->prefetch(probe, &block)) continue;
+      if (block != nullptr) found[count++] = {block, probe.hash};
+      break;
     }
   }
-  for (size_t i = 0; i < read; ++i) {
-    if (blocks[i] != nullptr) blocks[i]->view.prefetch(probes[i * runs].hash);
-  }
+  for (size_t i = 0; i < count; ++i) found[i].block->view.prefetch(found[i].hash);
 }
 
 Status ReadView::get_from_files(std::span<const Sstable::Probe> probes, ReadAccess access,

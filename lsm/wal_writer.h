@@ -1,7 +1,7 @@
 // Appends commit groups to the log, and keeps account of its segments.
 //
-// A group is encoded once, into the writer's buffer, and goes to the operating system in one call
-// (`os`, `sync`) or waits in the buffer for flush() (`buffered`).
+// A group is encoded once, into the writer's buffer, and goes to the operating system in one write
+// (`os`, `sync`) or waits in the buffer for write() (`buffered`).
 //
 // Thread rule: start(), begin_group() .. end_group() and finish() by one thread at a time (the
 // commit leader); everything else by any. Invariants:

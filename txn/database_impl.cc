@@ -89,33 +89,29 @@ Status DatabaseImpl::multi_get(std::span<const std::string_view> keys,
     return Status::invalid_argument(
         format("%zu keys, but room for %zu values", keys.size(), values.size()));
   }
-  Tree* tree;
-  std::optional<Timestamp> at;
-  VARVE_RETURN_IF_ERROR(resolve(options, &tree, &at));
-  Timestamp timestamp;
-  ReadView* view;
-  {
-    EpochDomain::Guard guard(store_->epochs());
-    view = reader_.consistent_view(tree, at, &timestamp);
-    view->ref();
-  }
-  const ReadViewRef view_ref(view);
-  const Atomic<bool>* flag = cancellation_flag(options.cancellation);
+  VersionReader::Place place;
+  VARVE_RETURN_IF_ERROR(find_place(options, &place));
+  const ReadViewRef view(reader_.pin(&place));
   std::optional<PinnedValue>* places[ReadView::kReadsMax];
   for (size_t begin = 0; begin < keys.size(); begin += ReadView::kReadsMax) {
-    if (is_cancelled(flag)) return cancelled();
     const size_t count = std::min(ReadView::kReadsMax, keys.size() - begin);
     for (size_t i = 0; i < count; ++i) places[i] = &values[begin + i];
-    VARVE_RETURN_IF_ERROR(get_together(
-        {.tree = tree, .at = timestamp, .view = view, .fill_cache = options.fill_cache},
-        keys.subspan(begin, count), {places, count}));
+    VARVE_RETURN_IF_ERROR(get_together(place, keys.subspan(begin, count), {places, count}));
   }
+  return Status();
+}
+
+Status DatabaseImpl::find_place(const ReadOptions& options, VersionReader::Place* place) {
+  VARVE_RETURN_IF_ERROR(resolve(options, &place->tree, &place->at));
+  place->fill_cache = options.fill_cache;
+  place->cancelled = cancellation_flag(options.cancellation);
   return Status();
 }
 
 Status DatabaseImpl::get_together(const VersionReader::Place& place,
                                   std::span<const std::string_view> keys,
                                   std::span<std::optional<PinnedValue>* const> values) {
+  if (is_cancelled(place.cancelled)) return cancelled();
   store_->read_counters().gets.add(keys.size());
   PointRead reads[ReadView::kReadsMax];
   HeldValue held[ReadView::kReadsMax];
@@ -124,16 +120,17 @@ Status DatabaseImpl::get_together(const VersionReader::Place& place,
     reads[i].user_key = keys[i];
     reads[i].hash = key_hash(keys[i]);
   }
-  VARVE_RETURN_IF_ERROR(reader_.find(place, {reads, keys.size()}, [&](const PointRead& found) {
+  const Status status = reader_.find(place, {reads, keys.size()}, [&](const PointRead& found) {
     if (found.version.kind == VersionKind::tombstone) return;
     held[&found - reads].hold(&store_->cache(), found.version, found.memtable);
-  }));
+  });
+  if (!status.ok() && status.code() != StatusCode::cancelled) return status;
   for (size_t i = 0; i < keys.size(); ++i) {
     if (held[i].empty()) continue;
     VARVE_RETURN_IF_ERROR(held[i].settle());
     held[i].give(&values[i]->emplace());
   }
-  return Status();
+  return status;
 }
 
 Result<Cursor> DatabaseImpl::scan(const ScanOptions& options, std::optional<Timestamp> at) {

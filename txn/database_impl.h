@@ -78,7 +78,9 @@ class DatabaseImpl final : private Store::MemoryHelp {
                                          std::optional<Timestamp> at);
   Status multi_get(std::span<const std::string_view> keys,
                    std::span<std::optional<PinnedValue>> values, const ReadOptions& options);
-  // A part of it: of ReadView::kReadsMax keys at most. *values[i] answers keys[i].
+  // Where a read with `options` looks.
+  Status find_place(const ReadOptions& options, VersionReader::Place* place);
+  // A part of multi_get(): of ReadView::kReadsMax keys at most. *values[i] answers keys[i].
   Status get_together(const VersionReader::Place& place, std::span<const std::string_view> keys,
                       std::span<std::optional<PinnedValue>* const> values);
 

@@ -154,15 +154,20 @@ Status TransactionImpl::multi_get(std::span<const std::string_view> keys,
         format("%zu keys, but room for %zu values", keys.size(), values.size()));
   }
   VARVE_RETURN_IF_ERROR(check_read(options.snapshot));
-  Tree* tree;
-  std::optional<Timestamp> at = start();
-  VARVE_RETURN_IF_ERROR(database_->resolve(options, &tree, &at));
-  const VersionReader::Place place{.tree = tree, .at = at, .fill_cache = options.fill_cache};
-  const Atomic<bool>* flag = cancellation_flag(options.cancellation);
+  VersionReader::Place place{.at = start()};
+  std::optional<ReadViewRef> view;  // of the others
   // What it did not write itself, some at a time.
   std::string_view others[ReadView::kReadsMax];
   std::optional<PinnedValue>* places[ReadView::kReadsMax];
   size_t count = 0;
+  const auto get_others = [&]() -> Status {
+    if (count == 0) return Status();
+    if (!view) {
+      VARVE_RETURN_IF_ERROR(database_->find_place(options, &place));
+      view.emplace(database_->reader_.pin(&place));
+    }
+    return database_->get_together(place, {others, std::exchange(count, 0)}, places);
+  };
   for (size_t i = 0; i < keys.size(); ++i) {
     BatchEntry own;
     FoundVersion spilled;
@@ -170,17 +175,13 @@ Status TransactionImpl::multi_get(std::span<const std::string_view> keys,
                            begin_read(options.keyspace, keys[i], for_update, &own, &spilled));
     if (is_own) {
       VARVE_ASSIGN_OR_RETURN(values[i], held(own));
-    } else {
-      others[count] = keys[i];
-      places[count++] = &values[i];
+      continue;
     }
-    if (count == ReadView::kReadsMax || i + 1 == keys.size()) {
-      if (is_cancelled(flag)) return cancelled();
-      VARVE_RETURN_IF_ERROR(database_->get_together(place, {others, count}, {places, count}));
-      count = 0;
-    }
+    others[count] = keys[i];
+    places[count++] = &values[i];
+    if (count == ReadView::kReadsMax) VARVE_RETURN_IF_ERROR(get_others());
   }
-  return Status();
+  return get_others();
 }
 
 Status TransactionImpl::write(VersionKind kind, std::string_view key, std::string_view value,

@@ -34,9 +34,20 @@ class VersionReader {
     std::optional<Timestamp> at = std::nullopt;  // of a registered snapshot; unset: now
     ReadView* view = nullptr;  // to look in, on which the caller has a reference, and `at`
     bool fill_cache = true;
+    const Atomic<bool>* cancelled = nullptr;  // looked at before each key that needs files
   };
+  // For several calls with one `place`, all as of one moment: names the view in it, with a
+  // reference that is the caller's.
+  ReadView* pin(Place* place) const {
+    EpochDomain::Guard guard(store_->epochs());
+    Timestamp timestamp;
+    place->view = consistent_view(place->tree, place->at, &timestamp);
+    place->at = timestamp;
+    place->view->ref();
+    return place->view;
+  }
   // Finds `reads`, at most ReadView::kReadsMax, all as of one moment; calls `use(PointRead&)` with
-  // each that was found, a tombstone too, while it is held.
+  // each that was found, a tombstone too, while it is held. Also where it is cancelled.
   template <typename Use>
   Status find(const Place& place, std::span<PointRead> reads, Use use) const {
     ReadAccess access{.resident_only = true, .fill_cache = place.fill_cache};
@@ -62,6 +73,7 @@ class VersionReader {
     access.resident_only = false;
     for (PointRead& read : reads) {
       if (!std::exchange(read.missed, false)) continue;
+      if (is_cancelled(place.cancelled)) return varve::cancelled();
       VARVE_RETURN_IF_ERROR(view->get({&read, 1}, timestamp, &store_->epochs(), access));
       if (read.found) use(read);
     }

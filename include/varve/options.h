@@ -83,7 +83,8 @@ struct ReadOptions {
   const Snapshot* snapshot = nullptr;
   // False: blocks read for this call do not displace others in the cache.
   bool fill_cache = true;
-  // Looked at before each key. Null: nobody cancels.
+  // Looked at before each key that has to be read from a file, and before each few others. Null:
+  // nobody cancels.
   const Cancellation* cancellation = nullptr;
 };
 

@@ -118,11 +118,11 @@ TEST(BlockView, keys_that_differ_after_their_heads_only_are_told_apart) {
 }
 
 TEST(BlockView, keys_whose_hashes_share_the_tag_are_told_apart) {
-  const uint8_t tag = static_cast<uint8_t>(key_hash("seven"));
+  const uint16_t tag = static_cast<uint16_t>(key_hash("seven"));
   std::vector<VersionRow> rows;
-  for (int i = 0; rows.size() < 40; ++i) {
-    const std::string key = "k" + std::to_string(10'000 + i);
-    if (static_cast<uint8_t>(key_hash(key)) == tag) {
+  for (int i = 0; rows.size() < 41; ++i) {  // and the last tags are padding
+    const std::string key = "k" + std::to_string(10'000'000 + i);
+    if (static_cast<uint16_t>(key_hash(key)) == tag) {
       rows.push_back({key, {1}, VersionKind::value, key});
     }
   }
@@ -133,8 +133,28 @@ TEST(BlockView, keys_whose_hashes_share_the_tag_are_told_apart) {
   }
   EXPECT_EQ(block.view().find("seven", key_hash("seven"), {1}), rows.size());
   // Nothing of that key but with its hash: the padding behind the tags is never taken for a row.
-  for (uint64_t hash = 0; hash < 256; ++hash) {
+  for (uint64_t hash = 0; hash <= UINT16_MAX; ++hash) {
     EXPECT_EQ(block.view().find("k0", hash, {1}), rows.size());
+  }
+}
+
+// Offsets have two bytes up to 64 KiB.
+TEST(BlockView, payloads_around_64_kib_lead_to_their_rows) {
+  std::vector<VersionRow> rows;
+  for (int i = 0; i < 66; ++i) {
+    rows.push_back(
+        {"k" + std::to_string(100 + i), {1}, VersionKind::value, std::string(1000, 'v')});
+  }
+  for (const size_t size : {200'000, 65'537, 65'536, 65'535}) {
+    rows[0].value.resize(1000);
+    while (test::block_payload(rows).size() > size) rows.pop_back();
+    rows[0].value.resize(1000 + size - test::block_payload(rows).size(), 'u');
+    const ParsedBlock block(rows);
+    ASSERT_TRUE(block.ok());
+    EXPECT_EQ(block.rows(), rows) << size;
+    for (uint32_t i = 0; i < rows.size(); ++i) {
+      EXPECT_EQ(block.view().find(rows[i].key, key_hash(rows[i].key), {1}), i) << size;
+    }
   }
 }
 

@@ -135,6 +135,23 @@ TEST_F(AppendWindowTest, files_that_are_synced_often_have_none) {
   EXPECT_TRUE(seen() == appended_);
 }
 
+TEST_F(AppendWindowTest, large_appends_need_none) {
+  open(1 << 20, 16 << 20);
+  for (int i = 0; i < 50; ++i) {
+    append(100'000);
+    EXPECT_FALSE(has_window());
+  }
+  EXPECT_TRUE(seen() == appended_);
+}
+
+TEST_F(AppendWindowTest, a_full_file_has_none) {
+  REQUIRE_WINDOWS();
+  open(0, 1 << 20);
+  while (appended_.size() <= (1 << 20)) append(1000);
+  EXPECT_FALSE(has_window());
+  EXPECT_TRUE(seen() == appended_);
+}
+
 TEST_F(AppendWindowTest, a_file_that_becomes_shorter_loses_its_window) {
   REQUIRE_WINDOWS();
   open(1 << 20, 1 << 20);

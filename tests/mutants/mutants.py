@@ -270,10 +270,22 @@ MUTANTS = {
         "FileId{7, 7}",
         ["lsm:Wal*", "model:*", "sim:*CrashEnumeration*"],
     ),
+    "keys_read_together_are_sought_in_the_first_runs_only": (
+        "lsm/read_view.cc",
+        "open[still_open++] = open[i];",
+        "static_cast<void>(still_open);",
+        ["txn:DatabaseTest.multi_get*"],
+    ),
+    "keys_read_together_that_need_files_are_absent": (
+        "txn/version_reader.h",
+        "if (!std::exchange(read.missed, false)) continue;",
+        "continue;",
+        ["txn:*"],
+    ),
     "window_wipes_the_page_in_which_it_begins": (
         "lsm/posix_append_window.cc",
-        "write_zeros(descriptor_, offset, begin + size)",
-        "write_zeros(descriptor_, begin, begin + size)",
+        "write_zeros(descriptor_, from, to)",
+        "write_zeros(descriptor_, page, to)",
         ["lsm:AppendWindowTest.*"],
     ),
     "window_outlives_what_is_cut_off": (

@@ -78,7 +78,10 @@ class SimFileSystem::OpenFile final : public File {
         request->status = writable_ ? owner_->write(node_.get(), path_, request->offset,
                                                     {request->data, request->size})
                                     : Status::io_error(path_ + ": write: opened for reading");
-        if (request->status.ok()) request->transferred = request->size;
+        if (request->status.ok()) {
+          request->transferred = request->size;
+          write_ahead(request->offset + request->size);
+        }
         break;
       case IoRequest::Kind::sync:
         request->status = owner_->sync(node_.get(), path_);
@@ -86,6 +89,7 @@ class SimFileSystem::OpenFile final : public File {
     }
   }
   void wait(IoRequest*) override {}
+  void expect_appends(uint64_t end) override { append_end_ = end; }
   Result<uint64_t> size() override {
     const std::lock_guard lock(owner_->mutex_);
     const Outcome outcome{.kind = Kind::size, .path = path_};
@@ -119,10 +123,22 @@ class SimFileSystem::OpenFile final : public File {
   }
 
  private:
+  // Zeros behind what was appended, as the operating system's files may have there.
+  void write_ahead(uint64_t from) {
+    const uint64_t end = std::min(pages_up(from) + kSimPageSize, append_end_);
+    if (from <= zeros_end_ || end <= from || owner_->powered_off_) return;
+    SimContent& content = node_->changeable();
+    if (!owner_->reserve(&content, end).ok()) return;
+    content.write(from, std::string(end - from, '\0'));
+    zeros_end_ = end;
+  }
+
   SimFileSystem* const owner_;
   const std::string path_;
   const NodePtr node_;
   const bool writable_;
+  uint64_t append_end_ = 0;
+  uint64_t zeros_end_ = 0;
 };
 
 class SimFileSystem::Lock final : public FileLock {
