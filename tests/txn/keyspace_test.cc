@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <optional>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -69,6 +71,37 @@ TEST_F(KeyspaceTest, names_are_checked) {
                invalid_argument, "negative");
   reopen();
   EXPECT_EQ(db_->find_keyspace(odd).value(), keyspace);
+}
+
+// More keys than are looked up at once, and the drop in the middle.
+TEST_F(KeyspaceTest, dropped_while_keys_are_read_together_is_read_whole_or_not_at_all) {
+  open();
+  const Keyspace keyspace = create("dropped");
+  std::vector<std::string> names;
+  for (int i = 0; i < 40; ++i) {
+    names.push_back("key " + std::to_string(i));
+    ASSERT_OK(db_->put(names.back(), std::string(500, 'v'), {.keyspace = keyspace}));
+  }
+  ASSERT_OK(db_->flush());
+  reopen();
+  const std::vector<std::string_view> keys(names.begin(), names.end());
+  std::vector<std::optional<PinnedValue>> values(keys.size());
+  Result<Transaction> transaction = db_->begin();
+  ASSERT_OK(transaction);
+  bool dropped = false;
+  hook_ = [&](const FileCall& call) {
+    if (dropped || call.kind != FileCall::Kind::read || !call.path.ends_with(".sst")) {
+      return Status();
+    }
+    dropped = true;
+    EXPECT_OK(db_->drop_keyspace(keyspace));
+    return Status();
+  };
+  ASSERT_OK(transaction->multi_get(keys, values, from(keyspace)));
+  EXPECT_TRUE(dropped);
+  for (size_t i = 0; i < keys.size(); ++i) EXPECT_TRUE(values[i].has_value()) << keys[i];
+  EXPECT_FAILS(transaction->multi_get(keys, values, from(keyspace)), not_found, "keyspace");
+  hook_ = nullptr;
 }
 
 TEST_F(KeyspaceTest, dropped_is_gone_at_once_and_its_id_is_not_used_again) {
