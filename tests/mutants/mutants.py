@@ -316,7 +316,7 @@ MUTANTS = {
     # -- transactions: what a commit is checked against --
     "changes_since_the_start_are_not_looked_up": (
         "txn/commit_check.cc",
-        "newer = version.timestamp > check->since();",
+        "newer = found.version.timestamp > check->since();",
         "newer = false;",
         ["txn:ConflictTest.*", "txn:TransactionTest.*"],
     ),
