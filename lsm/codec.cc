@@ -23,8 +23,11 @@ size_t Codec::compress(std::string_view from, char* to) {
     const ZSTD_compressionParameters parameters =
         ZSTD_getCParams(kZstdLevel, kBlockCompressedRawSizeMax, /*dictSize=*/0);
     compress_workspace_size_ = ZSTD_estimateCCtxSize_usingCParams(parameters);
-    compress_workspace_ = manager_->allocate(compress_workspace_size_, role_);
-    if (compress_workspace_ == nullptr) return 0;
+    compress_workspace_ = compress_refused_ ? nullptr
+                                            : manager_->allocate_urgently(compress_workspace_size_,
+                                                                          role_, Urgency::normal);
+    compress_refused_ = compress_workspace_ == nullptr;
+    if (compress_refused_) return 0;
     ZSTD_CCtx* context = ZSTD_initStaticCCtx(compress_workspace_, compress_workspace_size_);
     if (context != nullptr) {
       ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, kZstdLevel);

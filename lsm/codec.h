@@ -23,8 +23,8 @@ class Codec {
   Codec& operator=(const Codec&) = delete;
 
   // Compressed `from` at `to`, which has room for `from.size()`; 0 when that does not make it
-  // smaller by an eighth, `from` exceeds kBlockCompressedRawSizeMax, or memory is refused: store it
-  // as it is then.
+  // smaller by an eighth, `from` exceeds kBlockCompressedRawSizeMax, or memory is refused, as it is
+  // from then on: store it as it is then. Nothing is taken for it of what is kept for urgent work.
   size_t compress(std::string_view from, char* to);
   // Fills exactly `size` bytes at `to`; corruption otherwise. Whatever `from` holds, no other bytes
   // are written.
@@ -39,6 +39,7 @@ class Codec {
   void* compress_workspace_ = nullptr;
   size_t compress_workspace_size_ = 0;
   void* compress_context_ = nullptr;
+  bool compress_refused_ = false;
   void* decompress_workspace_ = nullptr;
   size_t decompress_workspace_size_ = 0;
   void* decompress_context_ = nullptr;

@@ -48,10 +48,17 @@ uint64_t SstableWriter::size_estimate() const {
 }
 
 Status SstableWriter::append(std::string_view bytes) {
-  if (output_.size() + bytes.size() > kOutputBufferSize) VARVE_RETURN_IF_ERROR(flush_buffer());
+  // Nothing is taken for it of what is kept for urgent work: there are only more system calls
+  // without.
+  if (offset_ == 0) static_cast<void>(output_.reserve_first(kOutputBufferSize, Urgency::normal));
+  if (output_.size() + bytes.size() > output_.capacity()) VARVE_RETURN_IF_ERROR(flush_buffer());
+  if (bytes.size() > output_.capacity()) {
+    VARVE_RETURN_IF_ERROR(file_->write(offset_, bytes));
+  } else {
+    static_cast<void>(output_.append(bytes));  // it fits
+  }
   offset_ += bytes.size();
-  if (bytes.size() > kOutputBufferSize) return file_->write(offset_ - bytes.size(), bytes);
-  return output_.append(bytes) ? Status() : no_memory();
+  return Status();
 }
 
 Status SstableWriter::flush_buffer() {

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/assert.h"
 #include "memory/memory_manager.h"
 
 namespace varve {
@@ -37,6 +38,14 @@ class Buffer {
   // Capacity of at least `capacity` bytes; grows by at least half.
   [[nodiscard]] bool reserve(size_t capacity) {
     return capacity <= capacity_ ? true : grow(capacity);
+  }
+  // The same for a buffer without capacity, as urgently as said (see Budget).
+  [[nodiscard]] bool reserve_first(size_t capacity, Urgency urgency) {
+    VARVE_DCHECK(data_ == nullptr);
+    capacity = MemoryManager::usable_size(capacity);
+    data_ = static_cast<char*>(manager_->allocate_urgently(capacity, role_, urgency));
+    if (data_ != nullptr) capacity_ = capacity;
+    return data_ != nullptr;
   }
   // New bytes are uninitialised.
   [[nodiscard]] bool resize(size_t size) {

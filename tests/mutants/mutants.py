@@ -225,6 +225,27 @@ MUTANTS = {
         ["lsm:Filter*"],
     ),
     # -- log and recovery --
+    "a_recovered_log_is_appended_to": (
+        "lsm/wal_writer.cc",
+        "written_.store(end.value); durable_.store(end.value); [[return open_segment();]]",
+        """
+        if (inherited.empty()) return open_segment();
+        MutexLock lock(mutex_);
+        Segment& last = segments_.back();
+        VARVE_ASSIGN_OR_RETURN(
+            last.out, options_.file_system->open(
+                          path_in(options_.directory, wal_name(last.number)), OpenMode::read_write));
+        char bytes[kWalHeaderSize];
+        VARVE_ASSIGN_OR_RETURN(const size_t got, last.out->read(0, bytes, sizeof bytes));
+        VARVE_ASSIGN_OR_RETURN(const WalSegmentHeader header,
+                               decode_wal_segment_header({bytes, got}));
+        last.file = current_file_ = header.file;
+        current_start_ = last.start;
+        last.end = kLsnMax;
+        return Status();
+        """,
+        ["txn:RecoveryTest.what_lies_behind_the_end_of_the_log*", "lsm:WalWriterTest.*"],
+    ),
     "hole_in_the_log_is_stepped_over": (
         "lsm/wal_reader.cc",
         "segments_[i].header.start == position_ && "
@@ -301,6 +322,12 @@ MUTANTS = {
         ["model:*unlogged*", "txn:DurabilityTest.*", "txn:KeyspaceTest.*"],
     ),
     # -- memory --
+    "deadlines_begin_anew_with_each_wait": (
+        "lsm/admission.cc",
+        "if ([[first_]]) waited->since = began_;",
+        "true",
+        ["txn:BudgetTest.a_deadline_ends_a_wait*"],
+    ),
     "budget_is_not_looked_at": (
         "memory/budget.h",
         "if (bytes > limit || reserved > limit - bytes) return false;",

@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "memory/allocation_faults.h"
 #include "tests/txn/database_fixture.h"
 
 namespace varve::test {
@@ -165,23 +166,40 @@ TEST_F(BudgetTest, views_are_taken_beside_cursors_in_use) {
   expect_within();
 }
 
-// A deadline is one for the whole commit, however often it has to look again.
-TEST_F(BudgetTest, a_deadline_ends_a_wait_for_memory) {
-  options_.write_buffer_size = 2 << 20;
-  open();
-  // Values that are held are copies.
-  std::vector<std::optional<PinnedValue>> held;
-  WriteOptions patient;
-  patient.timeout = std::chrono::milliseconds(30);
-  Status status;
-  for (int i = 0; i < 100'000 && status.ok(); ++i) {
-    status = db_->put(key(i), value(i), patient);
-    Result<std::optional<PinnedValue>> got = db_->get(key(i));
-    if (got.ok()) held.push_back(std::move(*got));
+// A millisecond goes by whenever someone looks.
+class TickingClock final : public Clock {
+ public:
+  uint64_t realtime_nanos() override { return clock_.realtime_nanos(); }
+  uint64_t monotonic_nanos() override {
+    clock_.advance(1'000'000);
+    return clock_.monotonic_nanos();
   }
-  EXPECT_FAILS(status, timed_out, "");
-  held.clear();
-  EXPECT_OK(db_->put("after", "that"));
+
+ private:
+  ManualClock clock_;
+};
+
+// A deadline is one for the whole commit, however often it has to look again: two thousand times
+// before it gives up by itself.
+TEST_F(BudgetTest, a_deadline_ends_a_wait_for_memory) {
+  TickingClock clock;
+  options_.clock = &clock;
+  options_.executor = &executor_;
+  open();
+  WriteOptions patient;
+  patient.timeout = std::chrono::milliseconds(100);
+  {
+    const AllThroughSlabs all;
+    AllocationFaults::begin(1, UINT64_MAX);
+    const Status status = db_->put("large", std::string(100'000, 'v'), patient);
+    AllocationFaults::end();
+    EXPECT_FAILS(status, timed_out, "memory budget");
+    EXPECT_GT(AllocationFaults::refused(), 5u) << "it looked again and again";
+  }
+  EXPECT_EQ(db_->statistics().waits[static_cast<size_t>(WaitReason::memory)].waits, 1u);
+  EXPECT_EQ(get("large"), "(absent)");
+  EXPECT_OK(db_->put("large", "after that", patient));
+  close();  // before its clock is gone
 }
 
 TEST_F(BudgetTest, the_cache_gives_way_to_memtables_and_takes_it_back) {
