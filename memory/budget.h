@@ -60,9 +60,8 @@ class Budget {
 
   uint64_t bytes() const { return bytes_; }
 
-  // The part that reads, cursors and batches may not use: a flush and a compaction, each with a
-  // codec's working space and an output buffer, take 1.2 MiB, and slabs that others hold a piece of
-  // as much again.
+  // The part that reads, cursors and batches may not use: for commits, for what a flush and a
+  // compaction cannot do without, and for slabs that others hold a piece of (docs/decisions.md).
   static constexpr uint64_t quota_of(uint64_t bytes) {
     constexpr uint64_t kEnough = 3 << 20;
     constexpr uint64_t kMost = 32 << 20;
