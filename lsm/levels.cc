@@ -102,6 +102,15 @@ Status check_levels(const Levels& levels) {
       return Status::corruption(format("levels: run %zu (id %llu) is empty or out of order", r,
                                        static_cast<unsigned long long>(run.id.value)));
     }
+    if (r > 0 && runs[r - 1].timestamp_min <= run.timestamp_max) {
+      return Status::corruption(
+          format("levels: run %zu (id %llu) was committed from %llu to %llu, but the newer one "
+                 "above it begins at %llu",
+                 r, static_cast<unsigned long long>(run.id.value),
+                 static_cast<unsigned long long>(run.timestamp_min.nanos),
+                 static_cast<unsigned long long>(run.timestamp_max.nanos),
+                 static_cast<unsigned long long>(runs[r - 1].timestamp_min.nanos)));
+    }
     for (size_t f = 0; f < run.files.size(); ++f) {
       const SstableInfo& info = run.files[f]->info();
       if (info.smallest_key > info.largest_key ||
@@ -109,17 +118,6 @@ Status check_levels(const Levels& levels) {
         return Status::corruption(format(
             "%s: keys %s to %s overlap the file before it in its run", run.files[f]->path().c_str(),
             readable(info.smallest_key).c_str(), readable(info.largest_key).c_str()));
-      }
-      for (size_t o = 0; o < runs.size() && info.undated; ++o) {
-        const bool in_order = o < r   ? runs[o].timestamp_min > info.timestamp_max
-                              : o > r ? runs[o].timestamp_max < info.timestamp_min
-                                      : true;
-        if (in_order) continue;
-        return Status::corruption(format(
-            "%s: committed at %llu, but run %zu holds %llu to %llu", run.files[f]->path().c_str(),
-            static_cast<unsigned long long>(info.timestamp_max.nanos), o,
-            static_cast<unsigned long long>(runs[o].timestamp_min.nanos),
-            static_cast<unsigned long long>(runs[o].timestamp_max.nanos)));
       }
       if (r + 1 < runs.size() && info.versions != 0 && info.timestamp_min == kTimestampMin) {
         return Status::corruption(

@@ -1,7 +1,7 @@
 // The sstables of one keyspace at one moment: runs, from newest to oldest.
 //
-// A run is a sequence of sstables, disjoint and in key order. Versions of a key in a newer run are
-// newer than those in an older one. The oldest run is the bottom.
+// A run is a sequence of sstables, disjoint and in key order. All versions in a newer run are newer
+// than those in an older one. The oldest run is the bottom.
 //
 // Thread rule: immutable; any number of threads.
 // Ownership: counted; holds a reference on each sstable.
@@ -9,7 +9,7 @@
 //  1. Run ids descend, and no run is empty.
 //  2. Within a run files ascend and do not overlap: no user key lies in two of them.
 //  3. Only files of the bottom run hold collapsed timestamps.
-//  4. The timestamp of an undated file is above those of all older runs, and below those of newer.
+//  4. Timestamps in a run are above those in all older runs.
 
 #pragma once
 

@@ -114,12 +114,12 @@ TEST_F(LevelsTest, file_for_finds_the_one_that_may_hold_a_key) {
 TEST_F(LevelsTest, apply_removes_and_adds_and_leaves_the_base) {
   std::vector<varve::Run> runs;
   runs.push_back(run(5, {file(1, "a", "b")}));
-  runs.push_back(run(3, {file(2, "a", "b"), file(3, "c", "d")}));
-  runs.push_back(run(1, {file(4, "a", "z")}));
+  runs.push_back(run(3, {file(2, "a", "b", 3), file(3, "c", "d", 3)}));
+  runs.push_back(run(1, {file(4, "a", "z", 1)}));
   Levels* base = Levels::create(std::move(runs));
   const FileNumber removed[] = {{2}, {3}, {4}};
-  const Levels::Addition added[] = {{.run = {3}, .sstable = file(6, "m", "z")},
-                                    {.run = {3}, .sstable = file(5, "a", "l")}};
+  const Levels::Addition added[] = {{.run = {3}, .sstable = file(6, "m", "z", 1)},
+                                    {.run = {3}, .sstable = file(5, "a", "l", 3)}};
   Levels* changed = Levels::apply(*base, removed, added);
   ASSERT_OK(check_levels(*changed));
   ASSERT_EQ(changed->runs().size(), 2u);
@@ -151,8 +151,9 @@ TEST_F(LevelsTest, check_finds_what_must_not_be) {
   expect_bad(runs(run(1, {file(7, "a", "m"), file(8, "m", "z")})), "overlap");
   expect_bad(runs(run(1, {file(9, "m", "z"), file(10, "a", "b")})), "overlap");
   expect_bad(runs(run(2, {file(11, "a", "b", 0)}), run(1, {file(12, "a", "b")})), "collapsed");
-  expect_bad(runs(run(2, {undated(15, 6)}), run(1, {file(16, "a", "b")})), "committed at 6");
-  expect_bad(runs(run(2, {file(17, "a", "b")}), run(1, {undated(18, 5)})), "committed at 5");
+  expect_bad(runs(run(2, {undated(15, 6)}), run(1, {file(16, "a", "b")})), "begins at 6");
+  expect_bad(runs(run(2, {file(17, "a", "b")}), run(1, {undated(18, 5)})), "committed from 5 to 5");
+  expect_bad(runs(run(2, {file(22, "a", "b", 5)}), run(1, {file(23, "c", "d", 6)})), "newer one");
   // At the bottom they may be.
   Levels* levels =
       Levels::create(runs(run(2, {file(13, "a", "b")}), run(1, {file(14, "a", "b", 0)})));
