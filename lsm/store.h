@@ -426,8 +426,8 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
   WorkCounters counters_;
 };
 
-// Reads all of an sstable: every checksum, every order, and the counts that the manifest knows;
-// adds to `report`. Errors: corruption, io_error.
+// Reads all of an sstable: every checksum, every order, and whether what the file and the manifest
+// say of its keys, timestamps and counts is so; adds to `report`. Errors: corruption, io_error.
 Status verify_sstable(Sstable* file, MemoryManager* memory, VerifyReport* report);
 
 // The text of the file STATS: {"format_version": kStatsVersion, "feature_flags": 0,

@@ -158,33 +158,63 @@ Status Store::verify_manifest_and_log(VerifyReport* report) {
 }
 
 Status verify_sstable(Sstable* file, MemoryManager* memory, VerifyReport* report) {
+  const SstableInfo& expected = file->info();
+  const auto wrong = [file](std::string_view what, const std::string& found,
+                            const std::string& wanted) {
+    return Status::corruption(file->path() + ": " + std::string(what) + " " + found +
+                              "; expected " + wanted);
+  };
   RunCursor cursor(memory);
   Sstable* const files[] = {file};
   cursor.reset(files, /*fill_cache=*/false);
   uint64_t versions = 0;
+  uint64_t tombstones = 0;
+  uint64_t user_keys = 0;
+  Timestamp timestamp_min = kTimestampMax;
+  Timestamp timestamp_max = kTimestampMin;
   std::string last_key;
   Timestamp last_timestamp;
   for (cursor.seek_to_first(); cursor.valid(); cursor.next()) {
-    if (versions != 0 && compare_versions({last_key, last_timestamp}, cursor.version_key()) >= 0) {
+    if (versions == 0) {
+      if (cursor.user_key() != expected.smallest_key) {
+        return wrong("begins at key", readable(cursor.user_key()), readable(expected.smallest_key));
+      }
+    } else if (compare_versions({last_key, last_timestamp}, cursor.version_key()) >= 0) {
       return Status::corruption(format("%s: partition %u, block %u: key %s comes after %s",
                                        file->path().c_str(), cursor.partition_index(),
                                        cursor.block_index(), readable(cursor.user_key()).c_str(),
                                        readable(last_key).c_str()));
     }
+    user_keys += versions == 0 || last_key != cursor.user_key();
+    tombstones += cursor.kind() == VersionKind::tombstone;
     last_key.assign(cursor.user_key());
     last_timestamp = cursor.timestamp();
+    timestamp_min = std::min(timestamp_min, last_timestamp);
+    timestamp_max = std::max(timestamp_max, last_timestamp);
     ++versions;
   }
   VARVE_RETURN_IF_ERROR(cursor.status());
   for (uint32_t i = 0; i < file->partition_count(); ++i) {
     VARVE_RETURN_IF_ERROR(file->filter(i, /*fill_cache=*/false).status());
   }
-  if (versions != file->info().versions || last_key != file->info().largest_key) {
-    return Status::corruption(
-        format("%s: %llu versions up to %s; expected %llu up to %s", file->path().c_str(),
-               static_cast<unsigned long long>(versions), readable(last_key).c_str(),
-               static_cast<unsigned long long>(file->info().versions),
-               readable(file->info().largest_key).c_str()));
+  if (last_key != expected.largest_key) {
+    return wrong("ends at key", readable(last_key), readable(expected.largest_key));
+  }
+  const struct {
+    const char* what;
+    uint64_t found;
+    uint64_t expected;
+  } figures[] = {
+      {"versions:", versions, expected.versions},
+      {"tombstones:", tombstones, expected.tombstones},
+      {"keys:", user_keys, file->properties().user_keys},
+      {"oldest timestamp", timestamp_min.nanos, expected.timestamp_min.nanos},
+      {"newest timestamp", timestamp_max.nanos, expected.timestamp_max.nanos},
+  };
+  for (const auto& figure : figures) {
+    if (figure.found != figure.expected) {
+      return wrong(figure.what, std::to_string(figure.found), std::to_string(figure.expected));
+    }
   }
   report->files += 1;
   report->blocks += file->properties().data_blocks;

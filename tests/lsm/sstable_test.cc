@@ -548,6 +548,44 @@ TEST_F(HostileSstable, a_compressed_block_that_grows_without_bounds_is_refused) 
             StatusCode::corruption);
 }
 
+TEST_F(HostileSstable, properties_that_lie_are_found_when_all_is_verified) {
+  const auto verified = [&](const std::function<void(SstableProperties*)>& change) {
+    const uint32_t size = footer_.properties_stored_size;
+    SstableProperties properties =
+        *decode_properties(std::string_view(bytes_).substr(footer_.properties_offset, size));
+    change(&properties);
+    std::string fresh;
+    encode_properties(properties, &fresh);
+    EXPECT_EQ(fresh.size(), size);
+    home_.set_bytes("hostile", resealed(bytes_, footer_.properties_offset, size, [&](char* block) {
+                      std::memcpy(block, fresh.data(), size);
+                    }));
+    const SstablePtr sstable = home_.open("hostile");
+    VerifyReport report;
+    return sstable == nullptr ? Status::io_error("not opened")
+                              : verify_sstable(sstable.get(), &home_.manager(), &report);
+  };
+  using P = SstableProperties;
+  EXPECT_TRUE(verified([](P*) {}).ok());
+  const struct {
+    const char* message;
+    std::function<void(P*)> change;
+  } lies[] = {
+      {"begins at key", [](P* p) { --p->smallest_key.front(); }},
+      {"ends at key", [](P* p) { ++p->largest_key.back(); }},
+      {"versions:", [](P* p) { ++p->versions; }},
+      {"tombstones:", [](P* p) { --p->tombstones; }},
+      {"keys:", [](P* p) { --p->user_keys; }},
+      {"oldest timestamp", [](P* p) { --p->timestamp_min.nanos; }},
+      {"newest timestamp", [](P* p) { ++p->timestamp_max.nanos; }},
+  };
+  for (const auto& lie : lies) {
+    const Status status = verified(lie.change);
+    EXPECT_EQ(status.code(), StatusCode::corruption) << lie.message;
+    EXPECT_NE(status.to_string().find(lie.message), std::string::npos) << status.to_string();
+  }
+}
+
 // -- failing calls --
 
 TEST(Sstable, failing_reads_are_reported_with_the_file) {
