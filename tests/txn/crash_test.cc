@@ -1,7 +1,8 @@
 // A process that is killed, for real: a child writes from many threads and acknowledges each commit
 // through a pipe; it dies by SIGKILL at random times and at every named sync point. After each
-// death everything acknowledged is there, batches are whole, and every file verifies. Each life has
-// other options than the one before.
+// death everything acknowledged is there but for an end of what was only `buffered`, batches are
+// whole, a keyspace without a log is at one state no older than its last flush, and every file
+// verifies. Each life has other options than the one before.
 //
 //   VARVE_TEST_SEED        replays the choices; when a random kill strikes is the machine's
 //   VARVE_TEST_ITERATIONS  kills in each test (default: few; tests/campaign.sh asks for hundreds)
@@ -49,6 +50,8 @@ struct Acknowledgement {  // written to the pipe whole: smaller than PIPE_BUF
   uint64_t thread;
   uint64_t commit;
 };
+// Added to a thread: all its commits up to this one have been flushed.
+constexpr uint64_t kFlushed = 1 << 20;
 // Instead of a thread: the writer dies now, at its sync point.
 constexpr uint64_t kDies = UINT64_MAX;
 
@@ -66,6 +69,15 @@ Options options_of_round(uint64_t choice) {
   options.history_retention = std::chrono::milliseconds(random.one_in(2) ? 0 : 200);
   options.background_threads = static_cast<int>(1 + random.below(3));
   return options;
+}
+
+bool spills(uint64_t commit) { return commit % 64 == 5; }
+
+// In one life of four most of what all threads commit may be lost with the process.
+Durability durability_of(uint64_t choice, uint64_t thread, uint64_t commit) {
+  const bool lazy = choice % 4 == 0;
+  if (commit % (lazy ? 64 : 8) == 0) return Durability::sync;
+  return lazy || thread % 4 == 3 ? Durability::buffered : Durability::os;
 }
 
 std::string key_of(uint64_t thread, uint64_t commit) {
@@ -88,6 +100,17 @@ Result<Keyspace> side_keyspace(Database* database) {
   Result<Keyspace> found = database->find_keyspace("side");
   return found.ok() ? std::move(found) : database->create_keyspace("side");
 }
+
+// Has no log. Each commit changes the same keys of it, far apart.
+Result<Keyspace> unlogged_keyspace(Database* database) {
+  Result<Keyspace> found = database->find_keyspace("unlogged");
+  return found.ok() ? std::move(found)
+                    : database->create_keyspace("unlogged", {.durability = Durability::none});
+}
+std::string unlogged_key(uint64_t part, uint64_t thread) {
+  return std::to_string(part) + "/" + std::to_string(thread);
+}
+constexpr uint64_t kUnloggedParts = 3;
 
 uint64_t latest_of(Database* database, uint64_t thread) {
   std::string value;
@@ -166,7 +189,24 @@ void die_at_sync_point(const char* name, void* context) {
 }
 #endif
 
-void write_for_ever(Database* database, Keyspace side, uint64_t thread, int pipe) {
+struct Writer {
+  Database* database;
+  Keyspace side;
+  Keyspace unlogged;
+  uint64_t choice;
+  int pipe;
+  // Newest commit that this life has acknowledged; 0: none.
+  std::array<std::atomic<uint64_t>, kThreads> acknowledged{};
+
+  void say(uint64_t thread, uint64_t commit) const {
+    const Acknowledgement done{thread, commit};
+    if (write(pipe, &done, sizeof done) != sizeof done) _exit(4);
+  }
+  void write_for_ever(uint64_t thread);
+  void flush();
+};
+
+void Writer::write_for_ever(uint64_t thread) {
   WriteBatch batch;
   for (uint64_t commit = latest_of(database, thread) + 1;; ++commit) {
     const std::string key = key_of(thread, commit);
@@ -180,19 +220,27 @@ void write_for_ever(Database* database, Keyspace side, uint64_t thread, int pipe
       if (status.ok()) status = batch.erase(old);
       if (status.ok()) status = batch.erase(side, old);
     }
+    for (uint64_t part = 0; part < kUnloggedParts && status.ok(); ++part) {
+      status = batch.put(unlogged, unlogged_key(part, thread), value);
+    }
     WriteOptions options;
-    options.durability = commit % 8 == 0 ? Durability::sync : Durability::os;
-    if (status.ok() && commit % 64 == 5) {
+    options.durability = durability_of(choice, thread, commit);
+    if (status.ok() && spills(commit)) {
       // The same by a transaction that spills.
       TransactionOptions spilling;
       spilling.write_memory_max = 100;
       WriteOptions to_side;
       to_side.keyspace = side;
+      WriteOptions to_unlogged;
+      to_unlogged.keyspace = unlogged;
       const Result<Timestamp> committed = database->transact(
           [&](Transaction& transaction) {
             Status each = transaction.put(key, value);
             if (each.ok()) each = transaction.put(key, value, to_side);
             if (each.ok()) each = transaction.put(latest_key(thread), std::to_string(commit));
+            for (uint64_t part = 0; part < kUnloggedParts && each.ok(); ++part) {
+              each = transaction.put(unlogged_key(part, thread), value, to_unlogged);
+            }
             if (commit <= kLiveCommits || !each.ok()) return each;
             const std::string old = key_of(thread, commit - kLiveCommits);
             each = transaction.erase(old);
@@ -204,8 +252,17 @@ void write_for_ever(Database* database, Keyspace side, uint64_t thread, int pipe
       status = database->write(batch, options);
     }
     if (!status.ok()) fail_writer("write", status);
-    const Acknowledgement done{thread, commit};
-    if (write(pipe, &done, sizeof done) != sizeof done) _exit(4);
+    acknowledged[thread] = commit;
+    say(thread, commit);
+  }
+}
+
+void Writer::flush() {
+  std::array<uint64_t, kThreads> before{};
+  for (uint64_t thread = 0; thread < kThreads; ++thread) before[thread] = acknowledged[thread];
+  if (Status status = database->flush(); !status.ok()) fail_writer("flush", status);
+  for (uint64_t thread = 0; thread < kThreads; ++thread) {
+    if (before[thread] != 0) say(kFlushed + thread, before[thread]);
   }
 }
 
@@ -229,14 +286,24 @@ TEST(CrashWriter, DISABLED_writes_until_it_is_killed) {
   Database* database = opened->get();
   Result<Keyspace> side = side_keyspace(database);
   if (!side.ok()) fail_writer("keyspace", side.status());
+  Result<Keyspace> unlogged = unlogged_keyspace(database);
+  if (!unlogged.ok()) fail_writer("keyspace without a log", unlogged.status());
+  Writer writer{.database = database,
+                .side = *side,
+                .unlogged = *unlogged,
+                .choice = task.choice,
+                .pipe = task.pipe};
   std::vector<std::thread> threads;
   for (uint64_t thread = 0; thread < kThreads; ++thread) {
-    threads.emplace_back([&, thread] { write_for_ever(database, *side, thread, task.pipe); });
+    threads.emplace_back([&, thread] { writer.write_for_ever(thread); });
   }
   for (uint64_t i = 0;; ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    Status status = i % 8 == 7 ? database->compact() : database->flush();
-    if (!status.ok()) fail_writer("upkeep", status);
+    if (i % 8 != 7) {
+      writer.flush();
+    } else if (Status status = database->compact(); !status.ok()) {
+      fail_writer("compaction", status);
+    }
   }
 }
 
@@ -277,9 +344,19 @@ class CrashTest : public testing::Test {
         at_sync_point_ = true;
         continue;
       }
-      ASSERT_LT(done.thread, static_cast<uint64_t>(kThreads));
-      ASSERT_EQ(done.commit, present_[done.thread] + 1) << "thread " << done.thread;
-      present_[done.thread] = done.commit;
+      if (done.thread >= kFlushed) {
+        ThreadKnown& known = known_.at(done.thread - kFlushed);
+        known.promised = std::max(known.promised, done.commit);
+        known.flushed = done.commit;
+        continue;
+      }
+      ThreadKnown& known = known_.at(done.thread);
+      ASSERT_EQ(done.commit, known.acknowledged + 1) << "thread " << done.thread;
+      known.acknowledged = done.commit;
+      if (spills(done.commit) ||
+          durability_of(task.choice, done.thread, done.commit) != Durability::buffered) {
+        known.promised = std::max(known.promised, done.commit);
+      }
       if (++seen == acknowledgements) kill(child, SIGKILL);
     }
     close(ends[0]);
@@ -305,11 +382,17 @@ class CrashTest : public testing::Test {
     ASSERT_OK(database->verify());
     Result<Keyspace> side = side_keyspace(database);
     ASSERT_OK(side);
+    Result<Keyspace> unlogged = unlogged_keyspace(database);
+    ASSERT_OK(unlogged);
     for (uint64_t thread = 0; thread < kThreads; ++thread) {
       const uint64_t latest = latest_of(database, thread);
-      ASSERT_GE(latest, present_[thread]) << "thread " << thread << " lost acknowledged commits";
-      ASSERT_LE(latest, present_[thread] + 1) << "thread " << thread;
-      present_[thread] = latest;  // once seen it stays
+      ThreadKnown& known = known_[thread];
+      ASSERT_GE(latest, known.promised) << "thread " << thread << " lost acknowledged commits";
+      ASSERT_LE(latest, known.acknowledged + 1) << "thread " << thread;
+      if (latest < known.acknowledged) buffered_lost_ += known.acknowledged - latest;
+      check_unlogged(database, *unlogged, thread, latest);
+      if (HasFatalFailure()) return;
+      known.acknowledged = known.promised = latest;  // once seen it stays
       for (const Keyspace keyspace : {kDefaultKeyspace, *side}) {
         const std::string prefix = "t" + std::to_string(thread) + "/";
         Result<Cursor> cursor = database->scan({.keyspace = keyspace, .prefix = prefix});
@@ -329,20 +412,51 @@ class CrashTest : public testing::Test {
     close_and_check(std::move(*opened), FileSystem::posix());
   }
 
+  // All parts are of one commit, which was flushed or is newer; never of one that the log has lost.
+  void check_unlogged(Database* database, Keyspace unlogged, uint64_t thread, uint64_t latest) {
+    std::array<std::string, kUnloggedParts> parts;
+    for (uint64_t part = 0; part < kUnloggedParts; ++part) {
+      ASSERT_OK(database->get(unlogged_key(part, thread), &parts[part], {.keyspace = unlogged}));
+      ASSERT_EQ(parts[part], parts[0]) << "a part of a commit is lost, thread " << thread;
+    }
+    ThreadKnown& known = known_[thread];
+    uint64_t commit = 0;
+    if (!parts[0].empty()) {
+      commit = std::strtoull(parts[0].c_str() + parts[0].find('/') + 1, nullptr, 10);
+      ASSERT_EQ(parts[0], value_of(thread, commit));
+    }
+    ASSERT_GE(commit, known.flushed) << "thread " << thread << " lost what was flushed";
+    ASSERT_LE(commit, latest) << "thread " << thread;
+    unlogged_lost_ += latest - commit;
+    known.flushed = commit;
+  }
+
   void print() const {
     std::printf("kills: %llu, at sync points: %llu, before a commit was acknowledged: %llu\n",
                 static_cast<unsigned long long>(kills_),
                 static_cast<unsigned long long>(kills_at_sync_points_),
                 static_cast<unsigned long long>(kills_unheard_));
+    std::printf("lost as allowed: %llu commits that were buffered, %llu without a log\n",
+                static_cast<unsigned long long>(buffered_lost_),
+                static_cast<unsigned long long>(unlogged_lost_));
   }
+
+  // Commits of one thread, by number.
+  struct ThreadKnown {
+    uint64_t acknowledged = 0;  // the newest
+    uint64_t promised = 0;      // the newest that has to be there
+    uint64_t flushed = 0;       // the newest whose part without a log has to be there
+  };
 
   const ProcessBaseline baseline_;
   TempDirectory directory_;
-  std::array<uint64_t, kThreads> present_{};  // commits known to be there
+  std::array<ThreadKnown, kThreads> known_{};
   uint64_t copies_ = 0;
   uint64_t kills_ = 0;
   uint64_t kills_at_sync_points_ = 0;
   uint64_t kills_unheard_ = 0;
+  uint64_t buffered_lost_ = 0;
+  uint64_t unlogged_lost_ = 0;
   bool at_sync_point_ = false;  // the last one
 };
 
