@@ -4,11 +4,17 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
+#include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
@@ -356,6 +362,65 @@ TEST(PosixFileSystem, a_full_disk_is_no_space) {
   const Status status = (*file)->write(0, "x");
   EXPECT_EQ(status.code(), StatusCode::no_space) << status.to_string();
   EXPECT_NE(status.message().find("/dev/full"), std::string_view::npos);
+}
+
+// The kernel carries out a part of the write, and refuses the rest when it is asked for that.
+TEST(PosixFileSystem, a_write_carried_out_in_part_goes_on_to_its_error) {
+  const test::TempDirectory directory;
+  const std::string path = directory.path() + "/f";
+  Result<std::unique_ptr<File>> file = FileSystem::posix()->open(path, OpenMode::create_exclusive);
+  ASSERT_OK(file);
+  const std::string content(20'000, 'x');
+  struct rlimit before;
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  struct rlimit small = before;
+  small.rlim_cur = 10'000;
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
+  const Status status = (*file)->write(0, content);
+  const Result<uint64_t> size = (*file)->size();
+  ::setrlimit(RLIMIT_FSIZE, &before);
+  std::signal(SIGXFSZ, handler);
+  EXPECT_EQ(status.code(), StatusCode::io_error) << status.to_string();
+  ASSERT_OK(size);
+  EXPECT_EQ(*size, small.rlim_cur);
+  EXPECT_OK((*file)->write(0, content));
+  std::string found(content.size(), '\0');
+  IoRequest request{.kind = IoRequest::Kind::read, .data = found.data(), .size = found.size()};
+  (*file)->submit(&request);
+  (*file)->wait(&request);
+  EXPECT_OK(request.status);
+  EXPECT_EQ(found, content);
+}
+
+// Opening a pipe to read waits for its writer.
+TEST(PosixFileSystem, an_interrupted_call_is_made_again) {
+  const test::TempDirectory directory;
+  const std::string path = directory.path() + "/pipe";
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+  static std::atomic<int> interruptions;
+  interruptions = 0;
+  struct sigaction interrupt = {};  // without SA_RESTART
+  interrupt.sa_handler = [](int) { ++interruptions; };
+  struct sigaction before;
+  ASSERT_EQ(::sigaction(SIGUSR2, &interrupt, &before), 0);
+  std::atomic<bool> ended = false;
+  Status status;
+  std::thread reader([&] {
+    status = FileSystem::posix()->open(path, OpenMode::read).status();
+    ended = true;
+  });
+  while (interruptions < 20 && !ended) {
+    ::pthread_kill(reader.native_handle(), SIGUSR2);
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  EXPECT_FALSE(ended) << status.to_string();
+  int writer = -1;
+  while (!ended && writer < 0) writer = ::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+  reader.join();
+  if (writer >= 0) ::close(writer);
+  ::sigaction(SIGUSR2, &before, nullptr);
+  EXPECT_OK(status);
 }
 
 TEST(MemoryFileSystem, two_of_them_share_nothing) {
