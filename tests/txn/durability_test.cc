@@ -437,6 +437,44 @@ TEST_F(DurabilityTest, failed_reads_are_errors_and_never_absence) {
   EXPECT_EQ(rows().size(), 301u);
 }
 
+TEST_F(DurabilityTest, several_gets_fail_with_whichever_read_fails) {
+  options_.cache_size = 4096;
+  open();
+  for (int i = 0; i < 300; ++i) ASSERT_OK(db_->put("k" + std::to_string(i), std::string(50, 'v')));
+  ASSERT_OK(db_->flush());
+  const std::vector<std::string_view> keys = {"k299", "k1", "absent", "k50", "k150", "k222"};
+  for (int nth = 1;; ++nth) {
+    SCOPED_TRACE("read " + std::to_string(nth));
+    int reads = 0;
+    fail(
+        [&](const FileCall& call) {
+          return call.path.ends_with(".sst") && call.kind == FileCall::Kind::read && ++reads == nth;
+        },
+        Status::io_error("injected"), /*sticky=*/false);
+    Result<Transaction> transaction = db_->begin();
+    ASSERT_OK(transaction);
+    const auto get_all = [&](std::vector<std::optional<PinnedValue>>* values) {
+      return nth % 2 == 0 ? transaction->multi_get(keys, *values) : db_->multi_get(keys, *values);
+    };
+    std::vector<std::optional<PinnedValue>> values(keys.size());
+    const Status status = get_all(&values);
+    hook_ = nullptr;
+    if (reads >= nth) {
+      EXPECT_FAILS(status, io_error, "injected");
+    } else {
+      EXPECT_OK(status);
+    }
+    // Nothing of the failure is left behind, in the cache or elsewhere.
+    std::vector<std::optional<PinnedValue>> again(keys.size());
+    ASSERT_OK(get_all(&again));
+    for (size_t i = 0; i < keys.size(); ++i) EXPECT_EQ(again[i].has_value(), keys[i] != "absent");
+    if (reads < nth) {
+      EXPECT_GT(nth, 5) << "blocks of five keys";
+      break;
+    }
+  }
+}
+
 // -- waiting --
 
 TEST_F(DurabilityTest, write_that_finds_no_room_in_time_is_timed_out_and_not_there) {
