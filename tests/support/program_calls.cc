@@ -71,8 +71,6 @@ WriteOptions read_write_options(ProgramContext* context, size_t session, Input* 
   return options;
 }
 
-Keyspace scratch_of(const ProgramContext& context) { return {context.scratch.load()}; }
-
 }  // namespace
 
 void run_batch(ProgramContext* context, size_t session, Input* input) {
@@ -86,7 +84,8 @@ void run_batch(ProgramContext* context, size_t session, Input* input) {
       batch.erase(keyspace, key);
     }
   }
-  if (input->below(8) == 1) batch.put_unrecorded(scratch_of(*context), context->read_key(input));
+  if (input->below(8) == 1)
+    batch.put_unrecorded(context->scratch_keyspace(), context->read_key(input));
   batch.write(read_write_options(context, session, input));
 }
 
@@ -250,8 +249,8 @@ void run_reads(ProgramContext* context, size_t session, Input* input) {
 void run_scratch(ProgramContext* context, Input* input) {
   static constexpr std::optional<Durability> kDurabilities[] = {std::nullopt, Durability::none,
                                                                 Durability::sync, Durability::os};
-  const Keyspace keyspace = scratch_of(*context);
-  if (input->flag()) {
+  const Keyspace keyspace = context->scratch_keyspace();
+  if (input->below(4) == 1) {
     context->allow(
         context->database->put(context->read_key(input), "unrecorded", {.keyspace = keyspace}),
         {.not_found = true});

@@ -35,13 +35,18 @@ bool ProgramContext::allow(const Status& status, const MayAnswer& may) {
     case StatusCode::read_only:
       if (met_fault()) return false;
       break;
+    case StatusCode::closed:
+      if (!closing.load()) break;
+      counts.closed.fetch_add(1);
+      return false;
     case StatusCode::timed_out:
       if (!may.timed_out) break;
       counts.timed_out.fetch_add(1);
       return false;
     case StatusCode::not_found:
-      if (may.not_found) return false;
-      break;
+      if (!may.not_found) break;
+      counts.gone.fetch_add(1);
+      return false;
     case StatusCode::invalid_argument:
       if (may.invalid_argument) return false;
       break;

@@ -27,6 +27,7 @@ struct ProgramShape {
   uint8_t isolation = 0;  // 0: snapshot, 1: serializable, more: either
   bool markers = false;   // each commit puts a key of its own besides
   bool unlogged = false;  // of the second keyspace; without faults, what it holds is kept
+  bool closes_beside_writers = false;
   PlannedFault fault;
   bool fault_at_open = false;  // from the second life's opening on
   Options options;
@@ -50,8 +51,9 @@ class ProgramContext {
   // One key for each commit that has a marker, which only the end reads: there, or not there, it
   // resolves outcomes that are unknown.
   Keyspace markers = kDefaultKeyspace;
-  // Dropped and created anew while others write to it; what it holds is not judged.
+  // Dropped and created anew while others use it; what it holds is not judged.
   std::atomic<uint32_t> scratch{0};
+  std::atomic<bool> closing{false};                    // now, or done: `closed` is an answer
   Cancellation cancellations[kProgramThreadsMax + 1];  // of sessions
   std::atomic<uint64_t> a_commit{0};  // timestamp of one that a batch made: a past to be read
 
@@ -62,6 +64,8 @@ class ProgramContext {
     std::atomic<uint64_t> cursors{0};    // kept open across steps
     std::atomic<uint64_t> cancelled{0};  // answers
     std::atomic<uint64_t> timed_out{0};
+    std::atomic<uint64_t> gone{0};    // answers that a keyspace is
+    std::atomic<uint64_t> closed{0};  // answers
     std::atomic<uint64_t> direct{0};  // reads and writes without a transaction
     std::atomic<uint64_t> past{0};    // of these, reads of the past
   };
@@ -71,6 +75,7 @@ class ProgramContext {
 
   // -- what is read from the input --
   static std::string key_name(uint32_t key) { return "k" + std::to_string(key); }
+  Keyspace scratch_keyspace() const { return {scratch.load()}; }
   std::string read_key(Input* input) const { return key_name(input->below(shape.keys)); }
   Keyspace read_keyspace(Input* input) const { return keyspaces[input->below(4) == 0 ? 1 : 0]; }
   // One that keeps what was acknowledged through whatever the shape's fault leads to.
@@ -109,7 +114,10 @@ class ProgramContext {
     return complaint_;
   }
   // A life begins: whatever failed before is no excuse.
-  void begin_life() { failed_before_ = disk_->failed(); }
+  void begin_life() {
+    failed_before_ = disk_->failed();
+    closing.store(false);
+  }
   bool met_fault() const { return disk_->failed() > failed_before_; }
 
  private:

@@ -43,6 +43,7 @@ class ProgramTransaction {
   ProgramTransaction(ProgramContext* context, size_t session, const TransactionOptions& options)
       : context_(*context),
         options_(options),
+        scratch_(context->scratch_keyspace()),
         record_(context->begin_record(session)),
         recording_(&record_) {
     record_.isolation = options.isolation == Isolation::serializable
@@ -70,7 +71,11 @@ class ProgramTransaction {
   bool scan(Input* input);
   bool use_cursor(Input* input);
   bool savepoint(Input* input);
-  MayAnswer may_wait() const { return {.timed_out = options_.timeout.has_value()}; }
+  bool use_scratch(Input* input);
+  // A call that may wait; commits also tell of the scratch keyspace.
+  MayAnswer may_wait() const {
+    return {.timed_out = options_.timeout.has_value(), .not_found = used_scratch_};
+  }
   // Some operations can be cancelled, and a few are from the start.
   const Cancellation* read_cancellation(Input* input) {
     const uint32_t choice = input->below(16);
@@ -81,9 +86,11 @@ class ProgramTransaction {
 
   ProgramContext& context_;
   const TransactionOptions options_;
+  const Keyspace scratch_;  // may be gone when it is used
   TransactionRecord record_;
   Recording recording_;
   Transaction* transaction_ = nullptr;
+  bool used_scratch_ = false;
   uint64_t next_cursor_ = 0;
   std::deque<ProgramCursor> cursors_;
 };
@@ -121,6 +128,8 @@ bool ProgramTransaction::run_step(Input* input) {
     case 7:
     case 8:
       return read(input, /*for_update=*/false);
+    case 9:
+      return input->flag() ? use_scratch(input) : change(input);
     default:
       return change(input);
   }
@@ -289,6 +298,37 @@ bool ProgramTransaction::savepoint(Input* input) {
   return true;
 }
 
+// Nothing of it is recorded: it is dropped beside this.
+bool ProgramTransaction::use_scratch(Input* input) {
+  used_scratch_ = true;
+  const std::string key = context_.read_key(input);
+  Status status;
+  switch (input->below(8)) {
+    case 0:
+      status = transaction_->get(key, {.keyspace = scratch_}).status();
+      break;
+    case 1:
+      status = transaction_->get_for_update(key, {.keyspace = scratch_}).status();
+      break;
+    case 2:
+      status = transaction_->erase(key, {.keyspace = scratch_});
+      break;
+    case 3: {
+      Result<Cursor> cursor = transaction_->scan({.keyspace = scratch_, .lower = key});
+      status = cursor.status();
+      if (!status.ok()) break;
+      for (cursor->seek_to_first(); cursor->valid(); cursor->next()) {
+      }
+      status = cursor->status();
+      break;
+    }
+    default:
+      status = transaction_->put(key, "unrecorded", {.keyspace = scratch_});
+  }
+  return context_.allow(status, may_wait()) || status.code() == StatusCode::not_found ||
+         status.code() == StatusCode::timed_out;
+}
+
 // -- the end --
 
 void ProgramTransaction::commit() {
@@ -306,7 +346,12 @@ bool ProgramTransaction::note_commit(const Result<Timestamp>& committed) {
     return false;
   }
   if (committed.status().code() == StatusCode::conflict) {
-    context_.conflicts.lost(record_.id, recording_.footprint());
+    // What others did to the scratch keyspace is not in the history.
+    if (used_scratch_) {
+      context_.conflicts.failed(record_.id);
+    } else {
+      context_.conflicts.lost(record_.id, recording_.footprint());
+    }
     return false;
   }
   context_.allow(committed.status(), may_wait());

@@ -22,7 +22,8 @@
 namespace varve::test {
 namespace {
 
-constexpr int kItemsMax = 12;  // of a thread in a life
+constexpr int kItemsMax = 12;      // of a thread in a life
+constexpr int kLastWritesMax = 6;  // of a thread beside close()
 
 struct Silence final : Logger {
   void write(LogLevel, std::string_view) override {}
@@ -52,6 +53,7 @@ ProgramShape read_shape(Input* input, std::optional<PlannedFault> fault, FileSys
   if (fault.has_value()) shape.fault = *fault;
   shape.unlogged = (more & 24) == 8 && shape.fault.fault == ProgramFault::none;
   if ((more & 96) == 32) shape.options.history_retention = std::chrono::hours(1);
+  shape.closes_beside_writers = (more & 128) != 0;
   shape.options.memory_budget = kMemoryBudgetMin;
   shape.options.write_buffer_size = 16 << 10;
   shape.options.compression = Compression::none;
@@ -156,8 +158,13 @@ class ProgramRun {
     ++crashes_;
   }
 
+  // Unless a thread of this life has done it.
+  Status close_database() {
+    return closed_.has_value() ? *std::exchange(closed_, std::nullopt) : database_->close();
+  }
+
   void close() {
-    if (!context_.expect(database_->close())) return;
+    if (!context_.expect(close_database())) return;
     const MemoryReport memory = database_->memory_report();
     for (size_t i = 0; i < kMemoryRoleCount; ++i) {
       if (memory.roles[i].live_bytes == 0) continue;
@@ -173,7 +180,7 @@ class ProgramRun {
   // After faults a close may fail.
   void abandon() {
     if (database_ != nullptr) {
-      const Status status = database_->close();
+      const Status status = close_database();
       if (!context_.met_fault()) context_.expect(status);
       database_.reset();
     }
@@ -193,13 +200,40 @@ class ProgramRun {
 
   // -- threads --
   void live(size_t life, size_t lives) {
-    const size_t share = input_->rest().size() / (lives - life) / shape_.threads;
+    const size_t shares = shape_.threads + (shape_.closes_beside_writers ? 1 : 0);
+    const size_t share = input_->rest().size() / (lives - life) / shares;
+    start_threads(share, [this](size_t session, Input input) { run_thread(session, input); });
+    if (!shape_.closes_beside_writers) return;
+    context_.closing.store(true);
+    Thread closer;
+    start_threads(
+        share / shape_.threads,
+        [this](size_t session, Input input) { write_while_it_is_open(session, input); }, &closer);
+  }
+
+  // Each with so many bytes; returns when all have ended. `closer`, if any, closes beside them.
+  template <typename Run>
+  void start_threads(size_t share, const Run& run, Thread* closer = nullptr) {
     std::vector<Thread> threads;
     for (size_t i = 1; i <= shape_.threads; ++i) {
       const std::string_view bytes = input_->piece(share);
-      threads.emplace_back("program", 0, [this, i, bytes] {
-        run_thread(i, Input(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()));
+      threads.emplace_back("program", 0, [&run, i, bytes] {
+        run(i, Input(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()));
       });
+    }
+    if (closer != nullptr) {
+      *closer = Thread("closer", 0, [this] { closed_ = database_->close(); });
+    }
+  }
+
+  void write_while_it_is_open(size_t session, Input input) {
+    for (int i = 0; i < kLastWritesMax && !input.empty(); ++i) {
+      context_.cancellations[session].clear();
+      if (input.flag()) {
+        run_batch(&context_, session, &input);
+      } else {
+        run_stream(&context_, session, &input);
+      }
     }
   }
 
@@ -230,6 +264,8 @@ class ProgramRun {
           run_reads(&context_, session, &input);
           break;
         case 10:
+        case 16:
+        case 17:
           run_scratch(&context_, &input);
           break;
         case 11:
@@ -336,6 +372,8 @@ class ProgramRun {
     report_.past = counts.past.load();
     report_.cancelled = counts.cancelled.load();
     report_.timed_out = counts.timed_out.load();
+    report_.gone = counts.gone.load();
+    report_.closed = counts.closed.load();
     report_.resolved = resolved_;
     report_.failed_opens = failed_opens_;
     report_.faults = disk_.failed();
@@ -349,6 +387,7 @@ class ProgramRun {
   ProgramContext context_;
   ProgramShape& shape_ = context_.shape;
   std::unique_ptr<Database> database_;
+  std::optional<Status> closed_;  // by a thread of this life
   Cut cut_{};
   uint64_t failed_opens_ = 0;
   uint64_t crashes_ = 0;

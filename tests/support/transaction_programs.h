@@ -34,6 +34,8 @@ struct ProgramReport {
   uint64_t past = 0;       // of these, reads of the past
   uint64_t cancelled = 0;  // answers
   uint64_t timed_out = 0;
+  uint64_t gone = 0;          // answers that a keyspace is
+  uint64_t closed = 0;        // answers
   uint64_t resolved = 0;      // unknown outcomes that a marker told
   uint64_t failed_opens = 0;  // which were repeated without the fault
   uint64_t faults = 0;        // file calls that failed

@@ -43,6 +43,8 @@ struct Tally {
   uint64_t past = 0;
   uint64_t cancelled = 0;
   uint64_t timed_out = 0;
+  uint64_t gone = 0;
+  uint64_t closed = 0;
   uint64_t resolved = 0;
   uint64_t failed_opens = 0;
   uint64_t faults = 0;
@@ -66,6 +68,8 @@ struct Tally {
     past += report.past;
     cancelled += report.cancelled;
     timed_out += report.timed_out;
+    gone += report.gone;
+    closed += report.closed;
     resolved += report.resolved;
     failed_opens += report.failed_opens;
   }
@@ -75,12 +79,14 @@ struct Tally {
         "%llu %s, %llu steps, %llu switches; transactions: %llu snapshot, "
         "%llu serializable; %llu conflicts, %llu retries of transact(), %llu allowed anomalies; "
         "%llu groups of batchers, %llu cursors kept open, %llu calls without a transaction, %llu "
-        "of them reads of the past; %llu answers cancelled, %llu timed out; %llu file calls "
-        "failed, %llu opens failed, %llu losses of power, %llu outcomes unknown, %llu told by "
+        "of them reads of the past; %llu answers cancelled, %llu timed out, %llu that a keyspace "
+        "is "
+        "gone, %llu that the database is closed; %llu file calls failed, %llu opens failed, %llu "
+        "losses of power, %llu outcomes unknown, %llu told by "
         "markers\n",
         n(runs), what, n(steps), n(switches), n(snapshot), n(serializable), n(conflicts),
         n(retries), n(skews), n(groups), n(cursors), n(direct), n(past), n(cancelled), n(timed_out),
-        n(faults), n(failed_opens), n(crashes), n(unknown), n(resolved));
+        n(gone), n(closed), n(faults), n(failed_opens), n(crashes), n(unknown), n(resolved));
   }
 };
 
@@ -139,6 +145,8 @@ TEST(TransactionScheduleTest, every_schedule_keeps_isolation) {
   EXPECT_GT(tally.groups, 0u);
   EXPECT_GT(tally.cursors, 0u);
   EXPECT_GT(tally.cancelled, 0u);
+  EXPECT_GT(tally.gone, 0u);
+  EXPECT_GT(tally.closed, 0u);
 }
 #endif  // VARVE_SCHEDULER
 
