@@ -20,6 +20,7 @@
 #include "lsm/block_builder.h"
 #include "lsm/current_file.h"
 #include "lsm/filter.h"
+#include "varve/key_codec.h"
 
 namespace varve::fuzz {
 namespace {
@@ -320,6 +321,32 @@ void write_history_seeds(const SeedFolder& folder) {
   }
 }
 
+// Two keys of a few elements each; see key_codec_fuzz.cc.
+void write_key_seeds(const SeedFolder& folder) {
+  for (uint64_t i = 0; i < 12; ++i) {
+    char buffer[200];
+    KeyWriter keys(buffer);
+    const auto put = [&](Order order) {
+      keys.int64(static_cast<int64_t>(i * i * i) - 100, order);
+      keys.text(i % 2 == 0 ? "text" : std::string_view("nu\0l", 4), order);
+      keys.decimal({static_cast<Int128>(i) * 1000 - 3000, static_cast<int32_t>(i % 5)}, order);
+      keys.begin_array(order);
+      keys.float64(1.5 * static_cast<double>(i));
+      keys.null();
+      keys.end_array();
+      keys.timestamp(static_cast<int64_t>(i) << 40, order);
+      keys.uuid({}, order);
+      keys.boolean(i % 3 == 0, order);
+    };
+    put(i % 4 < 2 ? Order::ascending : Order::descending);
+    const size_t first = keys.size();
+    put(i % 4 < 2 ? Order::ascending : Order::descending);
+    folder.write(
+        "key_codec", "keys-" + std::to_string(i),
+        mode(i % 4 < 2 ? 0 : 0xff) + mode(static_cast<unsigned>(first)) + std::string(keys.key()));
+  }
+}
+
 // Programs of transactions, and a schedule: the length of the former in two bytes, the pace of
 // time, then both.
 void write_schedule_seeds(const SeedFolder& folder) {
@@ -352,6 +379,7 @@ int main(int argc, char** argv) {
   write_log_seeds(folder);
   write_manifest_seeds(folder);
   write_history_seeds(folder);
+  write_key_seeds(folder);
   write_schedule_seeds(folder);
   check_nothing_held();
   return 0;

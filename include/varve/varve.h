@@ -10,6 +10,7 @@
 #include "varve/file_system.h"
 #include "varve/history.h"
 #include "varve/logger.h"
+#include "varve/key_codec.h"
 #include "varve/memory_budget.h"
 #include "varve/options.h"
 #include "varve/pinned_value.h"
