@@ -251,6 +251,16 @@ void KeyWriter::end_array() {
   if (--depth_ == 0) finish_element(array_start_, array_order_);
 }
 
+void KeyWriter::encoded_array(std::string_view array, Order order) {
+  KeyReader reader(array);
+  if (reader.next_type() != KeyValueType::array || !reader.skip() || !reader.done()) ok_ = false;
+  char* to = reserve(array.size());
+  if (to == nullptr) return;
+  std::memcpy(to, array.data(), array.size());
+  size_ += array.size();
+  finish_element(size_ - array.size(), order);
+}
+
 // -- reading --
 
 namespace {

@@ -76,6 +76,8 @@ class KeyWriter {
   // What is appended until the end is in the array; arrays nest.
   void begin_array(Order order = Order::ascending);
   void end_array();
+  // A whole array as it is written ascending. An error if it is none.
+  void encoded_array(std::string_view array, Order order = Order::ascending);
 
   // False: there was no room, a decimal out of range, or arrays do not match. Nothing was written
   // behind the buffer's end, and the key is of no use.
