@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/random.h"
 #include "fuzz/build_sstable.h"
@@ -20,6 +21,7 @@
 #include "lsm/block_builder.h"
 #include "lsm/current_file.h"
 #include "lsm/filter.h"
+#include "table/row_codec.h"
 #include "varve/key_codec.h"
 
 namespace varve::fuzz {
@@ -347,6 +349,32 @@ void write_key_seeds(const SeedFolder& folder) {
   }
 }
 
+// Places of columns, and a row of them; see row_codec_fuzz.cc.
+void write_row_seeds(const SeedFolder& folder) {
+  const std::string text = "a text";
+  for (unsigned shape = 0; shape < 4; ++shape) {
+    std::vector<RowPlace> places;
+    std::vector<Value> values;
+    const auto add = [&](ColumnType type, const Value& value) {
+      places.push_back({.kind = {.type = type, .scale = 0}, .default_value = {}});
+      values.push_back(places.size() % 4 == shape ? Value() : value);
+    };
+    add(ColumnType::int64, Value::int64(-7));
+    add(ColumnType::text, Value::text(text));
+    add(ColumnType::boolean, Value::boolean(true));
+    add(ColumnType::decimal, Value::decimal({1234, 0}));
+    add(ColumnType::bytes, Value::bytes(text));
+    add(ColumnType::uuid, Value::uuid({}));
+    add(ColumnType::float64, Value::float64(2.5));
+    const RowLayout layout(places);
+    std::string row(layout.size_of(values), '\0');
+    layout.write(values, row.data());
+    std::string bytes = mode(static_cast<unsigned>(places.size()));
+    for (const RowPlace& place : places) bytes += mode(static_cast<unsigned>(place.kind.type) - 1);
+    folder.write("row_codec", "row-" + std::to_string(shape), bytes + row);
+  }
+}
+
 // Programs of transactions, and a schedule: the length of the former in two bytes, the pace of
 // time, then both.
 void write_schedule_seeds(const SeedFolder& folder) {
@@ -380,6 +408,7 @@ int main(int argc, char** argv) {
   write_manifest_seeds(folder);
   write_history_seeds(folder);
   write_key_seeds(folder);
+  write_row_seeds(folder);
   write_schedule_seeds(folder);
   check_nothing_held();
   return 0;
