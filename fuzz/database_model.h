@@ -131,10 +131,15 @@ class DatabaseModel {
   }
 
   // After which event, `least` or later, the logged keyspaces were as they are found; the last one
-  // if several are.
+  // if several are, except that what failed and changed nothing did not take place: its timestamp
+  // may be given again.
   std::optional<uint64_t> find_event(const FoundState& found, uint64_t least) const {
     for (uint64_t event = events() + 1; event-- > least;) {
-      if (is_after(event, found)) return event;
+      if (!is_after(event, found)) continue;
+      while (event > least && guessed_.contains(time_of(event)) && is_after(event - 1, found)) {
+        --event;
+      }
+      return event;
     }
     return std::nullopt;
   }
