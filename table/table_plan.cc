@@ -1,0 +1,59 @@
+#include "table/table_plan.h"
+
+#include <algorithm>
+
+#include "base/assert.h"
+
+namespace varve {
+
+Result<std::shared_ptr<const TablePlan>> TablePlan::make(std::string_view description) {
+  const std::shared_ptr<TablePlan> plan(new TablePlan);
+  VARVE_ASSIGN_OR_RETURN(plan->schema_, TableSchema::decode(description));
+  plan->description_ = description;
+  const TableSchema& schema = plan->schema_;
+  plan->layout_ = schema.layout();
+  for (uint32_t place = 0; place < schema.columns.size(); ++place) {
+    if (!schema.columns[place].dropped) plan->columns_.push_back(place);
+  }
+  for (const IndexSchema& index : schema.indexes) {
+    if (index.state == IndexState::dropping) continue;
+    IndexPlan& made = plan->indexes_.emplace_back();
+    made.schema = &index;
+    if (index.covered.empty()) continue;
+    std::vector<RowPlace> places;
+    for (const uint32_t place : index.covered) {
+      places.push_back({.kind = schema.columns[place].kind});
+    }
+    made.covered.emplace(places);
+  }
+  return std::shared_ptr<const TablePlan>(plan);
+}
+
+void TablePlan::append_primary_key(std::span<const Value> values, KeyWriter* key) const {
+  for (const KeyColumn& column : schema_.primary_key) {
+    append_value(values[column.place], column.order, key);
+  }
+}
+
+void TablePlan::append_row_key(std::span<const Value> values, KeyWriter* key) const {
+  append_prefix({.tenant = schema_.tenant, .table = schema_.id, .index = 0}, key);
+  append_primary_key(values, key);
+}
+
+bool TablePlan::has_primary_key(const IndexPlan& index, std::span<const Value> values) {
+  if (!index.schema->unique) return true;
+  // Nulls are not equal to one another.
+  return std::any_of(index.schema->columns.begin(), index.schema->columns.end(),
+                     [&](const KeyColumn& column) { return values[column.place].is_null(); });
+}
+
+void TablePlan::append_entry_key(const IndexPlan& index, std::span<const Value> values,
+                                 KeyWriter* key) const {
+  append_prefix({.tenant = schema_.tenant, .table = schema_.id, .index = index.schema->id}, key);
+  for (const KeyColumn& column : index.schema->columns) {
+    append_value(values[column.place], column.order, key);
+  }
+  if (has_primary_key(index, values)) append_primary_key(values, key);
+}
+
+}  // namespace varve

@@ -1,0 +1,420 @@
+#include "table/table_rows.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/coding.h"
+#include "base/random.h"
+#include "tests/support/seeded_test.h"
+#include "tests/txn/database_fixture.h"
+
+namespace varve::test {
+namespace {
+
+// people(id int64 key, email text, name text not null, age int64 null, balance decimal(2)):
+// email unique, (name, age desc) covering balance, age.
+TableSchema people() {
+  TableSchema schema{.tenant = 1, .next_index = 4, .name = "people"};
+  schema.columns = {{.name = "id", .kind = {ColumnType::int64}, .nullable = false},
+                    {.name = "email", .kind = {ColumnType::text}},
+                    {.name = "name", .kind = {ColumnType::text}, .nullable = false},
+                    {.name = "age", .kind = {ColumnType::int64}},
+                    {.name = "balance", .kind = {ColumnType::decimal, 2}}};
+  schema.primary_key = {{.place = 0}};
+  schema.indexes = {
+      {.id = 1, .name = "by_email", .columns = {{1}}, .covered = {2}, .unique = true},
+      {.id = 2, .name = "by_name", .columns = {{2}, {3, Order::descending}}, .covered = {4}},
+      {.id = 3, .name = "by_age", .columns = {{3}}}};
+  std::vector<RowPlace> places;
+  for (const ColumnSchema& column : schema.columns) places.push_back({.kind = column.kind});
+  const RowLayout layout(places);
+  const std::vector<Value> none(places.size());
+  schema.defaults.resize(layout.size_of(none));
+  layout.write(none, schema.defaults.data());
+  return schema;
+}
+
+struct Person {
+  std::optional<std::string> email;
+  std::string name;
+  std::optional<int64_t> age;
+  std::optional<int64_t> cents;
+  friend bool operator==(const Person&, const Person&) = default;
+};
+
+std::vector<Value> values_of(int64_t id, const Person& person) {
+  return {Value::int64(id), person.email ? Value::text(*person.email) : Value(),
+          Value::text(person.name), person.age ? Value::int64(*person.age) : Value(),
+          person.cents ? Value::decimal({*person.cents, 2}) : Value()};
+}
+
+class TableRowsTest : public DatabaseTest {
+ protected:
+  void SetUp() override {
+    open();
+    Result<Catalog> opened = Catalog::open(db_.get());
+    ASSERT_OK(opened);
+    catalog_ = *opened;
+    schema_ = people();
+    ASSERT_OK(db_->transact([&](Transaction& t) { return catalog_->create_table(&t, &schema_); }));
+  }
+  void TearDown() override {
+    plan_.reset();
+    DatabaseTest::TearDown();
+  }
+  TableRows rows_of(Transaction* transaction) {
+    Result<TableRows> opened = TableRows::open(transaction, *catalog_, 1, schema_.id, &plan_);
+    EXPECT_OK(opened);
+    return std::move(*opened);
+  }
+  // In a transaction of its own.
+  Status change(const std::function<Status(TableRows*)>& body) {
+    return db_
+        ->transact([&](Transaction& transaction) {
+          TableRows opened = rows_of(&transaction);
+          return body(&opened);
+        })
+        .status();
+  }
+  Status insert(int64_t id, const Person& person) {
+    return change([&](TableRows* rows) { return rows->insert(values_of(id, person)); });
+  }
+
+  // What the database holds of the table: rows; and entries, which have to be just those that the
+  // rows call for.
+  std::map<int64_t, Person> check() {
+    std::map<int64_t, Person> found;
+    std::map<std::string, std::string> expected;
+    Transaction transaction = begin();
+    TableRows opened = rows_of(&transaction);
+    std::vector<std::pair<std::string, std::string>> entries;
+    Result<Cursor> cursor = transaction.scan({.keyspace = catalog_->rows()});
+    EXPECT_OK(cursor);
+    for (cursor->seek_to_first(); cursor->valid(); cursor->next()) {
+      KeyReader key(cursor->key());
+      EXPECT_EQ(key.uint64(), 1u);
+      EXPECT_EQ(key.uint64(), schema_.id);
+      if (key.uint64() != 0) {
+        entries.emplace_back(cursor->key(), cursor->value());
+        continue;
+      }
+      const int64_t id = *key.int64();
+      const std::optional<RowView> view = RowView::open(&plan_->layout(), cursor->value());
+      EXPECT_TRUE(view.has_value() && key.done());
+      std::vector<Value> values(5);
+      EXPECT_TRUE(view->get_all(values));
+      EXPECT_EQ(values[0].as_int64(), id);
+      Person& person = found[id];
+      if (!values[1].is_null()) person.email = values[1].as_text();
+      person.name = values[2].as_text();
+      if (!values[3].is_null()) person.age = values[3].as_int64();
+      if (!values[4].is_null())
+        person.cents = static_cast<int64_t>(values[4].as_decimal().unscaled);
+      expect_entries(id, person, &expected);
+    }
+    EXPECT_OK(cursor->status());
+    EXPECT_EQ(entries,
+              (std::vector<std::pair<std::string, std::string>>(expected.begin(), expected.end())));
+    return found;
+  }
+  // By hand, from the description in table/table_plan.h.
+  void expect_entries(int64_t id, const Person& person, std::map<std::string, std::string>* to) {
+    const auto key_of = [](const std::function<void(KeyWriter*)>& write) {
+      std::string buffer(500, '\0');
+      KeyWriter key(buffer);
+      write(&key);
+      return std::string(key.key());
+    };
+    const auto row_of = [](ColumnKind kind, const Value& value) {
+      const RowPlace places[] = {{.kind = kind}};
+      const RowLayout layout(places);
+      std::string row(layout.size_of({&value, 1}), '\0');
+      layout.write({&value, 1}, row.data());
+      return row;
+    };
+    const auto prefix = [&](uint32_t index, KeyWriter* key) {
+      append_prefix({.tenant = 1, .table = schema_.id, .index = index}, key);
+    };
+    const std::vector<Value> values = values_of(id, person);
+    std::string value;
+    if (person.email) append_sized(&value, key_of([&](KeyWriter* key) { key->int64(id); }));
+    value += row_of({ColumnType::text}, values[2]);
+    (*to)[key_of([&](KeyWriter* key) {
+      prefix(1, key);
+      append_value(values[1], Order::ascending, key);
+      if (!person.email) key->int64(id);
+    })] = value;
+    (*to)[key_of([&](KeyWriter* key) {
+      prefix(2, key);
+      key->text(person.name);
+      append_value(values[3], Order::descending, key);
+      key->int64(id);
+    })] = row_of({ColumnType::decimal, 2}, values[4]);
+    (*to)[key_of([&](KeyWriter* key) {
+      prefix(3, key);
+      append_value(values[3], Order::ascending, key);
+      key->int64(id);
+    })] = "";
+  }
+
+  std::optional<Catalog> catalog_;
+  TableSchema schema_;
+  std::shared_ptr<const TablePlan> plan_;
+};
+
+TEST_F(TableRowsTest, rows_are_inserted_read_changed_and_erased) {
+  const Person ann{"ann@x", "ann", 30, 1250};
+  ASSERT_OK(insert(1, ann));
+  ASSERT_OK(insert(2, {std::nullopt, "bob", std::nullopt, std::nullopt}));
+  EXPECT_EQ(check().at(1), ann);
+  {
+    Transaction transaction = begin();
+    TableRows opened = rows_of(&transaction);
+    StoredRow row;
+    const Value key[] = {Value::int64(1)};
+    const Result<bool> found = opened.get(key, &row);
+    ASSERT_OK(found);
+    ASSERT_TRUE(*found);
+    Value value;
+    ASSERT_TRUE(row.get(2, &value));
+    EXPECT_EQ(value.as_text(), "ann");
+    const Value other[] = {Value::int64(3)};
+    const Result<bool> absent = opened.get(other, &row);
+    ASSERT_OK(absent);
+    EXPECT_FALSE(*absent);
+  }
+  ASSERT_OK(change([](TableRows* rows) {
+    const Value key[] = {Value::int64(1)};
+    const ColumnChange changes[] = {{3, Value::int64(31)}, {4, Value()}};
+    const Result<bool> updated = rows->update(key, changes);
+    EXPECT_TRUE(updated.ok() && *updated);
+    return updated.status();
+  }));
+  EXPECT_EQ(check().at(1), (Person{"ann@x", "ann", 31, std::nullopt}));
+  ASSERT_OK(change([](TableRows* rows) {
+    return rows->upsert(values_of(2, {"bob@x", "robert", 5, 7}));
+  }));
+  EXPECT_EQ(check().at(2), (Person{"bob@x", "robert", 5, 7}));
+  ASSERT_OK(change([](TableRows* rows) {
+    const Value key[] = {Value::int64(1)};
+    const Result<bool> erased = rows->erase(key);
+    EXPECT_TRUE(erased.ok() && *erased);
+    const Result<bool> again = rows->erase(key);
+    EXPECT_TRUE(again.ok() && !*again);
+    const Result<bool> updated = rows->update(key, {});
+    EXPECT_TRUE(updated.ok() && !*updated);
+    return Status();
+  }));
+  EXPECT_EQ(check().size(), 1u);
+}
+
+TEST_F(TableRowsTest, unique_keys_are_of_one_row) {
+  ASSERT_OK(insert(1, {"a@x", "ann", 30, 1}));
+  EXPECT_FAILS(insert(1, {"other@x", "bob", 1, 1}), already_exists,
+               "table people, primary key: there is a row with key");
+  EXPECT_FAILS(insert(2, {"a@x", "bob", 1, 1}), already_exists,
+               "table people, index by_email: there is a row with key");
+  ASSERT_OK(insert(3, {std::nullopt, "null", 1, 1}));
+  ASSERT_OK(insert(4, {std::nullopt, "another null", 1, 1}));
+  // Its own key is no one else's, and what it leaves is free, within one transaction too.
+  ASSERT_OK(change([](TableRows* rows) {
+    Status status = rows->upsert(values_of(1, {"a@x", "ann", 31, 1}));
+    if (status.ok()) status = rows->upsert(values_of(1, {"b@x", "ann", 31, 1}));
+    if (status.ok()) status = rows->insert(values_of(2, {"a@x", "bob", 1, 1}));
+    return status;
+  }));
+  EXPECT_EQ(check().size(), 4u);
+  // Two at a time: one of them loses.
+  Transaction first = begin();
+  Transaction second = begin();
+  {
+    TableRows one = rows_of(&first);
+    TableRows two = rows_of(&second);
+    ASSERT_OK(one.insert(values_of(7, {"same@x", "x", 1, 1})));
+    ASSERT_OK(two.insert(values_of(8, {"same@x", "y", 1, 1})));
+  }
+  ASSERT_OK(first.commit());
+  EXPECT_FAILS(second.commit(), conflict, "varve.rows");
+}
+
+TEST_F(TableRowsTest, calls_that_fail_change_nothing) {
+  ASSERT_OK(insert(1, {"a@x", "ann", 30, 1}));
+  const auto before = check();
+  const struct {
+    StatusCode code;
+    const char* message;
+    std::function<Status(TableRows*)> call;
+  } cases[] = {
+      {StatusCode::invalid_argument, "column name: null, and it may not be",
+       [](TableRows* rows) {
+         std::vector<Value> values = values_of(2, {"b@x", "", 1, 1});
+         values[2] = Value();
+         return rows->insert(values);
+       }},
+      {StatusCode::invalid_argument, "column age: a value of type text, it is of type int64",
+       [](TableRows* rows) {
+         std::vector<Value> values = values_of(2, {"b@x", "", 1, 1});
+         values[3] = Value::text("1");
+         return rows->insert(values);
+       }},
+      {StatusCode::invalid_argument, "column balance: a decimal that 2 digits",
+       [](TableRows* rows) {
+         std::vector<Value> values = values_of(2, {"b@x", "", 1, 1});
+         values[4] = Value::decimal({1234, 3});
+         return rows->insert(values);
+       }},
+      {StatusCode::invalid_argument, "4 values, it has 5",
+       [](TableRows* rows) {
+         std::vector<Value> values = values_of(2, {"b@x", "", 1, 1});
+         values.pop_back();
+         return rows->insert(values);
+       }},
+      {StatusCode::invalid_argument, "a key of index by_name is longer than 65536 bytes",
+       [](TableRows* rows) {
+         return rows->insert(values_of(2, {"b@x", std::string(70'000, 'n'), 1, 1}));
+       }},
+      {StatusCode::invalid_argument, "column id: it is of the primary key",
+       [](TableRows* rows) {
+         const Value key[] = {Value::int64(1)};
+         const ColumnChange changes[] = {{3, Value()}, {0, Value::int64(2)}};
+         return rows->update(key, changes).status();
+       }},
+      {StatusCode::invalid_argument, "column 5 of 5",
+       [](TableRows* rows) {
+         const Value key[] = {Value::int64(1)};
+         const ColumnChange changes[] = {{5, Value()}};
+         return rows->update(key, changes).status();
+       }},
+      {StatusCode::invalid_argument, "2 values, its primary key has 1",
+       [](TableRows* rows) {
+         const Value key[] = {Value::int64(1), Value::int64(1)};
+         return rows->erase(key).status();
+       }},
+      {StatusCode::already_exists, "by_email",
+       [](TableRows* rows) {
+         return rows->upsert(values_of(2, {"a@x", "x", 1, 1}));
+       }},
+  };
+  for (const auto& each : cases) {
+    Transaction transaction = begin();
+    {
+      TableRows opened = rows_of(&transaction);
+      const Status status = each.call(&opened);
+      EXPECT_EQ(status.code(), each.code) << each.message;
+      EXPECT_NE(status.to_string().find(each.message), std::string::npos) << status.to_string();
+    }
+    ASSERT_OK(transaction.commit());
+    ASSERT_EQ(check(), before) << each.message;
+  }
+}
+
+TEST_F(TableRowsTest, decimals_take_the_scale_of_their_column) {
+  ASSERT_OK(change([](TableRows* rows) {
+    std::vector<Value> values = values_of(1, {"a@x", "ann", 1, 1});
+    values[4] = Value::decimal({12, 0});
+    Status status = rows->insert(values);
+    values[0] = Value::int64(2);
+    values[1] = Value();
+    values[4] = Value::decimal({12'500, 3});
+    if (status.ok()) status = rows->insert(values);
+    return status;
+  }));
+  EXPECT_EQ(check().at(1).cents, 1200);
+  EXPECT_EQ(check().at(2).cents, 1250);
+}
+
+// Rows and entries agree, whatever is done, committed or given up, flushed and merged.
+TEST_F(TableRowsTest, agree_with_a_map) {
+  VARVE_SEEDED_TEST(random);
+  std::map<int64_t, Person> model;
+  const auto random_person = [&] {
+    Person person;
+    if (!random.one_in(4)) person.email = std::to_string(random.below(12)) + "@x";
+    person.name = std::string(random.below(3), static_cast<char>('a' + random.below(2)));
+    if (!random.one_in(4)) person.age = static_cast<int64_t>(random.below(5)) - 2;
+    if (!random.one_in(4)) person.cents = static_cast<int64_t>(random.below(1000));
+    return person;
+  };
+  for (uint64_t round = 0; round < test_iterations(150); ++round) {
+    std::map<int64_t, Person> next = model;
+    Transaction transaction = begin();
+    {
+      TableRows opened = rows_of(&transaction);
+      for (uint64_t steps = 1 + random.below(6); steps > 0; --steps) {
+        const int64_t id = static_cast<int64_t>(random.below(20));
+        const Value key[] = {Value::int64(id)};
+        const Person person = random_person();
+        const auto holder = std::find_if(next.begin(), next.end(), [&](const auto& each) {
+          return person.email && each.second.email == person.email && each.first != id;
+        });
+        const bool taken = holder != next.end();
+        const bool exists = next.contains(id);
+        switch (random.below(5)) {
+          case 0: {
+            const Status status = opened.insert(values_of(id, person));
+            ASSERT_EQ(status.code(), exists || taken ? StatusCode::already_exists : StatusCode::ok)
+                << status.to_string();
+            if (status.ok()) next[id] = person;
+            break;
+          }
+          case 1: {
+            const Status status = opened.upsert(values_of(id, person));
+            ASSERT_EQ(status.code(), taken ? StatusCode::already_exists : StatusCode::ok);
+            if (status.ok()) next[id] = person;
+            break;
+          }
+          case 2: {
+            const std::vector<Value> values = values_of(id, person);
+            const ColumnChange changes[] = {{1, values[1]}, {3, values[3]}};
+            const Result<bool> updated = opened.update(key, changes);
+            if (exists && taken) {
+              ASSERT_EQ(updated.status().code(), StatusCode::already_exists);
+              break;
+            }
+            ASSERT_OK(updated);
+            ASSERT_EQ(*updated, exists);
+            if (exists) {
+              next[id].email = person.email;
+              next[id].age = person.age;
+            }
+            break;
+          }
+          case 3: {
+            const Result<bool> erased = opened.erase(key);
+            ASSERT_OK(erased);
+            ASSERT_EQ(*erased, exists);
+            next.erase(id);
+            break;
+          }
+          default: {
+            StoredRow row;
+            const Result<bool> found = opened.get(key, &row);
+            ASSERT_OK(found);
+            ASSERT_EQ(*found, exists);
+            Value name;
+            if (!exists) break;
+            ASSERT_TRUE(row.get(2, &name));
+            ASSERT_EQ(name.as_text(), next[id].name);
+          }
+        }
+      }
+    }
+    if (random.one_in(4)) {
+      ASSERT_OK(transaction.rollback());
+    } else {
+      ASSERT_OK(transaction.commit());
+      model = next;
+    }
+    if (random.one_in(10)) ASSERT_OK(db_->flush());
+    if (random.one_in(20)) ASSERT_OK(db_->compact());
+    ASSERT_EQ(check(), model) << "round " << round;
+  }
+}
+
+}  // namespace
+}  // namespace varve::test
