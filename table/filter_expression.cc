@@ -14,6 +14,7 @@ namespace varve {
 
 namespace {
 
+constexpr size_t kTextMax = 1 << 20;
 constexpr size_t kNodesMax = 4096;   // also bounds how deep evaluation goes
 constexpr uint32_t kDepthMax = 100;  // of parentheses and `not`
 
@@ -249,6 +250,7 @@ class FilterParser {
     while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\t' || text_[at_] == '\n')) {
       ++at_;
     }
+    end_ = token_.at + token_.source.size();
     token_ = {.kind = TokenKind::end, .at = at_, .source = {}, .content = {}};
     if (at_ == text_.size()) return;
     const size_t begin = at_;
@@ -361,6 +363,7 @@ class FilterParser {
     if (depth_ == kDepthMax) fail(token_.at, "nested too deeply");
     if (failed()) return 0;
     ++depth_;
+    const size_t begin = token_.at;
     uint32_t node;
     if (take_word("not")) {
       node = parse_one();
@@ -372,6 +375,9 @@ class FilterParser {
       node = parse_condition();
     }
     --depth_;
+    if (failed()) return 0;
+    into_.nodes_[node].begin = static_cast<uint32_t>(begin);
+    into_.nodes_[node].end = static_cast<uint32_t>(end_);
     return node;
   }
   uint32_t parse_condition() {
@@ -571,6 +577,7 @@ class FilterParser {
   const TableSchema& table_;
   FilterExpression& into_;
   size_t at_ = 0;
+  size_t end_ = 0;  // of the token before this one
   Token token_;
   uint32_t depth_ = 0;
   Status failure_;
@@ -580,8 +587,67 @@ Result<FilterExpression> FilterExpression::compile(std::string_view text,
                                                    const TableSchema& table) {
   FilterExpression expression;
   if (text.find_first_not_of(" \t\n") == std::string_view::npos) return expression;
+  if (text.size() > kTextMax) {
+    return Status::invalid_argument(format("at byte %zu: an expression of %zu bytes, at most %zu",
+                                           kTextMax, text.size(), kTextMax));
+  }
   VARVE_RETURN_IF_ERROR(FilterParser(text, table, &expression).parse());
+  expression.text_ = text;
   return expression;
+}
+
+std::vector<FilterExpression::Conjunct> FilterExpression::conjuncts() const {
+  std::vector<Conjunct> conjuncts;
+  if (is_empty()) return conjuncts;
+  struct Open {
+    uint32_t node;
+    std::string_view text;  // of what it is a part of
+  };
+  std::vector<Open> open{{static_cast<uint32_t>(nodes_.size() - 1), text_}};
+  while (!open.empty()) {
+    Open next = open.back();
+    const Node& node = nodes_[next.node];
+    open.pop_back();
+    if (node.end != 0) {
+      next.text = std::string_view(text_).substr(node.begin, node.end - node.begin);
+    }
+    if (node.kind == Kind::both) {
+      open.push_back({node.right, next.text});
+      open.push_back({node.left, next.text});
+      continue;
+    }
+    Conjunct& conjunct = conjuncts.emplace_back();
+    conjunct.node = next.node;
+    conjunct.text = next.text;
+    if (node.kind != Kind::comparison && node.kind != Kind::prefix) continue;
+    conjunct.form = node.kind == Kind::prefix ? Conjunct::Form::prefix : Conjunct::Form::comparison;
+    conjunct.place = node.place;
+    conjunct.op = node.op;
+    conjunct.literal = &literals_[node.first];
+  }
+  return conjuncts;
+}
+
+std::vector<uint32_t> FilterExpression::columns_of(const Conjunct& conjunct) const {
+  std::vector<uint32_t> places;
+  std::vector<uint32_t> open{conjunct.node};
+  while (!open.empty()) {
+    const Node& node = nodes_[open.back()];
+    open.pop_back();
+    switch (node.kind) {
+      case Kind::both:
+      case Kind::either:
+        open.push_back(node.right);
+        open.push_back(node.left);
+        break;
+      case Kind::negation:
+        open.push_back(node.left);
+        break;
+      default:
+        places.push_back(node.place);
+    }
+  }
+  return places;
 }
 
 // -- evaluating --
@@ -659,12 +725,21 @@ Truth FilterExpression::truth_of(uint32_t i, Row* row) const {
   return holds_here ? Truth::yes : Truth::no;
 }
 
+namespace {
+struct ValuesByPlace {
+  std::span<const Value> values;
+  const Value& get(uint32_t place) const { return values[place]; }
+};
+}  // namespace
+
 Truth FilterExpression::evaluate(std::span<const Value> values) const {
-  struct Row {
-    std::span<const Value> values;
-    const Value& get(uint32_t place) const { return values[place]; }
-  } row{values};
+  const ValuesByPlace row{values};
   return is_empty() ? Truth::yes : truth_of(static_cast<uint32_t>(nodes_.size() - 1), &row);
+}
+
+Truth FilterExpression::evaluate(const Conjunct& conjunct, std::span<const Value> values) const {
+  const ValuesByPlace row{values};
+  return truth_of(conjunct.node, &row);
 }
 
 bool FilterExpression::evaluate(const RowView& view, Truth* truth) const {

@@ -84,8 +84,9 @@ void run_batch(ProgramContext* context, size_t session, Input* input) {
       batch.erase(keyspace, key);
     }
   }
-  if (input->below(8) == 1)
+  if (input->below(8) == 1) {
     batch.put_unrecorded(context->scratch_keyspace(), context->read_key(input));
+  }
   batch.write(read_write_options(context, session, input));
 }
 
