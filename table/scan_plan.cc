@@ -102,8 +102,11 @@ class Planner {
 
   bool covers(const IndexPlan& index) const {
     return std::all_of(wanted_.begin(), wanted_.end(), [&](uint32_t place) {
-      const auto has = [place](const std::vector<KeyColumn>& columns) {
-        return std::any_of(columns.begin(), columns.end(),
+      // Keys do not tell -0 from 0.
+      const bool in_keys = table_.schema().columns[place].kind.type != ColumnType::float64;
+      const auto has = [&](const std::vector<KeyColumn>& columns) {
+        return in_keys &&
+               std::any_of(columns.begin(), columns.end(),
                            [place](const KeyColumn& column) { return column.place == place; });
       };
       return has(index.schema->columns) || has(table_.schema().primary_key) ||

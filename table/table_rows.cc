@@ -12,20 +12,6 @@ namespace varve {
 
 namespace {
 
-// The same number at another scale; nothing: it has more digits behind the point, or is too large.
-std::optional<Decimal> rescaled(Decimal decimal, int32_t scale) {
-  if (decimal.unscaled == 0) return Decimal{0, scale};
-  for (; decimal.scale < scale; ++decimal.scale) {
-    if (__builtin_mul_overflow(decimal.unscaled, Int128{10}, &decimal.unscaled))
-      return std::nullopt;
-  }
-  for (; decimal.scale > scale; --decimal.scale) {
-    if (decimal.unscaled % 10 != 0) return std::nullopt;
-    decimal.unscaled /= 10;
-  }
-  return decimal;
-}
-
 bool is_array(std::string_view encoded) {
   KeyReader reader(encoded);
   return reader.next_type() == KeyValueType::array && reader.skip() && reader.done();

@@ -42,4 +42,72 @@ bool append_value(const Value& value, Order order, KeyWriter* key) {
   return key->ok();
 }
 
+namespace {
+
+// Of an array that is written descending, back to ascending.
+std::string_view inverted(std::string_view bytes, std::string* scratch) {
+  scratch->assign(bytes);
+  for (char& byte : *scratch) byte = static_cast<char>(~byte);
+  return *scratch;
+}
+
+}  // namespace
+
+bool read_value(KeyReader* key, const ColumnKind& kind, Order order, std::string* scratch,
+                Value* value) {
+  if (key->null(order)) {
+    *value = Value();
+    return true;
+  }
+  const auto set = [&](const auto& found, auto make) {
+    if (found) *value = make(*found);
+    return found.has_value();
+  };
+  const std::string_view before = key->rest();
+  switch (kind.type) {
+    case ColumnType::boolean:
+      return set(key->boolean(order), Value::boolean);
+    case ColumnType::int64:
+      return set(key->int64(order), Value::int64);
+    case ColumnType::uint64:
+      return set(key->uint64(order), Value::uint64);
+    case ColumnType::float64:
+      return set(key->float64(order), Value::float64);
+    case ColumnType::decimal: {
+      const std::optional<Decimal> decimal = key->decimal(order);
+      return decimal && set(rescaled(*decimal, kind.scale), Value::decimal);
+    }
+    case ColumnType::timestamp:
+      return set(key->timestamp(order), Value::timestamp);
+    case ColumnType::uuid:
+      return set(key->uuid(order), Value::uuid);
+    case ColumnType::bytes:
+    case ColumnType::text: {
+      if (scratch->size() < before.size()) scratch->resize(before.size());
+      return kind.type == ColumnType::text ? set(key->text(*scratch, order), Value::text)
+                                           : set(key->bytes(*scratch, order), Value::bytes);
+    }
+    case ColumnType::array: {
+      if (key->next_type(order) != KeyValueType::array || !key->skip(order)) return false;
+      const std::string_view array = before.substr(0, before.size() - key->rest().size());
+      *value = Value::array(order == Order::ascending ? array : inverted(array, scratch));
+      return true;
+    }
+  }
+  return false;
+}
+
+std::optional<Decimal> rescaled(Decimal decimal, int32_t scale) {
+  if (decimal.unscaled == 0) return Decimal{0, scale};
+  for (; decimal.scale < scale; ++decimal.scale) {
+    if (__builtin_mul_overflow(decimal.unscaled, Int128{10}, &decimal.unscaled))
+      return std::nullopt;
+  }
+  for (; decimal.scale > scale; --decimal.scale) {
+    if (decimal.unscaled % 10 != 0) return std::nullopt;
+    decimal.unscaled /= 10;
+  }
+  return decimal;
+}
+
 }  // namespace varve

@@ -8,6 +8,8 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <string>
 #include <string_view>
 
 #include "varve/key_codec.h"
@@ -108,5 +110,11 @@ class Value {
 // Appends the value as an element of a key. False: there was no room, or it is an array that is
 // none.
 bool append_value(const Value& value, Order order, KeyWriter* key);
+// Reads an element as a value of that kind. It views into the key, or into `*scratch` where that
+// does not do. False: it is none.
+bool read_value(KeyReader* key, const ColumnKind& kind, Order order, std::string* scratch,
+                Value* value);
+// The same number at another scale; nothing: it has more digits behind the point, or is too large.
+std::optional<Decimal> rescaled(Decimal decimal, int32_t scale);
 
 }  // namespace varve
