@@ -170,7 +170,9 @@ class Planner {
     const auto key_of = [&](const Value& value) {
       return key([&](KeyWriter* to) { append_value(value, column.order, to); });
     };
-    const auto raise = [&](std::string bound) { plan->lower = std::max(plan->lower, bound); };
+    const auto raise = [&](const std::string& bound) {
+      plan->lower = std::max(plan->lower, bound);
+    };
     const auto cut = [&](const std::string& bound) {
       if (plan->upper.empty() || bound < plan->upper) plan->upper = bound;
     };
