@@ -18,6 +18,9 @@ Status RowCursor::reset(const RowSource& source, RowScan scan) {
   started_ = false;
   done_ = true;
   rows_ = 0;
+  if (source_.transaction == nullptr && source_.snapshot == nullptr) {
+    return Status::invalid_argument("a scan reads from a transaction or a snapshot");
+  }
   const TablePlan& table = *scan_.table;
   places_.clear();
   for (const size_t column : scan_.columns) {

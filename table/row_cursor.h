@@ -47,8 +47,8 @@ class RowCursor {
   RowCursor(const RowCursor&) = delete;
   RowCursor& operator=(const RowCursor&) = delete;
 
-  // Before the first row of `scan`. Errors: invalid_argument (a column that the table lacks), and
-  // those of opening a cursor.
+  // Before the first row of `scan`. Errors: invalid_argument (a column that the table lacks;
+  // neither a transaction nor a snapshot), and those of opening a cursor.
   Status reset(const RowSource& source, RowScan scan);
   // To the next row; false: there is none, or status().
   bool next();

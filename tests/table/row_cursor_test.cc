@@ -194,6 +194,8 @@ TEST_F(RowCursorTest, what_is_malformed_is_told) {
     const Status status = cursor_->status();
     scan.columns = {5};
     EXPECT_FAILS(cursor_->reset(from(&transaction), scan), invalid_argument, "column 5 of 5");
+    const RowSource nothing{.rows = catalog_->rows(), .database = db_.get()};
+    EXPECT_FAILS(cursor_->reset(nothing, scan), invalid_argument, "a transaction or a snapshot");
     return status;
   };
   ASSERT_OK(db_->put(key.key(), "no row", in_rows));
