@@ -218,8 +218,8 @@ void name_them(ManyFiles* files, const std::string& directory, const SstableInfo
     file.info.id = id_of(kFirstNumber + i);
     file.info.smallest_key = key_of(i * 1'000'000);
     file.info.largest_key = key_of(i * 1'000'000 + 999'999);
-    if (run != 7) {  // as what was merged above the bottom
-      file.info.timestamp_max = file.info.timestamp_min = file.info.collapse_horizon;
+    if (run != 7) {  // as what was merged above the bottom: newer in each run than below it
+      file.info.timestamp_max = file.info.timestamp_min = {real.collapse_horizon.nanos - run};
       file.info.collapse_horizon = {};
     }
     named[file.info.number.value] = file;
