@@ -448,9 +448,8 @@ class FilterParser {
     const ColumnType type = table_.columns[column].kind.type;
     if (type != ColumnType::text && type != ColumnType::bytes) {
       fail(token_.at, "`like` asks for a text");
-    } else if (token_.kind != TokenKind::text ||
-               token_.content.find('%') + 1 != token_.content.size() ||
-               token_.content.find('_') != std::string::npos) {
+    } else if (token_.kind != TokenKind::text || !token_.content.ends_with('%') ||
+               token_.content.find_first_of("%_") + 1 != token_.content.size()) {
       expected("'PREFIX%' without further % or _");
     }
     if (failed()) return 0;

@@ -176,6 +176,7 @@ TEST(FilterExpression, errors_say_where) {
       {"at byte 8: expected 'PREFIX%'", "t like 'a%b'"},
       {"at byte 8: expected 'PREFIX%'", "t like 'a_%'"},
       {"at byte 8: expected 'PREFIX%'", "t like 'abc'"},
+      {"at byte 8: expected 'PREFIX%'", "t like ''"},
       {"at byte 8: `like` asks for a text", "n like '1%'"},
       {"at byte 7: expected `between`, `in` or `like`, found =", "n not = 1"},
       {"at byte 6: expected `null`, found 1", "n is 1"},

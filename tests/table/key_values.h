@@ -190,8 +190,12 @@ inline KeyValue random_value(Random* random, int depth = 0) {
   const auto wide = static_cast<Int128>(static_cast<int64_t>(random->next()) >> random->below(64));
   value.decimal.unscaled =
       random->one_in(3) ? wide * static_cast<int64_t>(random->next() >> 1) : wide;
-  for (uint64_t tens = random->below(4); tens > 0; --tens)
-    value.decimal.unscaled *= random->one_in(2) ? 1 : 10;
+  for (uint64_t tens = random->below(4); tens > 0; --tens) {
+    Int128 more;
+    if (!__builtin_mul_overflow(value.decimal.unscaled, Int128{10}, &more)) {
+      value.decimal.unscaled = more;
+    }
+  }
   value.decimal.scale = static_cast<int32_t>(random->below(9)) - 4;
   value.micros = static_cast<int64_t>(random->next()) >> random->below(64);
   for (uint8_t& byte : value.uuid.bytes)

@@ -47,6 +47,7 @@ struct Person {
   friend bool operator==(const Person&, const Person&) = default;
 };
 
+// They view into `person`.
 std::vector<Value> values_of(int64_t id, const Person& person) {
   return {Value::int64(id), person.email ? Value::text(*person.email) : Value(),
           Value::text(person.name), person.age ? Value::int64(*person.age) : Value(),
@@ -252,25 +253,29 @@ TEST_F(TableRowsTest, calls_that_fail_change_nothing) {
   } cases[] = {
       {StatusCode::invalid_argument, "column name: null, and it may not be",
        [](TableRows* rows) {
-         std::vector<Value> values = values_of(2, {"b@x", "", 1, 1});
+         const Person person{"b@x", "", 1, 1};
+         std::vector<Value> values = values_of(2, person);
          values[2] = Value();
          return rows->insert(values);
        }},
       {StatusCode::invalid_argument, "column age: a value of type text, it is of type int64",
        [](TableRows* rows) {
-         std::vector<Value> values = values_of(2, {"b@x", "", 1, 1});
+         const Person person{"b@x", "", 1, 1};
+         std::vector<Value> values = values_of(2, person);
          values[3] = Value::text("1");
          return rows->insert(values);
        }},
       {StatusCode::invalid_argument, "column balance: a decimal that 2 digits",
        [](TableRows* rows) {
-         std::vector<Value> values = values_of(2, {"b@x", "", 1, 1});
+         const Person person{"b@x", "", 1, 1};
+         std::vector<Value> values = values_of(2, person);
          values[4] = Value::decimal({1234, 3});
          return rows->insert(values);
        }},
       {StatusCode::invalid_argument, "4 values, it has 5",
        [](TableRows* rows) {
-         std::vector<Value> values = values_of(2, {"b@x", "", 1, 1});
+         const Person person{"b@x", "", 1, 1};
+         std::vector<Value> values = values_of(2, person);
          values.pop_back();
          return rows->insert(values);
        }},
@@ -315,7 +320,8 @@ TEST_F(TableRowsTest, calls_that_fail_change_nothing) {
 
 TEST_F(TableRowsTest, decimals_take_the_scale_of_their_column) {
   ASSERT_OK(change([](TableRows* rows) {
-    std::vector<Value> values = values_of(1, {"a@x", "ann", 1, 1});
+    const Person person{"a@x", "ann", 1, 1};
+    std::vector<Value> values = values_of(1, person);
     values[4] = Value::decimal({12, 0});
     Status status = rows->insert(values);
     values[0] = Value::int64(2);
