@@ -13,7 +13,7 @@ namespace {
 constexpr const char* kCatalogKeyspace = "varve.catalog";
 constexpr const char* kRowsKeyspace = "varve.rows";
 
-enum KeyKind : uint64_t { kTenantName, kTableName, kTable, kNextTable, kNextTenant };
+enum KeyKind : uint64_t { kTenantName, kTableName, kTable, kNextTable, kNextTenant, kLeftover };
 
 // A key of the catalog: numbers, and names of kSchemaNameSizeMax bytes at most.
 class CatalogKey {
@@ -152,13 +152,16 @@ Status Catalog::create_table(Transaction* transaction, TableSchema* schema) cons
                           {.keyspace = catalog_});
 }
 
-Result<TableSchema> Catalog::load(Transaction* transaction, uint32_t tenant, uint32_t table) const {
-  VARVE_ASSIGN_OR_RETURN(
-      const std::optional<PinnedValue> value,
-      transaction->get(CatalogKey(kTable, tenant, table).view(), {.keyspace = catalog_}));
-  if (!value)
-    return Status::corruption(format("table %u of tenant %u lacks its description", table, tenant));
-  return TableSchema::decode(value->view());
+Result<std::optional<PinnedValue>> Catalog::description(Transaction* transaction, uint32_t tenant,
+                                                        uint32_t table) const {
+  return transaction->get(CatalogKey(kTable, tenant, table).view(), {.keyspace = catalog_});
+}
+
+Result<std::optional<PinnedValue>> Catalog::description(Database* database,
+                                                        const Snapshot& snapshot, uint32_t tenant,
+                                                        uint32_t table) const {
+  return database->get(CatalogKey(kTable, tenant, table).view(),
+                       {.keyspace = catalog_, .snapshot = &snapshot});
 }
 
 Result<TableSchema> Catalog::find_table(Transaction* transaction, uint32_t tenant,
@@ -169,7 +172,10 @@ Result<TableSchema> Catalog::find_table(Transaction* transaction, uint32_t tenan
       transaction->get(CatalogKey(kTableName, tenant, name).view(), {.keyspace = catalog_}));
   if (!value) return no_table(tenant, name);
   VARVE_ASSIGN_OR_RETURN(const uint32_t id, decode_number(value->view()));
-  return load(transaction, tenant, id);
+  VARVE_ASSIGN_OR_RETURN(const std::optional<PinnedValue> found,
+                         description(transaction, tenant, id));
+  if (found) return TableSchema::decode(found->view());
+  return Status::corruption(format("table %u of tenant %u lacks its description", id, tenant));
 }
 
 Result<std::vector<TableSchema>> Catalog::tables(Transaction* transaction, uint32_t tenant) const {
@@ -194,11 +200,17 @@ Result<PinnedValue> Catalog::description_for_update(Transaction* transaction, ui
   return std::move(*value);
 }
 
+Result<TableSchema> Catalog::load_for_update(Transaction* transaction, uint32_t tenant,
+                                             uint32_t table) const {
+  VARVE_ASSIGN_OR_RETURN(const PinnedValue value,
+                         description_for_update(transaction, tenant, table));
+  return TableSchema::decode(value.view());
+}
+
 Status Catalog::change_table(Transaction* transaction, TableSchema* schema) const {
   VARVE_RETURN_IF_ERROR(schema->check());
-  VARVE_ASSIGN_OR_RETURN(const PinnedValue old_bytes,
-                         description_for_update(transaction, schema->tenant, schema->id));
-  VARVE_ASSIGN_OR_RETURN(const TableSchema old, TableSchema::decode(old_bytes.view()));
+  VARVE_ASSIGN_OR_RETURN(const TableSchema old,
+                         load_for_update(transaction, schema->tenant, schema->id));
   if (old.name != schema->name) {
     const CatalogKey name(kTableName, schema->tenant, schema->name);
     VARVE_ASSIGN_OR_RETURN(const std::optional<uint32_t> found,
@@ -214,12 +226,45 @@ Status Catalog::change_table(Transaction* transaction, TableSchema* schema) cons
 }
 
 Status Catalog::drop_table(Transaction* transaction, uint32_t tenant, uint32_t table) const {
-  VARVE_ASSIGN_OR_RETURN(const PinnedValue bytes,
-                         description_for_update(transaction, tenant, table));
-  VARVE_ASSIGN_OR_RETURN(const TableSchema schema, TableSchema::decode(bytes.view()));
+  VARVE_ASSIGN_OR_RETURN(const TableSchema schema, load_for_update(transaction, tenant, table));
   VARVE_RETURN_IF_ERROR(transaction->erase(CatalogKey(kTableName, tenant, schema.name).view(),
                                            {.keyspace = catalog_}));
+  VARVE_RETURN_IF_ERROR(add_leftover(transaction, {.tenant = tenant, .table = table}));
   return transaction->erase(CatalogKey(kTable, tenant, table).view(), {.keyspace = catalog_});
+}
+
+// -- leftovers --
+
+Status Catalog::add_leftover(Transaction* transaction, const TableKeyPrefix& leftover) const {
+  const CatalogKey key(kLeftover, leftover.tenant, leftover.table, leftover.index);
+  return transaction->put(key.view(), {}, {.keyspace = catalog_});
+}
+
+Status Catalog::remove_leftover(Transaction* transaction, const TableKeyPrefix& leftover) const {
+  const CatalogKey key(kLeftover, leftover.tenant, leftover.table, leftover.index);
+  return transaction->erase(key.view(), {.keyspace = catalog_});
+}
+
+Result<std::vector<TableKeyPrefix>> Catalog::leftovers(Transaction* transaction) const {
+  const CatalogKey prefix(kLeftover);
+  VARVE_ASSIGN_OR_RETURN(Cursor cursor,
+                         transaction->scan({.keyspace = catalog_, .prefix = prefix.view()}));
+  std::vector<TableKeyPrefix> leftovers;
+  for (cursor.seek_to_first(); cursor.valid(); cursor.next()) {
+    KeyReader key(cursor.key());
+    key.uint64();
+    TableKeyPrefix leftover;
+    for (uint32_t* part : {&leftover.tenant, &leftover.table, &leftover.index}) {
+      const std::optional<uint64_t> number = key.uint64();
+      if (!number || *number > UINT32_MAX) {
+        return Status::corruption("the catalog has a malformed leftover");
+      }
+      *part = static_cast<uint32_t>(*number);
+    }
+    leftovers.push_back(leftover);
+  }
+  VARVE_RETURN_IF_ERROR(cursor.status());
+  return leftovers;
 }
 
 }  // namespace varve

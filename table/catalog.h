@@ -8,6 +8,8 @@
 //   (2, tenant, table)      -> TableSchema
 //   (3, tenant)             -> u32: the next table's id
 //   (4)                     -> u32: the next tenant's id
+//   (5, tenant, table, index) -> nothing: what has to be erased still of a table (index 0) or an
+//                              index that was dropped
 // Ids begin at 1 and are never given again: rows that a dropped table left lie under its id.
 //
 // Whoever writes rows reads the description for update: it commits only if the description is still
@@ -60,8 +62,22 @@ class Catalog {
   // In the place of the table of that id; raises its version. The name may be another one. Errors:
   // not_found; already_exists (the name); invalid_argument (check()).
   Status change_table(Transaction* transaction, TableSchema* schema) const;
-  // Its rows are not touched. Errors: not_found.
+  // Errors: not_found, if the table is gone.
+  Result<TableSchema> load_for_update(Transaction* transaction, uint32_t tenant,
+                                      uint32_t table) const;
+  // The description as a read finds it; nothing: there is none.
+  Result<std::optional<PinnedValue>> description(Transaction* transaction, uint32_t tenant,
+                                                 uint32_t table) const;
+  Result<std::optional<PinnedValue>> description(Database* database, const Snapshot& snapshot,
+                                                 uint32_t tenant, uint32_t table) const;
+  // Its rows become leftovers. Errors: not_found.
   Status drop_table(Transaction* transaction, uint32_t tenant, uint32_t table) const;
+
+  // -- leftovers: rows of dropped tables (index 0: with their indexes) and entries of indexes --
+  Status add_leftover(Transaction* transaction, const TableKeyPrefix& leftover) const;
+  Result<std::vector<TableKeyPrefix>> leftovers(Transaction* transaction) const;
+  // Once all of it is erased.
+  Status remove_leftover(Transaction* transaction, const TableKeyPrefix& leftover) const;
 
  private:
   Catalog(Keyspace catalog, Keyspace rows) : catalog_(catalog), rows_(rows) {}
@@ -70,7 +86,6 @@ class Catalog {
   // The number under `key`, or 1; the next one is left there.
   Result<uint32_t> take_number(Transaction* transaction, std::string_view key) const;
   Status put_number(Transaction* transaction, std::string_view key, uint32_t number) const;
-  Result<TableSchema> load(Transaction* transaction, uint32_t tenant, uint32_t table) const;
 
   Keyspace catalog_;
   Keyspace rows_;

@@ -7,7 +7,8 @@
 //                COLUMN [not] in (LITERAL, ...)
 //                COLUMN [not] like 'PREFIX%'
 //                COLUMN is [not] null
-//   literals     12  -3.50  1e6  'it''s'  x'00ff'  true  false; timestamps and uuids as 'text'
+//   literals     12  -3.50  1e6  'it''s'  x'00ff'  true  false; timestamps and uuids as 'text';
+//                ? for an argument that is given with each use
 //   columns      name, or "any name"
 //
 // Logic is SQL's: a condition on a null is unknown, which neither `not` nor anything but `or true`
@@ -23,6 +24,7 @@
 #include <compare>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -43,6 +45,26 @@ struct FilterLiteral {
 
 // How values of one type are ordered, which is how keys are. Both not null.
 std::weak_ordering compare_values(const Value& a, const Value& b);
+// How values of a column lie to what it is held against. Not null.
+std::weak_ordering compare(const Value& value, const FilterLiteral& literal);
+bool holds(FilterOperator op, std::weak_ordering order);
+// A number as a column of that kind is held against it; nothing: the kind is not of numbers.
+std::optional<FilterLiteral> literal_of(const Decimal& number, const ColumnKind& kind);
+// Whether it is 'PREFIX%', without further % or _.
+bool is_prefix_pattern(std::string_view pattern);
+
+// Conditions that `and` joins at the top: all of them have to hold.
+struct FilterConjunct {
+  enum class Form : uint8_t { comparison, among, prefix, null, not_null, other };
+  Form form = Form::other;
+  uint32_t node = 0;
+  uint32_t begin = 0, end = 0;  // of the text
+  // But for `other`: the column; of comparisons the operator; the literals, of which a prefix has
+  // one without its %.
+  uint32_t place = 0;
+  FilterOperator op = FilterOperator::equal;
+  uint32_t first = 0, count = 0;
+};
 
 class FilterExpression {
  public:
@@ -52,50 +74,64 @@ class FilterExpression {
   static Result<FilterExpression> compile(std::string_view text, const TableSchema& table);
 
   bool is_empty() const { return nodes_.empty(); }
+  const std::string& text() const { return text_; }
+  std::span<const FilterConjunct> conjuncts() const { return conjuncts_; }
+  std::string_view text_of(const FilterConjunct& conjunct) const {
+    return std::string_view(text_).substr(conjunct.begin, conjunct.end - conjunct.begin);
+  }
+  // Appends the places of the columns that it looks at.
+  void append_columns(const FilterConjunct& conjunct, std::vector<uint32_t>* places) const;
+  bool has_arguments(const FilterConjunct& conjunct) const;
 
-  // -- what has to hold all together: conditions that `and` joins at the top, in turn --
-  struct Conjunct {
-    enum class Form : uint8_t { comparison, prefix, other } form = Form::other;
-    uint32_t node = 0;
-    std::string_view text;  // as it was written
-    // Of comparisons and prefixes: the column; the operator; the literal, or the prefix.
-    uint32_t place = 0;
-    FilterOperator op = FilterOperator::equal;
-    const FilterLiteral* literal = nullptr;
-  };
-  // Valid as long as the expression.
-  std::vector<Conjunct> conjuncts() const;
-  // Places of the columns that it looks at.
-  std::vector<uint32_t> columns_of(const Conjunct& conjunct) const;
-  // What the row makes of it: its values by place. The row version reads only the columns that
-  // count; false: the row is malformed.
-  Truth evaluate(std::span<const Value> values) const;
-  bool evaluate(const RowView& row, Truth* truth) const;
-  // Of one of its conjuncts.
-  Truth evaluate(const Conjunct& conjunct, std::span<const Value> values) const;
+  // -- literals: what evaluate() holds columns against. Of an expression without `?`, its own --
+  std::span<const FilterLiteral> literals() const { return literals_; }
+  size_t argument_count() const { return arguments_.size(); }
+  // `*literals` becomes the expression's with `arguments` in the places of the `?`, in turn; they
+  // view what the arguments view. Errors: invalid_argument: another number, a null, a type that the
+  // column cannot be held against (integers and decimals are numbers to each other).
+  Status bind(std::span<const Value> arguments, std::vector<FilterLiteral>* literals) const;
+
+  // -- what a row makes of it, or of a conjunct --
+  // Values by place.
+  Truth evaluate(std::span<const FilterLiteral> literals, std::span<const Value> values) const;
+  Truth evaluate(const FilterConjunct& conjunct, std::span<const FilterLiteral> literals,
+                 std::span<const Value> values) const;
+  // Read in place, as far as they count. False: the row is malformed.
+  bool evaluate(std::span<const FilterLiteral> literals, const RowView& row, Truth* truth) const;
+  bool evaluate(const FilterConjunct& conjunct, std::span<const FilterLiteral> literals,
+                const RowView& row, Truth* truth) const;
 
  private:
   friend class FilterParser;
   enum class Kind : uint8_t { both, either, negation, comparison, among, prefix, null };
-  using Operator = FilterOperator;
-  using Literal = FilterLiteral;
   struct Node {
     Kind kind = Kind::both;
-    Operator op = Operator::equal;
+    FilterOperator op = FilterOperator::equal;
     uint32_t place = 0;             // of the column
     uint32_t left = 0, right = 0;   // nodes
     uint32_t first = 0, count = 0;  // literals
     uint32_t begin = 0, end = 0;    // of the text; nothing: a part of its parent's
   };
-  static std::weak_ordering compare(const Value& value, const Literal& literal);
-  static bool holds(Operator op, std::weak_ordering order);
+  struct Argument {
+    uint32_t literal = 0;
+    bool is_prefix = false;
+    ColumnKind kind;
+    std::string column;  // its name
+  };
+  void find_conjuncts();
   template <typename Row>
-  Truth truth_of(uint32_t node, Row* row) const;
+  Truth truth_of(uint32_t node, std::span<const FilterLiteral> literals, Row* row) const;
 
   std::string text_;
   std::vector<Node> nodes_;  // the last one is the whole
-  std::vector<Literal> literals_;
+  std::vector<FilterLiteral> literals_;
+  std::vector<Argument> arguments_;
   std::vector<std::unique_ptr<std::string>> texts_;  // what literals view
+  std::vector<FilterConjunct> conjuncts_;
 };
+
+// Whether what passes `filter` passes `condition` too; false may mean that it is not seen. Both are
+// of one table, and the condition has no `?`.
+bool implies(const FilterExpression& filter, const FilterExpression& condition);
 
 }  // namespace varve

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "table/row_format.h"
+#include "varve/row_view.h"
 #include "varve/value.h"
 
 namespace varve {
@@ -31,6 +32,7 @@ class RowLayout {
 
   size_t places() const { return places_.size(); }
   const ColumnKind& kind(size_t place) const { return places_[place].kind; }
+  const Value& default_value(size_t place) const { return places_[place].default_value; }
 
   // Bytes of the row. `values`: one for each place, null or of the place's kind (decimals of its
   // scale).
@@ -57,28 +59,6 @@ class RowLayout {
 
   std::vector<Place> places_;
   size_t fixed_size_[2] = {};
-};
-
-class RowView {
- public:
-  // Nothing: the row is malformed. `layout` and `row` outlive this.
-  static std::optional<RowView> open(const RowLayout* layout, std::string_view row);
-
-  // False: the row is malformed there.
-  bool get(size_t place, Value* value) const;
-  // All of them; `values` has layout's places() elements.
-  bool get_all(std::span<Value> values) const;
-
- private:
-  RowView(const RowLayout* layout, std::string_view row) : layout_(layout), row_(row) {}
-  uint32_t end_at(size_t offset) const;
-
-  const RowLayout* layout_;
-  std::string_view row_;
-  size_t places_ = 0;
-  size_t fixed_ = 0;     // where the fixed part begins
-  size_t variable_ = 0;  // and the variable one
-  bool wide_ = false;
 };
 
 }  // namespace varve

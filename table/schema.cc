@@ -81,7 +81,7 @@ IndexSchema decode_index(Decoder* decoder) {
   IndexSchema index;
   index.id = decoder->varint32();
   index.state =
-      static_cast<IndexState>(decode_number(decoder, static_cast<uint64_t>(IndexState::dropping)));
+      static_cast<IndexState>(decode_number(decoder, static_cast<uint64_t>(IndexState::ready)));
   index.unique = decode_number(decoder, kUnique) != 0;
   index.name = decoder->sized();
   index.condition = decoder->sized();
@@ -139,10 +139,26 @@ const IndexSchema* TableSchema::find_index(std::string_view wanted) const {
   return nullptr;
 }
 
-RowLayout TableSchema::layout() const {
+namespace {
+
+std::vector<RowPlace> places_of(const TableSchema& table) {
   std::vector<RowPlace> places;
-  places.reserve(columns.size());
-  for (const ColumnSchema& column : columns) places.push_back({.kind = column.kind});
+  places.reserve(table.columns.size());
+  for (const ColumnSchema& column : table.columns) places.push_back({.kind = column.kind});
+  return places;
+}
+
+}  // namespace
+
+void TableSchema::set_defaults(std::span<const Value> values) {
+  const RowLayout bare(places_of(*this));
+  std::string row(bare.size_of(values), '\0');
+  bare.write(values, row.data());
+  defaults = std::move(row);
+}
+
+RowLayout TableSchema::layout() const {
+  std::vector<RowPlace> places = places_of(*this);
   const RowLayout bare(places);
   if (const std::optional<RowView> row = RowView::open(&bare, defaults)) {
     for (size_t i = 0; i < places.size(); ++i) {
@@ -196,11 +212,9 @@ Status TableSchema::check() const {
       }
     }
   }
-  std::vector<RowPlace> places;
-  for (const ColumnSchema& column : columns) places.push_back({.kind = column.kind});
-  const RowLayout bare(places);
+  const RowLayout bare(places_of(*this));
   const std::optional<RowView> row = RowView::open(&bare, defaults);
-  std::vector<Value> values(places.size());
+  std::vector<Value> values(columns.size());
   if (!row || !row->get_all(values) || bare.size_of(values) != defaults.size()) {
     return invalid("the defaults are no row of the table's");
   }

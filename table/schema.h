@@ -24,6 +24,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -48,7 +49,7 @@ struct KeyColumn {
 };
 
 // An index that is built is maintained by every write, and read by nobody yet.
-enum class IndexState : uint8_t { building = 0, ready = 1, dropping = 2 };
+enum class IndexState : uint8_t { building = 0, ready = 1 };
 
 struct IndexSchema {
   uint32_t id = 0;  // never given again; 0 is the rows themselves
@@ -58,6 +59,7 @@ struct IndexSchema {
   std::string condition;          // of a partial index: which rows are in it; empty: all
   bool unique = false;
   IndexState state = IndexState::building;
+  friend bool operator==(const IndexSchema&, const IndexSchema&) = default;
 };
 
 struct TableSchema {
@@ -74,6 +76,8 @@ struct TableSchema {
   // Place of a living column; nothing: there is none of that name.
   std::optional<uint32_t> find_column(std::string_view name) const;
   const IndexSchema* find_index(std::string_view name) const;
+  // `values`: by place, null or of the column's kind.
+  void set_defaults(std::span<const Value> values);
   // Values view into `defaults`, which must stay.
   RowLayout layout() const;
 

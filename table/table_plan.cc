@@ -1,8 +1,10 @@
 #include "table/table_plan.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/assert.h"
+#include "base/format.h"
 
 namespace varve {
 
@@ -16,9 +18,16 @@ Result<std::shared_ptr<const TablePlan>> TablePlan::make(std::string_view descri
     if (!schema.columns[place].dropped) plan->columns_.push_back(place);
   }
   for (const IndexSchema& index : schema.indexes) {
-    if (index.state == IndexState::dropping) continue;
     IndexPlan& made = plan->indexes_.emplace_back();
     made.schema = &index;
+    if (!index.condition.empty()) {
+      Result<FilterExpression> condition = FilterExpression::compile(index.condition, schema);
+      if (!condition.ok()) {
+        return Status::corruption("a table's description: index " + readable(index.name) + ": " +
+                                  std::string(condition.status().message()));
+      }
+      made.condition = std::move(*condition);
+    }
     if (index.covered.empty()) continue;
     std::vector<RowPlace> places;
     for (const uint32_t place : index.covered) {
@@ -38,6 +47,11 @@ void TablePlan::append_primary_key(std::span<const Value> values, KeyWriter* key
 void TablePlan::append_row_key(std::span<const Value> values, KeyWriter* key) const {
   append_prefix({.tenant = schema_.tenant, .table = schema_.id, .index = 0}, key);
   append_primary_key(values, key);
+}
+
+bool TablePlan::has_entry(const IndexPlan& index, std::span<const Value> values) {
+  return !index.condition ||
+         index.condition->evaluate(index.condition->literals(), values) == Truth::yes;
 }
 
 bool TablePlan::has_primary_key(const IndexPlan& index, std::span<const Value> values) {

@@ -22,13 +22,15 @@
 #include <string_view>
 #include <vector>
 
+#include "table/filter_expression.h"
 #include "table/schema.h"
 
 namespace varve {
 
 struct IndexPlan {
   const IndexSchema* schema = nullptr;
-  std::optional<RowLayout> covered;  // of the covered columns, in their order
+  std::optional<RowLayout> covered;           // of the covered columns, in their order
+  std::optional<FilterExpression> condition;  // of a partial index
 };
 
 class TablePlan {
@@ -50,6 +52,8 @@ class TablePlan {
   void append_row_key(std::span<const Value> values, KeyWriter* key) const;
   void append_entry_key(const IndexPlan& index, std::span<const Value> values,
                         KeyWriter* key) const;
+  // Whether a row has an entry in it.
+  static bool has_entry(const IndexPlan& index, std::span<const Value> values);
   // Whether the entry's key ends with the primary key.
   static bool has_primary_key(const IndexPlan& index, std::span<const Value> values);
 

@@ -2,6 +2,43 @@
 
 namespace varve {
 
+const char* column_type_name(ColumnType type) {
+  switch (type) {
+    case ColumnType::boolean:
+      return "boolean";
+    case ColumnType::int64:
+      return "int64";
+    case ColumnType::uint64:
+      return "uint64";
+    case ColumnType::float64:
+      return "float64";
+    case ColumnType::decimal:
+      return "decimal";
+    case ColumnType::timestamp:
+      return "timestamp";
+    case ColumnType::uuid:
+      return "uuid";
+    case ColumnType::bytes:
+      return "bytes";
+    case ColumnType::text:
+      return "text";
+    case ColumnType::array:
+      return "array";
+  }
+  return "unknown";
+}
+
+Value OwnedValue::value() const {
+  if (!has_bytes()) return value_;
+  if (value_.type() == ColumnType::bytes) return Value::bytes(bytes_);
+  return value_.type() == ColumnType::text ? Value::text(bytes_) : Value::array(bytes_);
+}
+
+bool is_array(std::string_view encoded) {
+  KeyReader reader(encoded);
+  return reader.next_type() == KeyValueType::array && reader.skip() && reader.done();
+}
+
 bool append_value(const Value& value, Order order, KeyWriter* key) {
   if (value.is_null()) {
     key->null(order);

@@ -158,6 +158,7 @@ class Database {
  private:
   friend class WriteBatch;
   friend class WriteBatcher;
+  friend class Tables;
   explicit Database(std::unique_ptr<class DatabaseImpl> impl);
   static void pause_after_conflict(uint32_t attempt);
   std::unique_ptr<class DatabaseImpl> impl_;

@@ -29,6 +29,9 @@ enum class ColumnType : uint8_t {
   array = 10,
 };
 
+// "int64".
+const char* column_type_name(ColumnType type);
+
 // What a column's values look like.
 struct ColumnKind {
   ColumnType type = ColumnType::int64;
@@ -107,6 +110,23 @@ class Value {
   bool null_ = true;
 };
 
+// A value that owns what it views.
+class OwnedValue {
+ public:
+  OwnedValue() = default;
+  OwnedValue(const Value& value) : value_(value) {  // NOLINT: implicit, so that values can be given
+    if (has_bytes()) bytes_ = value.as_bytes();
+  }
+  // Views into this.
+  Value value() const;
+
+ private:
+  bool has_bytes() const { return !value_.is_null() && value_.type() >= ColumnType::bytes; }
+
+  Value value_;
+  std::string bytes_;
+};
+
 // Appends the value as an element of a key. False: there was no room, or it is an array that is
 // none.
 bool append_value(const Value& value, Order order, KeyWriter* key);
@@ -114,6 +134,8 @@ bool append_value(const Value& value, Order order, KeyWriter* key);
 // does not do. False: it is none.
 bool read_value(KeyReader* key, const ColumnKind& kind, Order order, std::string* scratch,
                 Value* value);
+// Whether it is an array as KeyWriter writes it, ascending, from begin_array() to end_array().
+bool is_array(std::string_view encoded);
 // The same number at another scale; nothing: it has more digits behind the point, or is too large.
 std::optional<Decimal> rescaled(Decimal decimal, int32_t scale);
 

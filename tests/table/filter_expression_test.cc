@@ -56,7 +56,7 @@ Truth truth_of(std::string_view text, const std::vector<Value>& values) {
   const Result<FilterExpression> compiled = FilterExpression::compile(text, table());
   EXPECT_OK(compiled) << text;
   if (!compiled.ok()) return Truth::unknown;
-  const Truth truth = compiled->evaluate(values);
+  const Truth truth = compiled->evaluate(compiled->literals(), values);
   // The same of the encoded row.
   std::vector<RowPlace> places;
   for (const ColumnSchema& column : table().columns) places.push_back({.kind = column.kind});
@@ -65,7 +65,7 @@ Truth truth_of(std::string_view text, const std::vector<Value>& values) {
   layout.write(values, bytes.data());
   const std::optional<RowView> view = RowView::open(&layout, bytes);
   Truth of_row = Truth::unknown;
-  EXPECT_TRUE(view && compiled->evaluate(*view, &of_row));
+  EXPECT_TRUE(view && compiled->evaluate(compiled->literals(), *view, &of_row));
   EXPECT_EQ(of_row, truth) << text;
   return truth;
 }
@@ -165,7 +165,7 @@ TEST(FilterExpression, errors_say_where) {
       {"at byte 7: 1 is no value of column list", "list >1"},
       {"at byte 5: a quote without an end", "t = 'abc"},
       {"at byte 5: bytes have two digits", "b = x'0'"},
-      {"at byte 5: bytes have digits", "b = x'0g'"},
+      {"at byte 5: bytes have two digits each", "b = x'0g'"},
       {"at byte 5: a number of too many digits", "n = 9999999999999999999999999999999999999999"},
       {"at byte 5: an exponent without digits", "n = 1e"},
       {"at byte 5: a number that runs into a word", "n = 1x"},
@@ -280,7 +280,7 @@ TEST(FilterExpression, any_text_compiles_or_says_where) {
     }
     const Result<FilterExpression> compiled = FilterExpression::compile(text, table());
     if (compiled.ok()) {
-      (void)compiled->evaluate(row());
+      (void)compiled->evaluate(compiled->literals(), row());
     } else {
       EXPECT_FAILS(compiled, invalid_argument, "at byte ");
     }

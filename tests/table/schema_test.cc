@@ -40,7 +40,7 @@ TableSchema accounts() {
        .condition = "balance > 0",
        .unique = true,
        .state = IndexState::ready},
-      {.id = 2, .name = "by_note", .columns = {{4}}, .state = IndexState::dropping},
+      {.id = 2, .name = "by_note", .columns = {{4}}, .state = IndexState::ready},
   };
   schema.defaults = defaults_of(
       schema, {Value(), Value::text("nobody"), Value(), Value::decimal({150, 2}), Value()});

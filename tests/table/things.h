@@ -39,12 +39,7 @@ inline TableSchema things() {
        .columns = {{3}, {4, Order::descending}},
        .covered = {1, 2},
        .state = IndexState::ready}};
-  std::vector<RowPlace> places;
-  for (const ColumnSchema& column : schema.columns) places.push_back({.kind = column.kind});
-  const RowLayout layout(places);
-  const std::vector<Value> none(places.size());
-  schema.defaults.resize(layout.size_of(none));
-  layout.write(none, schema.defaults.data());
+  schema.set_defaults(std::vector<Value>(schema.columns.size()));
   return schema;
 }
 
@@ -74,12 +69,18 @@ inline std::string random_filter(Random* random) {
     const auto literal = [&] {
       return std::string(is_text ? kTexts[random->below(5)] : kNumbers[random->below(9)]);
     };
-    switch (random->below(6)) {
+    switch (random->below(8)) {
       case 0:
         text += column + " between " + literal() + " and " + literal();
         break;
       case 1:
         text += is_text ? "b like 'x%'" : column + " is not null";
+        break;
+      case 6:
+        text += column + " in (" + literal() + ", " + literal() + ", " + literal() + ")";
+        break;
+      case 7:
+        text += column + " is null";
         break;
       case 2:
         text += "(id > " + std::to_string(random->below(100)) + " or " + column + " = " +

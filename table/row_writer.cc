@@ -1,4 +1,4 @@
-#include "table/table_rows.h"
+#include "table/row_writer.h"
 
 #include <algorithm>
 #include <cstring>
@@ -12,37 +12,6 @@ namespace varve {
 
 namespace {
 
-bool is_array(std::string_view encoded) {
-  KeyReader reader(encoded);
-  return reader.next_type() == KeyValueType::array && reader.skip() && reader.done();
-}
-
-const char* name_of(ColumnType type) {
-  switch (type) {
-    case ColumnType::boolean:
-      return "boolean";
-    case ColumnType::int64:
-      return "int64";
-    case ColumnType::uint64:
-      return "uint64";
-    case ColumnType::float64:
-      return "float64";
-    case ColumnType::decimal:
-      return "decimal";
-    case ColumnType::timestamp:
-      return "timestamp";
-    case ColumnType::uuid:
-      return "uuid";
-    case ColumnType::bytes:
-      return "bytes";
-    case ColumnType::text:
-      return "text";
-    case ColumnType::array:
-      return "array";
-  }
-  return "unknown";
-}
-
 Status wrong_count(const TableSchema& table, size_t given, size_t expected, const char* of) {
   return Status::invalid_argument(format("table %s: %zu values, %s has %zu",
                                          readable(table.name).c_str(), given, of, expected));
@@ -51,7 +20,7 @@ Status wrong_count(const TableSchema& table, size_t given, size_t expected, cons
 }  // namespace
 
 template <typename Write>
-bool TableRows::KeyBuffer::write(const Write& write) {
+bool RowWriter::KeyBuffer::write(const Write& write) {
   for (;;) {
     KeyWriter key(bytes_);
     write(&key);
@@ -62,27 +31,37 @@ bool TableRows::KeyBuffer::write(const Write& write) {
   }
 }
 
-TableRows::TableRows(Transaction* transaction, Keyspace keyspace, const TablePlan* plan)
-    : transaction_(transaction),
-      keyspace_(keyspace),
-      plan_(plan),
-      old_(plan->layout().places()),
-      new_(plan->layout().places()),
-      entries_(plan->indexes().size()) {}
+void RowWriter::KeyBuffer::assign(std::string_view key) {
+  if (bytes_.size() < key.size()) bytes_.resize(key.size());
+  std::copy(key.begin(), key.end(), bytes_.begin());
+  size_ = key.size();
+}
 
-Result<TableRows> TableRows::open(Transaction* transaction, const Catalog& catalog, uint32_t tenant,
-                                  uint32_t table, std::shared_ptr<const TablePlan>* plan) {
+Status RowWriter::attach(Transaction* transaction, const Catalog& catalog, uint32_t tenant,
+                         uint32_t table, std::shared_ptr<const TablePlan> known) {
   VARVE_ASSIGN_OR_RETURN(const PinnedValue description,
                          catalog.description_for_update(transaction, tenant, table));
-  if (*plan == nullptr || (*plan)->description() != description.view()) {
-    VARVE_ASSIGN_OR_RETURN(*plan, TablePlan::make(description.view()));
+  if (known == nullptr || known->description() != description.view()) {
+    VARVE_ASSIGN_OR_RETURN(known, TablePlan::make(description.view()));
   }
-  return TableRows(transaction, catalog.rows(), plan->get());
+  transaction_ = transaction;
+  keyspace_ = catalog.rows();
+  plan_ = std::move(known);
+  old_.resize(plan_->layout().places());
+  new_.resize(plan_->layout().places());
+  if (entries_.size() < plan_->indexes().size()) entries_.resize(plan_->indexes().size());
+  return Status();
+}
+
+void RowWriter::detach() {
+  transaction_ = nullptr;
+  old_bytes_ = PinnedValue();
+  found_.clear();
 }
 
 // -- values --
 
-Status TableRows::fit(size_t place, const Value& value, Value* fitted) const {
+Status RowWriter::fit(size_t place, const Value& value, Value* fitted) const {
   const ColumnSchema& column = plan_->schema().columns[place];
   const auto wrong = [&](const std::string& what) {
     return Status::invalid_argument("table " + readable(plan_->schema().name) + ", column " +
@@ -91,8 +70,8 @@ Status TableRows::fit(size_t place, const Value& value, Value* fitted) const {
   if (value.is_null()) {
     if (!column.nullable) return wrong("null, and it may not be");
   } else if (value.type() != column.kind.type) {
-    return wrong(format("a value of type %s, it is of type %s", name_of(value.type()),
-                        name_of(column.kind.type)));
+    return wrong(format("a value of type %s, it is of type %s", column_type_name(value.type()),
+                        column_type_name(column.kind.type)));
   }
   *fitted = value;
   if (value.is(ColumnType::decimal) && value.as_decimal().scale != column.kind.scale) {
@@ -107,7 +86,7 @@ Status TableRows::fit(size_t place, const Value& value, Value* fitted) const {
   return Status();
 }
 
-Status TableRows::to_values(std::span<const Value> row) {
+Status RowWriter::to_values(std::span<const Value> row) {
   if (row.size() != plan_->columns().size()) {
     return wrong_count(plan_->schema(), row.size(), plan_->columns().size(), "it");
   }
@@ -118,7 +97,7 @@ Status TableRows::to_values(std::span<const Value> row) {
   return Status();
 }
 
-Status TableRows::to_key_values(std::span<const Value> key) {
+Status RowWriter::to_key_values(std::span<const Value> key) {
   const std::vector<KeyColumn>& columns = plan_->schema().primary_key;
   if (key.size() != columns.size()) {
     return wrong_count(plan_->schema(), key.size(), columns.size(), "its primary key");
@@ -129,13 +108,18 @@ Status TableRows::to_key_values(std::span<const Value> key) {
   return Status();
 }
 
-Status TableRows::too_long(const char* of) const {
+Status RowWriter::too_long(const char* of) const {
   return Status::invalid_argument(format("table %s: a key of %s is longer than %llu bytes",
                                          readable(plan_->schema().name).c_str(), of,
                                          static_cast<unsigned long long>(kKeySizeMax)));
 }
 
-Status TableRows::write_row_key() {
+Status RowWriter::malformed(std::string_view key) const {
+  return Status::corruption("table " + readable(plan_->schema().name) + ": the row with key " +
+                            readable(key) + " is malformed");
+}
+
+Status RowWriter::write_row_key() {
   return row_key_.write([&](KeyWriter* key) { plan_->append_row_key(new_, key); })
              ? Status()
              : too_long("the rows");
@@ -143,18 +127,17 @@ Status TableRows::write_row_key() {
 
 // -- calls --
 
-Result<bool> TableRows::read_old() {
+Result<bool> RowWriter::read_old() {
   VARVE_ASSIGN_OR_RETURN(std::optional<PinnedValue> found,
                          transaction_->get_for_update(row_key_.view(), {.keyspace = keyspace_}));
   if (!found) return false;
   old_bytes_ = std::move(*found);
   const std::optional<RowView> view = RowView::open(&plan_->layout(), old_bytes_.view());
   if (view && view->get_all(old_)) return true;
-  return Status::corruption("table " + readable(plan_->schema().name) + ": the row with key " +
-                            readable(row_key_.view()) + " is malformed");
+  return malformed(row_key_.view());
 }
 
-Status TableRows::insert(std::span<const Value> row) {
+Status RowWriter::insert(std::span<const Value> row) {
   VARVE_RETURN_IF_ERROR(to_values(row));
   VARVE_RETURN_IF_ERROR(write_row_key());
   VARVE_ASSIGN_OR_RETURN(const bool exists, read_old());
@@ -166,14 +149,14 @@ Status TableRows::insert(std::span<const Value> row) {
   return change(false, true);
 }
 
-Status TableRows::upsert(std::span<const Value> row) {
+Status RowWriter::upsert(std::span<const Value> row) {
   VARVE_RETURN_IF_ERROR(to_values(row));
   VARVE_RETURN_IF_ERROR(write_row_key());
   VARVE_ASSIGN_OR_RETURN(const bool exists, read_old());
   return change(exists, true);
 }
 
-Result<bool> TableRows::update(std::span<const Value> key, std::span<const ColumnChange> changes) {
+Result<bool> RowWriter::update(std::span<const Value> key, std::span<const ColumnChange> changes) {
   VARVE_RETURN_IF_ERROR(to_key_values(key));
   VARVE_RETURN_IF_ERROR(write_row_key());
   VARVE_ASSIGN_OR_RETURN(const bool exists, read_old());
@@ -199,7 +182,7 @@ Result<bool> TableRows::update(std::span<const Value> key, std::span<const Colum
   return true;
 }
 
-Result<bool> TableRows::erase(std::span<const Value> key) {
+Result<bool> RowWriter::erase(std::span<const Value> key) {
   VARVE_RETURN_IF_ERROR(to_key_values(key));
   VARVE_RETURN_IF_ERROR(write_row_key());
   VARVE_ASSIGN_OR_RETURN(const bool exists, read_old());
@@ -208,23 +191,100 @@ Result<bool> TableRows::erase(std::span<const Value> key) {
   return true;
 }
 
-Result<bool> TableRows::get(std::span<const Value> key, StoredRow* row) {
+Status RowWriter::set_row(std::string_view key, PinnedValue bytes, Row* row) const {
+  row->bytes_ = std::move(bytes);
+  row->view_ = RowView::open(&plan_->layout(), row->bytes_.view());
+  if (row->plan_ != plan_) row->plan_ = plan_;
+  return row->view_ ? Status() : malformed(key);
+}
+
+Result<bool> RowWriter::get(std::span<const Value> key, Row* row) {
   VARVE_RETURN_IF_ERROR(to_key_values(key));
   VARVE_RETURN_IF_ERROR(write_row_key());
   VARVE_ASSIGN_OR_RETURN(std::optional<PinnedValue> found,
                          transaction_->get(row_key_.view(), {.keyspace = keyspace_}));
   if (!found) return false;
-  row->plan_ = plan_;
-  row->bytes_ = std::move(*found);
-  row->view_ = RowView::open(&plan_->layout(), row->bytes_.view());
-  if (row->view_) return true;
-  return Status::corruption("table " + readable(plan_->schema().name) + ": the row with key " +
-                            readable(row_key_.view()) + " is malformed");
+  VARVE_RETURN_IF_ERROR(set_row(row_key_.view(), std::move(*found), row));
+  return true;
+}
+
+// -- several --
+
+template <typename Body>
+Status RowWriter::all_or_nothing(const Body& body) {
+  VARVE_ASSIGN_OR_RETURN(const Savepoint before, transaction_->set_savepoint());
+  Status status = body();
+  if (status.ok()) return transaction_->release(before);
+  if (transaction_->is_open()) static_cast<void>(transaction_->rollback_to(before));
+  return status;
+}
+
+template <typename Body>
+Status RowWriter::for_each(std::span<const Value> values, size_t size, const Body& body) {
+  if (values.size() % size != 0) {
+    return Status::invalid_argument(format("table %s: %zu values are not a multiple of %zu",
+                                           readable(plan_->schema().name).c_str(), values.size(),
+                                           size));
+  }
+  return all_or_nothing([&] {
+    for (; !values.empty(); values = values.subspan(size)) {
+      VARVE_RETURN_IF_ERROR(body(values.first(size)));
+    }
+    return Status();
+  });
+}
+
+Status RowWriter::insert_all(std::span<const Value> rows) {
+  return for_each(rows, plan_->columns().size(),
+                  [&](std::span<const Value> row) { return insert(row); });
+}
+
+Status RowWriter::upsert_all(std::span<const Value> rows) {
+  return for_each(rows, plan_->columns().size(),
+                  [&](std::span<const Value> row) { return upsert(row); });
+}
+
+Result<size_t> RowWriter::erase_all(std::span<const Value> keys) {
+  size_t erased = 0;
+  const auto erase_one = [&](std::span<const Value> key) {
+    VARVE_ASSIGN_OR_RETURN(const bool was, erase(key));
+    erased += was ? 1 : 0;
+    return Status();
+  };
+  VARVE_RETURN_IF_ERROR(for_each(keys, plan_->schema().primary_key.size(), erase_one));
+  return erased;
+}
+
+Status RowWriter::get_all(std::span<const Value> keys, std::span<Row> rows, std::span<bool> found) {
+  const size_t size = plan_->schema().primary_key.size();
+  if (keys.size() != rows.size() * size || found.size() != rows.size()) {
+    return Status::invalid_argument(
+        format("table %s: %zu values of keys and %zu answers for %zu rows",
+               readable(plan_->schema().name).c_str(), keys.size(), found.size(), rows.size()));
+  }
+  if (keys_.size() < rows.size()) keys_.resize(rows.size());
+  key_views_.resize(rows.size());
+  found_.resize(rows.size());
+  for (size_t i = 0; i < rows.size(); ++i) {
+    VARVE_RETURN_IF_ERROR(to_key_values(keys.subspan(i * size, size)));
+    if (!keys_[i].write([&](KeyWriter* key) { plan_->append_row_key(new_, key); })) {
+      return too_long("the rows");
+    }
+    key_views_[i] = keys_[i].view();
+  }
+  VARVE_RETURN_IF_ERROR(transaction_->multi_get(key_views_, found_, {.keyspace = keyspace_}));
+  for (size_t i = 0; i < rows.size(); ++i) {
+    found[i] = found_[i].has_value();
+    if (!found[i]) continue;
+    VARVE_RETURN_IF_ERROR(set_row(key_views_[i], std::move(*found_[i]), &rows[i]));
+    found_[i].reset();
+  }
+  return Status();
 }
 
 // -- changes --
 
-void TableRows::write_entry_value(const IndexPlan& index, std::span<const Value> values,
+void RowWriter::write_entry_value(const IndexPlan& index, std::span<const Value> values,
                                   std::string* value) {
   value->clear();
   if (!TablePlan::has_primary_key(index, values)) {
@@ -241,9 +301,9 @@ void TableRows::write_entry_value(const IndexPlan& index, std::span<const Value>
   index.covered->write(covered_, value->data() + before);
 }
 
-Status TableRows::prepare_entry(const IndexPlan& index, bool was, bool is, Entry* entry) {
-  entry->was = was;
-  entry->is = is;
+Status RowWriter::prepare_entry(const IndexPlan& index, bool was, bool is, Entry* entry) {
+  entry->was = was = was && TablePlan::has_entry(index, old_);
+  entry->is = is = is && TablePlan::has_entry(index, new_);
   const auto write = [&](std::span<const Value> values, KeyBuffer* key, std::string* value) {
     if (!key->write([&](KeyWriter* to) { plan_->append_entry_key(index, values, to); })) {
       return too_long(("index " + readable(index.schema->name)).c_str());
@@ -256,43 +316,70 @@ Status TableRows::prepare_entry(const IndexPlan& index, bool was, bool is, Entry
   return Status();
 }
 
-Status TableRows::check_unique(const IndexPlan& index, const Entry& entry) {
+Status RowWriter::check_unique(const IndexPlan& index, const Entry& entry) {
   if (!entry.is || TablePlan::has_primary_key(index, new_)) return Status();
   if (entry.was && entry.old_key.view() == entry.new_key.view()) return Status();
   VARVE_ASSIGN_OR_RETURN(
       const std::optional<PinnedValue> found,
       transaction_->get_for_update(entry.new_key.view(), {.keyspace = keyspace_}));
-  if (!found) return Status();
+  return found ? taken(index, entry) : Status();
+}
+
+Status RowWriter::taken(const IndexPlan& index, const Entry& entry) const {
   return Status::already_exists("table " + readable(plan_->schema().name) + ", index " +
                                 readable(index.schema->name) + ": there is a row with key " +
                                 readable(entry.new_key.view()));
 }
 
-Status TableRows::change(bool was, bool is) {
+Status RowWriter::add_entry(std::string_view row_key, uint32_t index) {
+  const std::span<const IndexPlan> indexes = plan_->indexes();
+  const auto plan = std::find_if(indexes.begin(), indexes.end(), [index](const IndexPlan& each) {
+    return each.schema->id == index;
+  });
+  if (plan == indexes.end()) {
+    return Status::not_found(
+        format("table %s has no index %u any more", readable(plan_->schema().name).c_str(), index));
+  }
+  row_key_.assign(row_key);
+  VARVE_ASSIGN_OR_RETURN(const bool exists, read_old());
+  if (!exists) return Status();
+  new_ = old_;
+  Entry& entry = entries_.front();
+  VARVE_RETURN_IF_ERROR(prepare_entry(*plan, /*was=*/false, /*is=*/true, &entry));
+  if (!entry.is) return Status();
+  const WriteOptions options{.keyspace = keyspace_};
+  if (!TablePlan::has_primary_key(*plan, new_)) {
+    VARVE_ASSIGN_OR_RETURN(
+        const std::optional<PinnedValue> found,
+        transaction_->get_for_update(entry.new_key.view(), {.keyspace = keyspace_}));
+    // Of another row, unless a writer, or an earlier try, was here before.
+    if (found && found->view() != entry.new_value) return taken(*plan, entry);
+    if (found) return Status();
+  }
+  return transaction_->put(entry.new_key.view(), entry.new_value, options);
+}
+
+Status RowWriter::change(bool was, bool is) {
   if (is) {
     row_.resize(plan_->layout().size_of(new_));
     plan_->layout().write(new_, row_.data());
   }
-  for (size_t i = 0; i < entries_.size(); ++i) {
-    VARVE_RETURN_IF_ERROR(prepare_entry(plan_->indexes()[i], was, is, &entries_[i]));
+  const std::span<const IndexPlan> indexes = plan_->indexes();
+  for (size_t i = 0; i < indexes.size(); ++i) {
+    VARVE_RETURN_IF_ERROR(prepare_entry(indexes[i], was, is, &entries_[i]));
   }
-  for (size_t i = 0; i < entries_.size(); ++i) {
-    VARVE_RETURN_IF_ERROR(check_unique(plan_->indexes()[i], entries_[i]));
+  for (size_t i = 0; i < indexes.size(); ++i) {
+    VARVE_RETURN_IF_ERROR(check_unique(indexes[i], entries_[i]));
   }
-  if (entries_.empty()) return write_all(is);
-  // All of it or nothing.
-  VARVE_ASSIGN_OR_RETURN(const Savepoint before, transaction_->set_savepoint());
-  Status status = write_all(is);
-  if (status.ok()) return transaction_->release(before);
-  if (transaction_->is_open()) static_cast<void>(transaction_->rollback_to(before));
-  return status;
+  if (indexes.empty()) return write_all(is);
+  return all_or_nothing([&] { return write_all(is); });
 }
 
-Status TableRows::write_all(bool is) {
+Status RowWriter::write_all(bool is) {
   const WriteOptions options{.keyspace = keyspace_};
   VARVE_RETURN_IF_ERROR(is ? transaction_->put(row_key_.view(), row_, options)
                            : transaction_->erase(row_key_.view(), options));
-  for (const Entry& entry : entries_) {
+  for (const Entry& entry : std::span(entries_).first(plan_->indexes().size())) {
     const bool moved = !entry.was || !entry.is || entry.old_key.view() != entry.new_key.view();
     if (entry.was && moved) {
       VARVE_RETURN_IF_ERROR(transaction_->erase(entry.old_key.view(), options));

@@ -4,7 +4,9 @@
 // A change is checked before anything is written: a call that fails leaves the transaction as it
 // was.
 //
-// Thread rule: as the transaction's. Ownership: transaction and plan outlive it.
+// Used again, in another transaction, it goes on with the memory that it has.
+//
+// Thread rule: as the transaction's. Lifetime: a transaction outlives its use here.
 // Errors: invalid_argument (a value that its column cannot hold, named; a key that is too long);
 // already_exists (a unique key that another row has: names index and key); and those of the
 // transaction's calls.
@@ -18,38 +20,28 @@
 #include <string_view>
 #include <vector>
 
+#include "memory/object_pool.h"
 #include "table/catalog.h"
 #include "table/table_plan.h"
+#include "varve/table.h"
 #include "varve/transaction.h"
 
 namespace varve {
 
-// A row that was read. Values view into it.
-class StoredRow {
+class RowWriter : public PoolLink {
  public:
-  // Of the living columns. False: the row is malformed.
-  bool get(size_t column, Value* value) const {
-    return view_->get(plan_->columns()[column], value);
-  }
+  RowWriter() = default;
+  RowWriter(const RowWriter&) = delete;
+  RowWriter& operator=(const RowWriter&) = delete;
 
- private:
-  friend class TableRows;
-  const TablePlan* plan_ = nullptr;
-  PinnedValue bytes_;
-  std::optional<RowView> view_;
-};
-
-struct ColumnChange {
-  size_t column = 0;  // of the living ones
-  Value value;
-};
-
-class TableRows {
- public:
-  // Reads the table's description for update. `*plan`, a plan made before or null, is replaced if
-  // it does not hold any more. Errors: not_found, if the table is gone.
-  static Result<TableRows> open(Transaction* transaction, const Catalog& catalog, uint32_t tenant,
-                                uint32_t table, std::shared_ptr<const TablePlan>* plan);
+  // From now on in `transaction`, whose view of the table's description it reads for update.
+  // `known`, a plan made before or null, is used as long as it holds. Errors: not_found, if the
+  // table is gone.
+  Status attach(Transaction* transaction, const Catalog& catalog, uint32_t tenant, uint32_t table,
+                std::shared_ptr<const TablePlan> known);
+  // Lets go of the transaction; memory stays.
+  void detach();
+  const std::shared_ptr<const TablePlan>& plan() const { return plan_; }
 
   // -- `row`: a value for each living column. `key`: one for each column of the primary key --
   Status insert(std::span<const Value> row);
@@ -58,7 +50,17 @@ class TableRows {
   // False: there is no such row.
   Result<bool> update(std::span<const Value> key, std::span<const ColumnChange> changes);
   Result<bool> erase(std::span<const Value> key);
-  Result<bool> get(std::span<const Value> key, StoredRow* row);
+  Result<bool> get(std::span<const Value> key, Row* row);
+
+  // For an index that is being built: the row under the encoded key `row_key` has its entry in it
+  // afterwards, unless the row is gone. Errors: not_found (the index is).
+  Status add_entry(std::string_view row_key, uint32_t index);
+
+  // -- several, one behind the other; all or none --
+  Status insert_all(std::span<const Value> rows);
+  Status upsert_all(std::span<const Value> rows);
+  Result<size_t> erase_all(std::span<const Value> keys);
+  Status get_all(std::span<const Value> keys, std::span<Row> rows, std::span<bool> found);
 
  private:
   // Where a key is put together; grows up to the longest that there may be.
@@ -67,6 +69,7 @@ class TableRows {
     // False: it would be longer than kKeySizeMax, or some array is none.
     template <typename Write>
     bool write(const Write& write);
+    void assign(std::string_view key);
     std::string_view view() const { return {bytes_.data(), size_}; }
 
    private:
@@ -83,7 +86,6 @@ class TableRows {
     std::string new_value;
   };
 
-  TableRows(Transaction* transaction, Keyspace keyspace, const TablePlan* plan);
   Status to_values(std::span<const Value> row);
   Status to_key_values(std::span<const Value> key);
   Status fit(size_t place, const Value& value, Value* fitted) const;
@@ -94,13 +96,23 @@ class TableRows {
   Status change(bool was, bool is);
   Status prepare_entry(const IndexPlan& index, bool was, bool is, Entry* entry);
   Status check_unique(const IndexPlan& index, const Entry& entry);
+  Status taken(const IndexPlan& index, const Entry& entry) const;
   Status write_all(bool is);
   void write_entry_value(const IndexPlan& index, std::span<const Value> values, std::string* value);
   Status too_long(const char* of) const;
+  Status malformed(std::string_view key) const;
 
-  Transaction* transaction_;
+  // Undoes what `body` (-> Status) wrote if it fails.
+  template <typename Body>
+  Status all_or_nothing(const Body& body);
+  // Calls `body(part)`, -> Status, for each `size` values.
+  template <typename Body>
+  Status for_each(std::span<const Value> values, size_t size, const Body& body);
+  Status set_row(std::string_view key, PinnedValue bytes, Row* row) const;
+
+  Transaction* transaction_ = nullptr;
   Keyspace keyspace_;
-  const TablePlan* plan_;
+  std::shared_ptr<const TablePlan> plan_;
   // By place.
   std::vector<Value> old_;
   std::vector<Value> new_;
@@ -108,7 +120,11 @@ class TableRows {
   PinnedValue old_bytes_;  // what old_ views
   KeyBuffer row_key_;
   std::string row_;
-  std::vector<Entry> entries_;  // of the plan's indexes
+  std::vector<Entry> entries_;  // of the plan's indexes, and more that were needed before
+  // Of get_all().
+  std::vector<KeyBuffer> keys_;
+  std::vector<std::string_view> key_views_;
+  std::vector<std::optional<PinnedValue>> found_;
 };
 
 }  // namespace varve

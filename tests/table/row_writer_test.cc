@@ -1,4 +1,4 @@
-#include "table/table_rows.h"
+#include "table/row_writer.h"
 
 #include <gtest/gtest.h>
 
@@ -11,7 +11,7 @@
 #include "base/coding.h"
 #include "base/random.h"
 #include "tests/support/seeded_test.h"
-#include "tests/txn/database_fixture.h"
+#include "tests/table/table_fixture.h"
 
 namespace varve::test {
 namespace {
@@ -30,12 +30,7 @@ TableSchema people() {
       {.id = 1, .name = "by_email", .columns = {{1}}, .covered = {2}, .unique = true},
       {.id = 2, .name = "by_name", .columns = {{2}, {3, Order::descending}}, .covered = {4}},
       {.id = 3, .name = "by_age", .columns = {{3}}}};
-  std::vector<RowPlace> places;
-  for (const ColumnSchema& column : schema.columns) places.push_back({.kind = column.kind});
-  const RowLayout layout(places);
-  const std::vector<Value> none(places.size());
-  schema.defaults.resize(layout.size_of(none));
-  layout.write(none, schema.defaults.data());
+  schema.set_defaults(std::vector<Value>(schema.columns.size()));
   return schema;
 }
 
@@ -54,36 +49,11 @@ std::vector<Value> values_of(int64_t id, const Person& person) {
           person.cents ? Value::decimal({*person.cents, 2}) : Value()};
 }
 
-class TableRowsTest : public DatabaseTest {
+class RowWriterTest : public TableFixture {
  protected:
-  void SetUp() override {
-    open();
-    Result<Catalog> opened = Catalog::open(db_.get());
-    ASSERT_OK(opened);
-    catalog_ = *opened;
-    schema_ = people();
-    ASSERT_OK(db_->transact([&](Transaction& t) { return catalog_->create_table(&t, &schema_); }));
-  }
-  void TearDown() override {
-    plan_.reset();
-    DatabaseTest::TearDown();
-  }
-  TableRows rows_of(Transaction* transaction) {
-    Result<TableRows> opened = TableRows::open(transaction, *catalog_, 1, schema_.id, &plan_);
-    EXPECT_OK(opened);
-    return std::move(*opened);
-  }
-  // In a transaction of its own.
-  Status change(const std::function<Status(TableRows*)>& body) {
-    return db_
-        ->transact([&](Transaction& transaction) {
-          TableRows opened = rows_of(&transaction);
-          return body(&opened);
-        })
-        .status();
-  }
+  RowWriterTest() : TableFixture(people()) {}
   Status insert(int64_t id, const Person& person) {
-    return change([&](TableRows* rows) { return rows->insert(values_of(id, person)); });
+    return change([&](RowWriter* rows) { return rows->insert(values_of(id, person)); });
   }
 
   // What the database holds of the table: rows; and entries, which have to be just those that the
@@ -92,7 +62,8 @@ class TableRowsTest : public DatabaseTest {
     std::map<int64_t, Person> found;
     std::map<std::string, std::string> expected;
     Transaction transaction = begin();
-    TableRows opened = rows_of(&transaction);
+    RowWriter opened;
+    EXPECT_OK(attach(&transaction, &opened));
     std::vector<std::pair<std::string, std::string>> entries;
     Result<Cursor> cursor = transaction.scan({.keyspace = catalog_->rows()});
     EXPECT_OK(cursor);
@@ -162,34 +133,31 @@ class TableRowsTest : public DatabaseTest {
       key->int64(id);
     })] = "";
   }
-
-  std::optional<Catalog> catalog_;
-  TableSchema schema_;
-  std::shared_ptr<const TablePlan> plan_;
 };
 
-TEST_F(TableRowsTest, rows_are_inserted_read_changed_and_erased) {
+TEST_F(RowWriterTest, rows_are_inserted_read_changed_and_erased) {
   const Person ann{"ann@x", "ann", 30, 1250};
   ASSERT_OK(insert(1, ann));
   ASSERT_OK(insert(2, {std::nullopt, "bob", std::nullopt, std::nullopt}));
   EXPECT_EQ(check().at(1), ann);
   {
     Transaction transaction = begin();
-    TableRows opened = rows_of(&transaction);
-    StoredRow row;
+    RowWriter opened;
+    EXPECT_OK(attach(&transaction, &opened));
+    Row row;
     const Value key[] = {Value::int64(1)};
     const Result<bool> found = opened.get(key, &row);
     ASSERT_OK(found);
     ASSERT_TRUE(*found);
     Value value;
-    ASSERT_TRUE(row.get(2, &value));
+    ASSERT_OK(row.get(2, &value));
     EXPECT_EQ(value.as_text(), "ann");
     const Value other[] = {Value::int64(3)};
     const Result<bool> absent = opened.get(other, &row);
     ASSERT_OK(absent);
     EXPECT_FALSE(*absent);
   }
-  ASSERT_OK(change([](TableRows* rows) {
+  ASSERT_OK(change([](RowWriter* rows) {
     const Value key[] = {Value::int64(1)};
     const ColumnChange changes[] = {{3, Value::int64(31)}, {4, Value()}};
     const Result<bool> updated = rows->update(key, changes);
@@ -197,11 +165,11 @@ TEST_F(TableRowsTest, rows_are_inserted_read_changed_and_erased) {
     return updated.status();
   }));
   EXPECT_EQ(check().at(1), (Person{"ann@x", "ann", 31, std::nullopt}));
-  ASSERT_OK(change([](TableRows* rows) {
+  ASSERT_OK(change([](RowWriter* rows) {
     return rows->upsert(values_of(2, {"bob@x", "robert", 5, 7}));
   }));
   EXPECT_EQ(check().at(2), (Person{"bob@x", "robert", 5, 7}));
-  ASSERT_OK(change([](TableRows* rows) {
+  ASSERT_OK(change([](RowWriter* rows) {
     const Value key[] = {Value::int64(1)};
     const Result<bool> erased = rows->erase(key);
     EXPECT_TRUE(erased.ok() && *erased);
@@ -214,7 +182,7 @@ TEST_F(TableRowsTest, rows_are_inserted_read_changed_and_erased) {
   EXPECT_EQ(check().size(), 1u);
 }
 
-TEST_F(TableRowsTest, unique_keys_are_of_one_row) {
+TEST_F(RowWriterTest, unique_keys_are_of_one_row) {
   ASSERT_OK(insert(1, {"a@x", "ann", 30, 1}));
   EXPECT_FAILS(insert(1, {"other@x", "bob", 1, 1}), already_exists,
                "table people, primary key: there is a row with key");
@@ -223,7 +191,7 @@ TEST_F(TableRowsTest, unique_keys_are_of_one_row) {
   ASSERT_OK(insert(3, {std::nullopt, "null", 1, 1}));
   ASSERT_OK(insert(4, {std::nullopt, "another null", 1, 1}));
   // Its own key is no one else's, and what it leaves is free, within one transaction too.
-  ASSERT_OK(change([](TableRows* rows) {
+  ASSERT_OK(change([](RowWriter* rows) {
     Status status = rows->upsert(values_of(1, {"a@x", "ann", 31, 1}));
     if (status.ok()) status = rows->upsert(values_of(1, {"b@x", "ann", 31, 1}));
     if (status.ok()) status = rows->insert(values_of(2, {"a@x", "bob", 1, 1}));
@@ -234,8 +202,10 @@ TEST_F(TableRowsTest, unique_keys_are_of_one_row) {
   Transaction first = begin();
   Transaction second = begin();
   {
-    TableRows one = rows_of(&first);
-    TableRows two = rows_of(&second);
+    RowWriter one;
+    EXPECT_OK(attach(&first, &one));
+    RowWriter two;
+    EXPECT_OK(attach(&second, &two));
     ASSERT_OK(one.insert(values_of(7, {"same@x", "x", 1, 1})));
     ASSERT_OK(two.insert(values_of(8, {"same@x", "y", 1, 1})));
   }
@@ -243,72 +213,73 @@ TEST_F(TableRowsTest, unique_keys_are_of_one_row) {
   EXPECT_FAILS(second.commit(), conflict, "varve.rows");
 }
 
-TEST_F(TableRowsTest, calls_that_fail_change_nothing) {
+TEST_F(RowWriterTest, calls_that_fail_change_nothing) {
   ASSERT_OK(insert(1, {"a@x", "ann", 30, 1}));
   const auto before = check();
   const struct {
     StatusCode code;
     const char* message;
-    std::function<Status(TableRows*)> call;
+    std::function<Status(RowWriter*)> call;
   } cases[] = {
       {StatusCode::invalid_argument, "column name: null, and it may not be",
-       [](TableRows* rows) {
+       [](RowWriter* rows) {
          const Person person{"b@x", "", 1, 1};
          std::vector<Value> values = values_of(2, person);
          values[2] = Value();
          return rows->insert(values);
        }},
       {StatusCode::invalid_argument, "column age: a value of type text, it is of type int64",
-       [](TableRows* rows) {
+       [](RowWriter* rows) {
          const Person person{"b@x", "", 1, 1};
          std::vector<Value> values = values_of(2, person);
          values[3] = Value::text("1");
          return rows->insert(values);
        }},
       {StatusCode::invalid_argument, "column balance: a decimal that 2 digits",
-       [](TableRows* rows) {
+       [](RowWriter* rows) {
          const Person person{"b@x", "", 1, 1};
          std::vector<Value> values = values_of(2, person);
          values[4] = Value::decimal({1234, 3});
          return rows->insert(values);
        }},
       {StatusCode::invalid_argument, "4 values, it has 5",
-       [](TableRows* rows) {
+       [](RowWriter* rows) {
          const Person person{"b@x", "", 1, 1};
          std::vector<Value> values = values_of(2, person);
          values.pop_back();
          return rows->insert(values);
        }},
       {StatusCode::invalid_argument, "a key of index by_name is longer than 65536 bytes",
-       [](TableRows* rows) {
+       [](RowWriter* rows) {
          return rows->insert(values_of(2, {"b@x", std::string(70'000, 'n'), 1, 1}));
        }},
       {StatusCode::invalid_argument, "column id: it is of the primary key",
-       [](TableRows* rows) {
+       [](RowWriter* rows) {
          const Value key[] = {Value::int64(1)};
          const ColumnChange changes[] = {{3, Value()}, {0, Value::int64(2)}};
          return rows->update(key, changes).status();
        }},
       {StatusCode::invalid_argument, "column 5 of 5",
-       [](TableRows* rows) {
+       [](RowWriter* rows) {
          const Value key[] = {Value::int64(1)};
          const ColumnChange changes[] = {{5, Value()}};
          return rows->update(key, changes).status();
        }},
       {StatusCode::invalid_argument, "2 values, its primary key has 1",
-       [](TableRows* rows) {
+       [](RowWriter* rows) {
          const Value key[] = {Value::int64(1), Value::int64(1)};
          return rows->erase(key).status();
        }},
       {StatusCode::already_exists, "by_email",
-       [](TableRows* rows) {
+       [](RowWriter* rows) {
          return rows->upsert(values_of(2, {"a@x", "x", 1, 1}));
        }},
   };
   for (const auto& each : cases) {
     Transaction transaction = begin();
     {
-      TableRows opened = rows_of(&transaction);
+      RowWriter opened;
+      EXPECT_OK(attach(&transaction, &opened));
       const Status status = each.call(&opened);
       EXPECT_EQ(status.code(), each.code) << each.message;
       EXPECT_NE(status.to_string().find(each.message), std::string::npos) << status.to_string();
@@ -318,8 +289,8 @@ TEST_F(TableRowsTest, calls_that_fail_change_nothing) {
   }
 }
 
-TEST_F(TableRowsTest, decimals_take_the_scale_of_their_column) {
-  ASSERT_OK(change([](TableRows* rows) {
+TEST_F(RowWriterTest, decimals_take_the_scale_of_their_column) {
+  ASSERT_OK(change([](RowWriter* rows) {
     const Person person{"a@x", "ann", 1, 1};
     std::vector<Value> values = values_of(1, person);
     values[4] = Value::decimal({12, 0});
@@ -335,7 +306,7 @@ TEST_F(TableRowsTest, decimals_take_the_scale_of_their_column) {
 }
 
 // Rows and entries agree, whatever is done, committed or given up, flushed and merged.
-TEST_F(TableRowsTest, agree_with_a_map) {
+TEST_F(RowWriterTest, agree_with_a_map) {
   VARVE_SEEDED_TEST(random);
   std::map<int64_t, Person> model;
   const auto random_person = [&] {
@@ -350,7 +321,8 @@ TEST_F(TableRowsTest, agree_with_a_map) {
     std::map<int64_t, Person> next = model;
     Transaction transaction = begin();
     {
-      TableRows opened = rows_of(&transaction);
+      RowWriter opened;
+      EXPECT_OK(attach(&transaction, &opened));
       for (uint64_t steps = 1 + random.below(6); steps > 0; --steps) {
         const int64_t id = static_cast<int64_t>(random.below(20));
         const Value key[] = {Value::int64(id)};
@@ -398,13 +370,13 @@ TEST_F(TableRowsTest, agree_with_a_map) {
             break;
           }
           default: {
-            StoredRow row;
+            Row row;
             const Result<bool> found = opened.get(key, &row);
             ASSERT_OK(found);
             ASSERT_EQ(*found, exists);
             Value name;
             if (!exists) break;
-            ASSERT_TRUE(row.get(2, &name));
+            ASSERT_OK(row.get(2, &name));
             ASSERT_EQ(name.as_text(), next[id].name);
           }
         }
@@ -416,8 +388,12 @@ TEST_F(TableRowsTest, agree_with_a_map) {
       ASSERT_OK(transaction.commit());
       model = next;
     }
-    if (random.one_in(10)) ASSERT_OK(db_->flush());
-    if (random.one_in(20)) ASSERT_OK(db_->compact());
+    if (random.one_in(10)) {
+      ASSERT_OK(db_->flush());
+    }
+    if (random.one_in(20)) {
+      ASSERT_OK(db_->compact());
+    }
     ASSERT_EQ(check(), model) << "round " << round;
   }
 }

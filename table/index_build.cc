@@ -1,0 +1,91 @@
+#include "table/index_build.h"
+
+#include <algorithm>
+#include <string>
+
+#include "base/assert.h"
+#include "table/row_writer.h"
+
+namespace varve {
+
+namespace {
+
+// Rows in one transaction: few, so that writers seldom meet it; and fewer after each conflict.
+constexpr size_t kRowsMax = 256;
+constexpr size_t kErasedMax = 1024;
+
+// Of index 0 the rows; `all`: with the entries of all indexes.
+std::string first_key(const TableKeyPrefix& prefix, bool all) {
+  char buffer[kTableKeySizeMax];
+  KeyWriter key(buffer);
+  key.uint64(prefix.tenant);
+  key.uint64(prefix.table);
+  if (!all) key.uint64(prefix.index);
+  return std::string(key.key());
+}
+
+std::string behind(std::string key) {
+  key.resize(prefix_successor(key));
+  return key;
+}
+
+}  // namespace
+
+Status build_index(Database* database, const Catalog& catalog, uint32_t tenant, uint32_t table,
+                   uint32_t index) {
+  std::string next = first_key({.tenant = tenant, .table = table, .index = 0}, /*all=*/false);
+  const std::string end = behind(next);
+  // What is lost with the process is built again; publishing makes it as durable as other commits.
+  const TransactionOptions options{.durability = Durability::os, .attempts_max = 1};
+  RowWriter rows;
+  size_t rows_max = kRowsMax;
+  for (bool done = false; !done;) {
+    std::string reached;
+    const auto add_some = [&](Transaction& transaction) {
+      VARVE_RETURN_IF_ERROR(rows.attach(&transaction, catalog, tenant, table, rows.plan()));
+      VARVE_ASSIGN_OR_RETURN(
+          Cursor cursor,
+          transaction.scan({.keyspace = catalog.rows(), .lower = next, .upper = end}));
+      size_t added = 0;
+      for (cursor.seek_to_first(); cursor.valid() && added < rows_max; cursor.next()) {
+        VARVE_RETURN_IF_ERROR(rows.add_entry(cursor.key(), index));
+        ++added;
+      }
+      done = !cursor.valid();
+      reached = done ? std::string_view() : cursor.key();
+      return cursor.status();
+    };
+    const Status status = database->transact(add_some, options).status();
+    rows.detach();
+    if (status.code() == StatusCode::conflict) {
+      done = false;
+      rows_max = std::max<size_t>(rows_max / 2, 1);
+      continue;
+    }
+    VARVE_RETURN_IF_ERROR(status);
+    next = reached;
+    rows_max = std::min(2 * rows_max, kRowsMax);
+  }
+  return Status();
+}
+
+Status erase_leftover(Database* database, const Catalog& catalog, const TableKeyPrefix& prefix) {
+  std::string next = first_key(prefix, /*all=*/prefix.index == 0);
+  const std::string end = behind(next);
+  while (!next.empty()) {
+    WriteBatch batch(*database);
+    VARVE_ASSIGN_OR_RETURN(
+        Cursor cursor, database->scan({.keyspace = catalog.rows(), .lower = next, .upper = end}));
+    size_t erased = 0;
+    for (cursor.seek_to_first(); cursor.valid() && erased < kErasedMax; cursor.next()) {
+      VARVE_RETURN_IF_ERROR(batch.erase(catalog.rows(), cursor.key()));
+      ++erased;
+    }
+    VARVE_RETURN_IF_ERROR(cursor.status());
+    next = cursor.valid() ? cursor.key() : std::string_view();
+    if (erased > 0) VARVE_RETURN_IF_ERROR(database->write(batch));
+  }
+  return Status();
+}
+
+}  // namespace varve

@@ -1,0 +1,222 @@
+#include "table/row_scanner.h"
+
+#include <optional>
+#include <utility>
+
+#include "base/assert.h"
+#include "base/coding.h"
+#include "base/format.h"
+
+namespace varve {
+
+Status RowScanner::prepare(std::shared_ptr<const TablePlan> table, const ScanDefinition& scan) {
+  close();
+  const TableSchema& schema = table->schema();
+  VARVE_ASSIGN_OR_RETURN(FilterExpression filter, FilterExpression::compile(scan.filter, schema));
+  std::vector<uint32_t> places;
+  for (const std::string& name : scan.columns) {
+    const std::optional<uint32_t> place = schema.find_column(name);
+    if (!place) {
+      return Status::invalid_argument("table " + readable(schema.name) + " has no column " +
+                                      readable(name));
+    }
+    places.push_back(*place);
+  }
+  if (scan.columns.empty()) places.assign(table->columns().begin(), table->columns().end());
+  filter_ = std::move(filter);
+  places_ = std::move(places);
+  plan_ = plan_scan(*table, filter_, places_);
+  reverse_ = scan.reverse;
+  limit_ = scan.limit;
+  values_.assign(schema.columns.size(), Value());
+  scratch_.resize(values_.size());
+  table_ = std::move(table);
+  return Status();
+}
+
+void RowScanner::close() {
+  cursor_ = Cursor();
+  row_ = PinnedValue();
+  done_ = true;
+}
+
+Status RowScanner::open(const RowSource& source, std::span<const Value> arguments) {
+  close();
+  source_ = source;
+  status_ = Status();
+  started_ = false;
+  rows_ = 0;
+  literals_ = filter_.literals();
+  if (filter_.argument_count() > 0 || !arguments.empty()) {
+    VARVE_RETURN_IF_ERROR(filter_.bind(arguments, &arguments_));
+    literals_ = arguments_;
+  }
+  bounds_.find(*table_, filter_, plan_, literals_);
+  if (bounds_.ranges().empty()) return Status();
+  ScanOptions options;
+  options.keyspace = source_.rows;
+  options.lower = bounds_.ranges().front().lower;
+  options.upper = bounds_.ranges().back().upper;
+  options.cancellation = source_.cancellation;
+  if (source_.transaction == nullptr) options.snapshot = source_.snapshot;
+  VARVE_ASSIGN_OR_RETURN(cursor_, source_.transaction != nullptr
+                                      ? source_.transaction->scan(options)
+                                      : source_.database->scan(options));
+  done_ = false;
+  return Status();
+}
+
+bool RowScanner::next() {
+  if (done_) return false;
+  while (rows_ < limit_ && step()) {
+    if (load()) {
+      ++rows_;
+      return true;
+    }
+    if (!status_.ok()) break;
+  }
+  done_ = true;
+  return false;
+}
+
+// Of more than one range (an `in`) it goes from one to the next by a seek.
+void RowScanner::to_range(size_t range) {
+  range_ = range;
+  const ScanBounds::Range& bounds = bounds_.ranges()[range];
+  if (reverse_) {
+    cursor_.seek_for_prev(bounds.upper);
+    // The bound itself does not belong to it.
+    if (cursor_.valid() && cursor_.key() == bounds.upper) cursor_.prev();
+  } else {
+    cursor_.seek(bounds.lower);
+  }
+}
+
+bool RowScanner::step() {
+  const std::span<const ScanBounds::Range> ranges = bounds_.ranges();
+  if (!std::exchange(started_, true)) {
+    range_ = reverse_ ? ranges.size() - 1 : 0;
+    reverse_ ? cursor_.seek_to_last() : cursor_.seek_to_first();
+  } else {
+    reverse_ ? cursor_.prev() : cursor_.next();
+  }
+  while (cursor_.valid() && ranges.size() > 1) {
+    const std::string_view key = cursor_.key();
+    if (key >= ranges[range_].lower && key < ranges[range_].upper) break;
+    if (range_ == (reverse_ ? 0 : ranges.size() - 1)) return false;
+    to_range(reverse_ ? range_ - 1 : range_ + 1);
+  }
+  if (!cursor_.valid()) status_ = cursor_.status();
+  return cursor_.valid();
+}
+
+// -- entries --
+
+bool RowScanner::fail_malformed(const char* what) {
+  status_ = Status::corruption("table " + readable(table_->schema().name) + ": the " + what +
+                               " with key " + readable(cursor_.key()) + " is malformed");
+  return false;
+}
+
+bool RowScanner::load() {
+  if (plan_.index == nullptr) return load_row(cursor_.value());
+  if (plan_.covering) return load_entry();
+  if (!write_row_key()) return false;
+  ReadOptions options;
+  options.keyspace = source_.rows;
+  options.cancellation = source_.cancellation;
+  if (source_.transaction == nullptr) options.snapshot = source_.snapshot;
+  Result<std::optional<PinnedValue>> row = source_.transaction != nullptr
+                                               ? source_.transaction->get(row_key_, options)
+                                               : source_.database->get(row_key_, options);
+  if (!row.ok()) {
+    status_ = std::move(row).status();
+    return false;
+  }
+  if (!*row) {
+    status_ =
+        Status::corruption("table " + readable(table_->schema().name) + ", index " +
+                           readable(plan_.index->schema->name) +
+                           ": there is no row for the entry with key " + readable(cursor_.key()));
+    return false;
+  }
+  row_ = std::move(**row);
+  return load_row(row_.view());
+}
+
+bool RowScanner::load_row(std::string_view row) {
+  const std::optional<RowView> view = RowView::open(&table_->layout(), row);
+  if (!view) return fail_malformed("row");
+  for (const uint32_t i : plan_.leftover) {
+    Truth truth = Truth::no;
+    if (!filter_.evaluate(filter_.conjuncts()[i], literals_, *view, &truth)) {
+      return fail_malformed("row");
+    }
+    if (truth != Truth::yes) return false;
+  }
+  for (const uint32_t place : places_) {
+    if (!view->get(place, &values_[place])) return fail_malformed("row");
+  }
+  return true;
+}
+
+bool RowScanner::write_row_key() {
+  KeyReader key(cursor_.key());
+  bool ok = key.skip() && key.skip() && key.skip();  // the prefix
+  bool has_null = false;
+  for (const KeyColumn& column : plan_.index->schema->columns) {
+    has_null |= key.next_type(column.order) == KeyValueType::null;
+    ok = ok && key.skip(column.order);
+  }
+  std::string_view primary_key = key.rest();
+  if (plan_.index->schema->unique && !has_null) {
+    Decoder value(cursor_.value());
+    primary_key = value.sized();
+    ok = ok && value.ok();
+  }
+  if (!ok) return fail_malformed("entry");
+  const TableSchema& schema = table_->schema();
+  char prefix[kTableKeySizeMax];
+  KeyWriter writer(prefix);
+  append_prefix({.tenant = schema.tenant, .table = schema.id, .index = 0}, &writer);
+  row_key_.assign(writer.key()).append(primary_key);
+  return true;
+}
+
+bool RowScanner::load_entry() {
+  const TableSchema& schema = table_->schema();
+  const IndexSchema& index = *plan_.index->schema;
+  KeyReader key(cursor_.key());
+  bool ok = key.skip() && key.skip() && key.skip();  // the prefix
+  const auto read = [&](KeyReader* from, const std::vector<KeyColumn>& columns) {
+    for (const KeyColumn& column : columns) {
+      ok = ok && read_value(from, schema.columns[column.place].kind, column.order,
+                            &scratch_[column.place], &values_[column.place]);
+    }
+  };
+  read(&key, index.columns);
+  std::string_view covered = cursor_.value();
+  if (!TablePlan::has_primary_key(*plan_.index, values_)) {
+    Decoder value(covered);
+    KeyReader primary_key(value.sized());
+    ok = ok && value.ok();
+    read(&primary_key, schema.primary_key);
+    covered = value.rest();
+  } else {
+    read(&key, schema.primary_key);
+  }
+  if (ok && plan_.index->covered) {
+    const std::optional<RowView> view = RowView::open(&*plan_.index->covered, covered);
+    ok = view.has_value();
+    for (size_t i = 0; ok && i < index.covered.size(); ++i) {
+      ok = view->get(i, &values_[index.covered[i]]);
+    }
+  }
+  if (!ok) return fail_malformed("entry");
+  for (const uint32_t i : plan_.leftover) {
+    if (filter_.evaluate(filter_.conjuncts()[i], literals_, values_) != Truth::yes) return false;
+  }
+  return true;
+}
+
+}  // namespace varve

@@ -1,0 +1,99 @@
+// Walks over the rows of a table that pass a filter, by the index that plan_scan() chooses.
+//
+//   prepare   filter and columns, as text -> FilterExpression, ScanPlan
+//   open      arguments -> literals -> ScanBounds; a cursor over the plan's keys
+//   next      entry -> its row, unless the entry covers what is asked for -> what is left over of
+//             the filter -> columns
+//
+// Opened again, it goes on with the memory that it has.
+//
+// Thread rule: one thread. Lifetime: what it reads from outlives the scan, and arguments that are
+// views; values are valid until the next call. Errors: status(), after next() was false: corruption
+// (also of an entry whose row is missing), and those of cursors and gets.
+
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "table/filter_expression.h"
+#include "table/scan_plan.h"
+#include "table/table_plan.h"
+#include "varve/database.h"
+#include "varve/table.h"
+
+namespace varve {
+
+// What a scan reads from: a transaction, with its own writes; or the database as of a snapshot.
+struct RowSource {
+  Keyspace rows;
+  Transaction* transaction = nullptr;
+  Database* database = nullptr;  // instead of it
+  const Snapshot* snapshot = nullptr;
+  const Cancellation* cancellation = nullptr;
+};
+
+class RowScanner {
+ public:
+  RowScanner() = default;
+  RowScanner(const RowScanner&) = delete;
+  RowScanner& operator=(const RowScanner&) = delete;
+
+  // Compiles `scan` for the table. Errors: invalid_argument (a column that the table lacks; a
+  // filter that does not parse, with the byte).
+  Status prepare(std::shared_ptr<const TablePlan> table, const ScanDefinition& scan);
+  const std::shared_ptr<const TablePlan>& table() const { return table_; }
+  std::string explain() const { return plan_.explain(filter_); }
+
+  // Before the first row. Requires that it is prepared. Errors: as FilterExpression::bind(), and
+  // those of opening a cursor.
+  Status open(const RowSource& source, std::span<const Value> arguments = {});
+  // To the next row; false: there is none, or status().
+  bool next();
+  // The i-th of the columns that were asked for. Requires that next() was true.
+  size_t columns() const { return places_.size(); }
+  const ColumnSchema& column(size_t i) const { return table_->schema().columns[places_[i]]; }
+  const Value& value(size_t i) const { return values_[places_[i]]; }
+  const Status& status() const { return status_; }
+  // Lets go of what it reads from; what is prepared stays.
+  void close();
+
+ private:
+  // To the next entry within the bounds; false: there is none, or status_.
+  bool step();
+  void to_range(size_t range);
+  // Whether the entry's row passes; if so, reads the columns that are asked for.
+  bool load();
+  bool load_row(std::string_view row);
+  bool load_entry();
+  // The key of the row that the entry belongs to.
+  bool write_row_key();
+  bool fail_malformed(const char* what);  // false
+
+  std::shared_ptr<const TablePlan> table_;
+  FilterExpression filter_;
+  ScanPlan plan_;
+  std::vector<uint32_t> places_;  // of the columns that are asked for
+  bool reverse_ = false;
+  uint64_t limit_ = UINT64_MAX;
+
+  RowSource source_;
+  std::vector<FilterLiteral> arguments_;
+  std::span<const FilterLiteral> literals_;
+  ScanBounds bounds_;
+  size_t range_ = 0;  // the cursor is in
+  Cursor cursor_;
+  bool started_ = false;
+  bool done_ = true;
+  uint64_t rows_ = 0;
+  std::vector<Value> values_;         // by place
+  std::vector<std::string> scratch_;  // by place: what of a key cannot be read in place
+  PinnedValue row_;
+  std::string row_key_;
+  Status status_;
+};
+
+}  // namespace varve
