@@ -422,21 +422,19 @@ bool implies(const FilterExpression& filter, const FilterConjunct& given,
   }
   if (filter.has_arguments(given)) return false;
   if (filter.text_of(given) == condition.text_of(asked)) return true;
-  if (given.form == Form::other || asked.form == Form::other || given.place != asked.place) {
-    return false;
-  }
-  const FilterLiteral* const own = &condition.literals()[asked.first];
+  if (given.count == 0 || asked.count == 0 || given.place != asked.place) return false;
+  const std::span<const FilterLiteral> own = condition.literals().subspan(asked.first, asked.count);
   const std::span<const FilterLiteral> its = filter.literals().subspan(given.first, given.count);
   const auto value_passes = [&](const FilterLiteral& literal) {
     if (literal.place != FilterLiteral::Place::exact) {
       return literal.place == FilterLiteral::Place::just_above;  // no value is that
     }
-    if (asked.form == Form::comparison) return holds(asked.op, compare(literal.value, *own));
+    if (asked.form == Form::comparison) return holds(asked.op, compare(literal.value, own[0]));
     if (asked.form == Form::prefix) {
-      return literal.value.as_bytes().starts_with(own->value.as_bytes());
+      return literal.value.as_bytes().starts_with(own[0].value.as_bytes());
     }
     return asked.form == Form::among &&
-           std::any_of(own, own + asked.count, [&](const FilterLiteral& each) {
+           std::any_of(own.begin(), own.end(), [&](const FilterLiteral& each) {
              return compare(literal.value, each) == 0;
            });
   };
@@ -446,8 +444,9 @@ bool implies(const FilterExpression& filter, const FilterConjunct& given,
   }
   if (given.form == Form::prefix && asked.form == Form::prefix) return value_passes(its[0]);
   return given.form == Form::comparison && asked.form == Form::comparison &&
-         its[0].place == FilterLiteral::Place::exact && own->place == FilterLiteral::Place::exact &&
-         implies(given.op, its[0].value, asked.op, own->value);
+         its[0].place == FilterLiteral::Place::exact &&
+         own[0].place == FilterLiteral::Place::exact &&
+         implies(given.op, its[0].value, asked.op, own[0].value);
 }
 
 }  // namespace

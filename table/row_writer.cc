@@ -198,11 +198,13 @@ Status RowWriter::set_row(std::string_view key, PinnedValue bytes, Row* row) con
   return row->view_ ? Status() : malformed(key);
 }
 
-Result<bool> RowWriter::get(std::span<const Value> key, Row* row) {
+Result<bool> RowWriter::read(std::span<const Value> key, bool for_update, Row* row) {
   VARVE_RETURN_IF_ERROR(to_key_values(key));
   VARVE_RETURN_IF_ERROR(write_row_key());
+  const ReadOptions options{.keyspace = keyspace_};
   VARVE_ASSIGN_OR_RETURN(std::optional<PinnedValue> found,
-                         transaction_->get(row_key_.view(), {.keyspace = keyspace_}));
+                         for_update ? transaction_->get_for_update(row_key_.view(), options)
+                                    : transaction_->get(row_key_.view(), options));
   if (!found) return false;
   VARVE_RETURN_IF_ERROR(set_row(row_key_.view(), std::move(*found), row));
   return true;

@@ -50,7 +50,12 @@ class RowWriter : public PoolLink {
   // False: there is no such row.
   Result<bool> update(std::span<const Value> key, std::span<const ColumnChange> changes);
   Result<bool> erase(std::span<const Value> key);
-  Result<bool> get(std::span<const Value> key, Row* row);
+  Result<bool> get(std::span<const Value> key, Row* row) {
+    return read(key, /*for_update=*/false, row);
+  }
+  Result<bool> get_for_update(std::span<const Value> key, Row* row) {
+    return read(key, /*for_update=*/true, row);
+  }
 
   // For an index that is being built: the row under the encoded key `row_key` has its entry in it
   // afterwards, unless the row is gone. Errors: not_found (the index is).
@@ -90,6 +95,7 @@ class RowWriter : public PoolLink {
   Status to_key_values(std::span<const Value> key);
   Status fit(size_t place, const Value& value, Value* fitted) const;
   Status write_row_key();
+  Result<bool> read(std::span<const Value> key, bool for_update, Row* row);
   // The row under row_key_, for update; its values go to old_. False: there is none.
   Result<bool> read_old();
   // From what old_ says (if `was`) to what new_ says (if `is`).

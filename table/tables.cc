@@ -98,6 +98,9 @@ Result<bool> TableRows::update(std::span<const Value> key, std::span<const Colum
 }
 Result<bool> TableRows::erase(std::span<const Value> key) { return writer_->erase(key); }
 Result<bool> TableRows::get(std::span<const Value> key, Row* row) { return writer_->get(key, row); }
+Result<bool> TableRows::get_for_update(std::span<const Value> key, Row* row) {
+  return writer_->get_for_update(key, row);
+}
 Status TableRows::insert_all(std::span<const Value> rows) { return writer_->insert_all(rows); }
 Status TableRows::upsert_all(std::span<const Value> rows) { return writer_->upsert_all(rows); }
 Result<size_t> TableRows::erase_all(std::span<const Value> keys) {

@@ -1,19 +1,20 @@
 // Tables: rows of typed columns with a primary key and secondary indexes, on a Database.
 //
-//   Result<std::unique_ptr<Tables>> tables = Tables::open(&database);
-//   Result<Table> accounts = (*tables)->create_table(
+//   std::unique_ptr<Tables> tables = Tables::open(&database).value();
+//   Table accounts = tables->create_table(
 //       {.name = "accounts",
 //        .columns = {{.name = "id", .kind = {ColumnType::int64}, .nullable = false},
 //                    {.name = "owner", .kind = {ColumnType::text}}},
 //        .primary_key = {{"id"}},
-//        .indexes = {{.name = "by_owner", .columns = {{"owner"}}}}});
+//        .indexes = {{.name = "by_owner", .columns = {{"owner"}}}}}).value();
 //   database.transact([&](Transaction& transaction) {
-//     VARVE_ASSIGN_OR_RETURN(TableRows rows, accounts->rows(&transaction));
-//     return rows.insert({{Value::int64(1), Value::text("Ann")}});
+//     const Value row[] = {Value::int64(1), Value::text("Ann")};
+//     return accounts.rows(&transaction).value().insert(row);
 //   });
-//   Result<RowCursor> cursor = accounts->scan({.columns = {"id"}, .filter = "owner = ?"});
-//   cursor->open(&transaction, {{Value::text("Ann")}});
-//   while (cursor->next()) use(cursor->value(0).as_int64());
+//   RowCursor cursor = accounts.scan({.columns = {"id"}, .filter = "owner = ?"}).value();
+//   const Value owner[] = {Value::text("Ann")};
+//   cursor.open(&transaction, owner);
+//   while (cursor.next()) use(cursor.value(0).as_int64());
 //
 // Rows and entries of indexes change in the same transaction, so that they always agree. What
 // tables there are, with their columns and indexes, is kept in the database too, and read in the
@@ -56,17 +57,19 @@ struct KeyPart {
 
 struct IndexDefinition {
   std::string name;
-  std::vector<KeyPart> columns;
-  bool unique = false;               // rows with a null in one of the columns do not count
-  std::vector<std::string> covered;  // held by its entries besides, so that scans need no row
-  std::string condition = {};        // of a partial index: which rows are in it; a filter without ?
-  bool ready = true;                 // told, not asked for: scans can use it
+  std::vector<KeyPart> columns = {};
+  bool unique = false;  // rows with a null in one of the columns do not count
+  // Held by its entries besides, so that scans need no row.
+  std::vector<std::string> covered = {};
+  // Of a partial index: which rows are in it; a filter without ?.
+  std::string condition = {};
+  bool ready = true;  // told, not asked for: scans can use it
 };
 
 struct TableDefinition {
   std::string name;
-  std::vector<ColumnDefinition> columns;
-  std::vector<KeyPart> primary_key;
+  std::vector<ColumnDefinition> columns = {};
+  std::vector<KeyPart> primary_key = {};
   std::vector<IndexDefinition> indexes = {};
 };
 
@@ -118,6 +121,8 @@ class TableRows {
   Result<bool> update(std::span<const Value> key, std::span<const ColumnChange> changes);
   Result<bool> erase(std::span<const Value> key);
   Result<bool> get(std::span<const Value> key, Row* row);
+  // As Transaction::get_for_update(): the commit succeeds only if nobody else changes the row.
+  Result<bool> get_for_update(std::span<const Value> key, Row* row);
 
   // -- several, one behind the other in `rows` or `keys`; all of them or none --
   Status insert_all(std::span<const Value> rows);

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Embeds varve as strangers do, and runs what comes out: through the installed CMake package, through pkg-config, and as
-# a subproject. The install is moved before it is used, since packages are. The examples of docs/transactions.md are one
-# of the programs.
+# a subproject. The install is moved before it is used, since packages are. The examples of docs/transactions.md and
+# docs/tables.md are of the programs.
 #
 # usage: tests/consumer/run.sh BUILD_FOLDER    a build of varve, whose targets must be built
 set -euo pipefail
@@ -27,19 +27,21 @@ runs() {  # runs PROGRAM: it must print both greetings, and again when the datab
   rm -rf "$work/hello.db"
 }
 
-shows() {  # shows PROGRAM: it must find that everything is as the page says
-  if ! "$1" "$work/transactions.db" >"$work/printed"; then
+shows() {  # shows FOLDER PAGE: FOLDER/PAGE_example must find that everything is as docs/PAGE.md says
+  if ! "$1/$2_example" "$work/$2.db" >"$work/printed"; then
     cat "$work/printed"
-    echo "$1 does not do what docs/transactions.md says"
+    echo "$1/$2_example does not do what docs/$2.md says"
     exit 1
   fi
-  rm -rf "$work/transactions.db"
+  rm -rf "$work/$2.db"
 }
 
-say "examples of docs/transactions.md are those of the program"
+say "examples of pages are those of the programs"
 python3 "$source_dir/tests/consumer/check_examples.py" --self-check
-python3 "$source_dir/tests/consumer/check_examples.py" \
-  "$source_dir/tests/consumer/transactions_example.cc" "$source_dir/docs/transactions.md"
+for page in transactions tables; do
+  python3 "$source_dir/tests/consumer/check_examples.py" \
+    "$source_dir/tests/consumer/${page}_example.cc" "$source_dir/docs/$page.md"
+done
 
 say "install into a folder, and move it"
 cmake --install "$build_dir" --prefix "$work/installed" >"$work/install.log" || { cat "$work/install.log"; exit 1; }
@@ -56,7 +58,7 @@ cmake -S "$source_dir/tests/consumer" -B found -G Ninja -DCMAKE_BUILD_TYPE=Relea
 cmake --build found --parallel "$jobs"
 runs found/hello
 runs found/strict_host
-shows found/transactions_example
+for page in transactions tables; do shows found "$page"; done
 
 say "pkg-config"
 PKG_CONFIG_PATH=$(dirname "$(find "$work/moved" -name varve.pc)")
@@ -71,7 +73,7 @@ cmake -S "$source_dir/tests/consumer" -B embedded -G Ninja -DCMAKE_BUILD_TYPE=Re
 cmake --build embedded --parallel "$jobs"
 runs embedded/hello
 runs embedded/strict_host
-shows embedded/transactions_example
+for page in transactions tables; do shows embedded "$page"; done
 if [ -e embedded/varve/tools ] || [ -e embedded/varve/tests ]; then
   echo "tools or tests were configured in a host's build"
   exit 1
