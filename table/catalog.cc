@@ -54,8 +54,11 @@ Result<uint32_t> decode_number(std::string_view value) {
   return Status::corruption(format("the catalog has a number of %zu bytes", value.size()));
 }
 
-Result<Keyspace> open_keyspace(Database* database, const char* name) {
+Result<Keyspace> open_keyspace(Database* database, const char* name, bool create_if_missing) {
   Result<Keyspace> found = database->find_keyspace(name);
+  if (!create_if_missing && found.status().code() == StatusCode::not_found) {
+    return Status::not_found("the database has no tables");
+  }
   if (found.ok() || found.status().code() != StatusCode::not_found) return found;
   Result<Keyspace> created = database->create_keyspace(name);
   // Somebody else was faster.
@@ -65,9 +68,11 @@ Result<Keyspace> open_keyspace(Database* database, const char* name) {
 
 }  // namespace
 
-Result<Catalog> Catalog::open(Database* database) {
-  VARVE_ASSIGN_OR_RETURN(const Keyspace catalog, open_keyspace(database, kCatalogKeyspace));
-  VARVE_ASSIGN_OR_RETURN(const Keyspace rows, open_keyspace(database, kRowsKeyspace));
+Result<Catalog> Catalog::open(Database* database, bool create_if_missing) {
+  VARVE_ASSIGN_OR_RETURN(const Keyspace catalog,
+                         open_keyspace(database, kCatalogKeyspace, create_if_missing));
+  VARVE_ASSIGN_OR_RETURN(const Keyspace rows,
+                         open_keyspace(database, kRowsKeyspace, create_if_missing));
   return Catalog(catalog, rows);
 }
 

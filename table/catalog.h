@@ -38,8 +38,8 @@ struct TenantInfo {
 
 class Catalog {
  public:
-  // Creates what it needs in the database, if need be. The database outlives it.
-  static Result<Catalog> open(Database* database);
+  // The database outlives it. Errors: not_found: there are no tables, and nothing is to be created.
+  static Result<Catalog> open(Database* database, bool create_if_missing = true);
 
   // Where rows and entries of indexes lie: keys begin with TableKeyPrefix.
   Keyspace rows() const { return rows_; }

@@ -255,14 +255,14 @@ Status Table::create_index(const IndexDefinition& index) const {
 Tables::Tables(std::unique_ptr<TablesState> state) : state_(std::move(state)) {}
 Tables::~Tables() = default;
 
-Result<std::unique_ptr<Tables>> Tables::open(Database* database) {
-  VARVE_ASSIGN_OR_RETURN(const Catalog catalog, Catalog::open(database));
+Result<std::unique_ptr<Tables>> Tables::open(Database* database, bool create_if_missing) {
+  VARVE_ASSIGN_OR_RETURN(const Catalog catalog, Catalog::open(database, create_if_missing));
   const auto create_default = [&](Transaction& transaction) {
     const Status status = catalog.find_tenant(&transaction, kDefaultTenant).status();
     if (status.code() != StatusCode::not_found) return status;
     return catalog.create_tenant(&transaction, kDefaultTenant).status();
   };
-  VARVE_RETURN_IF_ERROR(database->transact(create_default).status());
+  if (create_if_missing) VARVE_RETURN_IF_ERROR(database->transact(create_default).status());
   MemoryManager* const memory = &database->impl_->store_->memory();
   return std::unique_ptr<Tables>(
       new Tables(std::make_unique<TablesState>(database, memory, catalog)));

@@ -322,4 +322,92 @@ bool parse_hex(std::string_view text, std::string* bytes) {
   return true;
 }
 
+// -- kinds --
+
+std::string to_text(const ColumnKind& kind) {
+  const std::string name = column_type_name(kind.type);
+  return kind.type == ColumnType::decimal ? name + format("(%u)", kind.scale) : name;
+}
+
+std::optional<ColumnKind> parse_column_kind(std::string_view text) {
+  for (auto type = ColumnType::boolean; type <= ColumnType::array;
+       type = static_cast<ColumnType>(static_cast<int>(type) + 1)) {
+    ColumnKind kind{.type = type};
+    const size_t scales = type == ColumnType::decimal ? kDecimalScaleMax + 1 : 1;
+    for (; kind.scale < scales; ++kind.scale) {
+      if (to_text(kind) == text) return kind;
+    }
+  }
+  if (text == "decimal") return ColumnKind{.type = ColumnType::decimal};
+  return std::nullopt;
+}
+
+namespace {
+
+template <typename Number>
+std::optional<Number> parse_number(std::string_view text) {
+  Number number{};
+  const char* const end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, number);
+  if (stop != end || error != std::errc()) return std::nullopt;
+  return number;
+}
+
+// [-] digits [. digits] [e [-] digits], as parse_decimal() requires.
+bool is_decimal(std::string_view text) {
+  size_t i = text.starts_with('-') ? 1 : 0;
+  size_t digits = 0;
+  size_t points = 0;
+  for (; i < text.size() && (is_digit(text[i]) || text[i] == '.'); ++i) {
+    (is_digit(text[i]) ? digits : points) += 1;
+  }
+  if (digits == 0 || points > 1) return false;
+  if (i == text.size()) return true;
+  if (text[i] != 'e' && text[i] != 'E') return false;
+  ++i;
+  if (i < text.size() && (text[i] == '+' || text[i] == '-')) ++i;
+  const size_t exponent = i;
+  while (i < text.size() && is_digit(text[i])) ++i;
+  return i == text.size() && i > exponent;
+}
+
+}  // namespace
+
+std::optional<Value> parse_value(std::string_view text, const ColumnKind& kind,
+                                 std::string* scratch) {
+  const auto made = [](const auto& parsed, auto make) {
+    return parsed ? std::optional<Value>(make(*parsed)) : std::nullopt;
+  };
+  switch (kind.type) {
+    case ColumnType::boolean:
+      if (text != "true" && text != "false") return std::nullopt;
+      return Value::boolean(text == "true");
+    case ColumnType::int64:
+      return made(parse_number<int64_t>(text), Value::int64);
+    case ColumnType::uint64:
+      return made(parse_number<uint64_t>(text), Value::uint64);
+    case ColumnType::float64:
+      return made(parse_number<double>(text), Value::float64);
+    case ColumnType::decimal: {
+      std::optional<Decimal> decimal;
+      if (is_decimal(text)) decimal = parse_decimal(text);
+      if (decimal) decimal = rescaled(*decimal, kind.scale);
+      return made(decimal, Value::decimal);
+    }
+    case ColumnType::timestamp:
+      return made(parse_timestamp(text), Value::timestamp);
+    case ColumnType::uuid:
+      return made(parse_uuid(text), Value::uuid);
+    case ColumnType::bytes:
+      scratch->clear();
+      if (!parse_hex(text, scratch)) return std::nullopt;
+      return Value::bytes(*scratch);
+    case ColumnType::text:
+      return Value::text(text);
+    case ColumnType::array:
+      return std::nullopt;
+  }
+  return std::nullopt;
+}
+
 }  // namespace varve

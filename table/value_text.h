@@ -32,4 +32,12 @@ inline std::string to_text(const Value& value) {
   return text;
 }
 
+// "int64", "decimal(2)".
+std::string to_text(const ColumnKind& kind);
+std::optional<ColumnKind> parse_column_kind(std::string_view text);
+// What append_text() shows of a value of that kind, but "null" is a text like others, and arrays
+// are not read. The value views into `text`, or `*scratch`.
+std::optional<Value> parse_value(std::string_view text, const ColumnKind& kind,
+                                 std::string* scratch);
+
 }  // namespace varve

@@ -238,8 +238,9 @@ class Table {
 // and rows.
 class Tables {
  public:
-  // Errors: those of reads and commits; corruption.
-  static Result<std::unique_ptr<Tables>> open(Database* database);
+  // Errors: not_found (the database has no tables yet, and is not to be prepared for them); those
+  // of reads and commits.
+  static Result<std::unique_ptr<Tables>> open(Database* database, bool create_if_missing = true);
   ~Tables();
   Tables(const Tables&) = delete;
   Tables& operator=(const Tables&) = delete;

@@ -10,8 +10,8 @@
 
 #include "base/random.h"
 #include "table/value_text.h"
-#include "tests/support/allocation_counter.h"
 #include "tests/support/temp_directory.h"
+#include "tests/txn/allocation_counter.h"
 #include "tests/txn/database_fixture.h"
 #include "varve/table.h"
 

@@ -61,6 +61,49 @@ TEST(ValueText, shows_arrays_element_by_element) {
   EXPECT_EQ(to_text(Value::array(key.key().substr(0, 4))), "[-1, (malformed)");
 }
 
+TEST(ValueText, kinds_have_names) {
+  EXPECT_EQ(to_text(ColumnKind{ColumnType::int64}), "int64");
+  EXPECT_EQ(to_text(ColumnKind{ColumnType::decimal, 2}), "decimal(2)");
+  EXPECT_EQ(parse_column_kind("decimal(38)"), (ColumnKind{ColumnType::decimal, 38}));
+  EXPECT_EQ(parse_column_kind("decimal"), (ColumnKind{ColumnType::decimal, 0}));
+  EXPECT_EQ(parse_column_kind("text"), (ColumnKind{ColumnType::text}));
+  for (const std::string_view none : {"", "decimal(39)", "decimal()", "int", "text(3)"}) {
+    EXPECT_EQ(parse_column_kind(none), std::nullopt) << none;
+  }
+}
+
+TEST(ValueText, values_are_parsed_as_their_kind) {
+  std::string scratch;
+  const auto shown = [&](std::string_view text, const ColumnKind& kind) {
+    const std::optional<Value> value = parse_value(text, kind, &scratch);
+    return value ? to_text(*value) : "none";
+  };
+  const struct {
+    ColumnType type;
+    std::string_view good, bad;
+  } cases[] = {{ColumnType::boolean, "false", "0"},
+               {ColumnType::int64, "-5", "5.0"},
+               {ColumnType::uint64, "18446744073709551615", "-1"},
+               {ColumnType::float64, "1.25", "1,25"},
+               {ColumnType::timestamp, "2026-01-31 12:00:05.25", "2026-02-29"},
+               {ColumnType::uuid, "00112233-4455-6677-8899-aabbccddeeff", "0011"},
+               {ColumnType::bytes, "00ff", "0"},
+               {ColumnType::text, "null", "\0none"}};
+  for (const auto& each : cases) {
+    EXPECT_EQ(shown(each.good, {each.type}), each.good);
+    if (each.type != ColumnType::text) {
+      EXPECT_EQ(shown(each.bad, {each.type}), "none");
+    }
+  }
+  const ColumnKind money{ColumnType::decimal, 2};
+  EXPECT_EQ(shown("-3.5", money), "-3.50");
+  EXPECT_EQ(shown("1e2", money), "100.00");
+  for (const std::string_view bad : {"", "-", ".", "1.234", "1.2.3", "1e", "1x", "e5"}) {
+    EXPECT_EQ(shown(bad, money), "none") << bad;
+  }
+  EXPECT_EQ(shown("[1]", {ColumnType::array}), "none");
+}
+
 TEST(ValueText, what_is_shown_is_parsed_again) {
   VARVE_SEEDED_TEST(random);
   for (uint64_t round = 0; round < test_iterations(2000); ++round) {

@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "base/random.h"
-#include "tests/support/allocation_counter.h"
 #include "tests/support/status_check.h"
 #include "tests/support/temp_directory.h"
+#include "tests/txn/allocation_counter.h"
 #include "varve/varve.h"
 
 namespace varve::test {

@@ -59,6 +59,34 @@ int report(const Status& status) {
   return status.code() == StatusCode::busy ? kExitBusy : kExitError;
 }
 
+int run_one_of(const CommandGroup& group, int argc, char** argv) {
+  const std::string own(group.name);
+  if (argc < 2) {
+    std::fprintf(stderr, "varve: a command is missing (see %s --help)\n", own.c_str());
+    return kExitUsage;
+  }
+  const std::string name = argv[1];
+  if (name == "--help" || name == "-h" || name == "help") {
+    std::string text(group.help_head);
+    text += "\nCommands:\n";
+    for (const Command& command : group.commands) {
+      text.append("  ").append(command.name).append(16 - command.name.size(), ' ');
+      text.append(command.summary).append("\n");
+    }
+    return print_and_exit(text.append(group.help_tail));
+  }
+  std::vector<std::string_view> names;
+  for (const Command& command : group.commands) {
+    if (command.name == name) return command.run(argc - 1, argv + 1);
+    names.push_back(command.name);
+  }
+  const std::string nearest(tools::nearest_name(name, names));
+  std::fprintf(stderr, "varve: unknown command '%s'%s (see %s --help)\n",
+               tools::escape(name).c_str(),
+               nearest.empty() ? "" : (", did you mean '" + nearest + "'?").c_str(), own.c_str());
+  return kExitUsage;
+}
+
 int print_and_exit(std::string_view text) {
   const Status written = tools::print(text);
   return written.ok() ? kExitOk : report(written);

@@ -52,6 +52,19 @@ int run_compact(int argc, char** argv);
 int run_manifest(int argc, char** argv);
 int run_wal(int argc, char** argv);
 int run_verify_history(int argc, char** argv);
+int run_table(int argc, char** argv);
+int run_select(int argc, char** argv);
+
+// Runs the command that argv[1] names, with what comes behind it. `group`: what the commands are
+// of, such as "varve table"; `help`: what it says of itself, before the list of commands, and after
+// it.
+struct CommandGroup {
+  std::string_view name;
+  std::span<const Command> commands;
+  std::string_view help_head;
+  std::string_view help_tail;
+};
+int run_one_of(const CommandGroup& group, int argc, char** argv);
 
 // Prints a text that needs no database; returns the exit status.
 int print_and_exit(std::string_view text);

@@ -4,12 +4,10 @@
 #include <exception>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "base/build_info.h"
 #include "base/format.h"
 #include "tools/common/output.h"
-#include "tools/common/quantity_text.h"
 #include "tools/common/text_escape.h"
 #include "tools/varve/command.h"
 
@@ -34,24 +32,22 @@ constexpr Command kCommands[] = {
     {"find", "print in which files the versions of a key lie", run_find},
     {"manifest", "print the edits of the manifest", run_manifest},
     {"wal", "print the groups, commits and entries of the log", run_wal},
+    {"table", "create, list, describe, drop and index tables", run_table},
+    {"select", "print rows of a table", run_select},
     {"verify-history", "check a recorded history of transactions (no DB)", run_verify_history},
 };
 
-std::string help_text() {
-  std::string text =
-      "Looks into, fills and maintains databases of the varve storage engine.\n"
-      "Usage: varve COMMAND DB [ARGUMENTS] [OPTIONS]\n\nCommands:\n";
-  for (const Command& command : kCommands) {
-    text.append("  ").append(command.name).append(16 - command.name.size(), ' ');
-    text.append(command.summary).append("\n");
-  }
-  text +=
-      "\nvarve COMMAND --help describes a command; varve --version tells what this build is.\n"
-      "Keys and values are text with \\xHH for other bytes, or hex with --hex.\n"
-      "Exit status: 0 done; 1 error; 2 wrong usage; 3 a key is not there; 4 another process owns "
-      "the database.\n";
-  return text;
-}
+constexpr CommandGroup kVarve = {
+    .name = "varve",
+    .commands = kCommands,
+    .help_head =
+        "Looks into, fills and maintains databases of the varve storage engine.\n"
+        "Usage: varve COMMAND DB [ARGUMENTS] [OPTIONS]\n",
+    .help_tail =
+        "\nvarve COMMAND --help describes a command; varve --version tells what this build is.\n"
+        "Keys and values are text with \\xHH for other bytes, or hex with --hex.\n"
+        "Exit status: 0 done; 1 error; 2 wrong usage; 3 a key is not there; 4 another process owns "
+        "the database.\n"};
 
 std::string version_text() {
   namespace info = build_info;
@@ -66,32 +62,9 @@ std::string version_text() {
   return text;
 }
 
-int unknown_command(const std::string& name) {
-  std::vector<std::string_view> names;
-  for (const Command& command : kCommands) names.push_back(command.name);
-  const std::string nearest(tools::nearest_name(name, names));
-  std::fprintf(stderr, "varve: unknown command '%s'%s (see varve --help)\n",
-               tools::escape(name).c_str(),
-               nearest.empty() ? "" : (", did you mean '" + nearest + "'?").c_str());
-  return kExitUsage;
-}
-
 int run(int argc, char** argv) {
-  if (argc < 2) {
-    std::fputs("varve: a command is missing (see varve --help)\n", stderr);
-    return kExitUsage;
-  }
-  const std::string name = argv[1];
-  if (name == "--help" || name == "-h" || name == "help") {
-    return print_and_exit(help_text());
-  }
-  if (name == "--version") {
-    return print_and_exit(version_text());
-  }
-  for (const Command& command : kCommands) {
-    if (command.name == name) return command.run(argc - 1, argv + 1);
-  }
-  return unknown_command(name);
+  if (argc > 1 && std::string_view(argv[1]) == "--version") return print_and_exit(version_text());
+  return run_one_of(kVarve, argc, argv);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-#include "tests/support/allocation_counter.h"
+#include "tests/txn/allocation_counter.h"
 
 #if VARVE_COUNTS_ALLOCATIONS
 
