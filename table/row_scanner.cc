@@ -121,7 +121,9 @@ bool RowScanner::fail_malformed(const char* what) {
 bool RowScanner::load() {
   if (plan_.index == nullptr) return load_row(cursor_.value());
   if (plan_.covering) return load_entry();
-  if (!write_row_key()) return false;
+  if (!table_->row_key_of_entry(*plan_.index, cursor_.key(), cursor_.value(), &row_key_)) {
+    return fail_malformed("entry");
+  }
   ReadOptions options;
   options.keyspace = source_.rows;
   options.cancellation = source_.cancellation;
@@ -157,29 +159,6 @@ bool RowScanner::load_row(std::string_view row) {
   for (const uint32_t place : places_) {
     if (!view->get(place, &values_[place])) return fail_malformed("row");
   }
-  return true;
-}
-
-bool RowScanner::write_row_key() {
-  KeyReader key(cursor_.key());
-  bool ok = key.skip() && key.skip() && key.skip();  // the prefix
-  bool has_null = false;
-  for (const KeyColumn& column : plan_.index->schema->columns) {
-    has_null |= key.next_type(column.order) == KeyValueType::null;
-    ok = ok && key.skip(column.order);
-  }
-  std::string_view primary_key = key.rest();
-  if (plan_.index->schema->unique && !has_null) {
-    Decoder value(cursor_.value());
-    primary_key = value.sized();
-    ok = ok && value.ok();
-  }
-  if (!ok) return fail_malformed("entry");
-  const TableSchema& schema = table_->schema();
-  char prefix[kTableKeySizeMax];
-  KeyWriter writer(prefix);
-  append_prefix({.tenant = schema.tenant, .table = schema.id, .index = 0}, &writer);
-  row_key_.assign(writer.key()).append(primary_key);
   return true;
 }
 

@@ -69,8 +69,6 @@ class RowScanner {
   bool load();
   bool load_row(std::string_view row);
   bool load_entry();
-  // The key of the row that the entry belongs to.
-  bool write_row_key();
   bool fail_malformed(const char* what);  // false
 
   std::shared_ptr<const TablePlan> table_;

@@ -286,23 +286,6 @@ Status RowWriter::get_all(std::span<const Value> keys, std::span<Row> rows, std:
 
 // -- changes --
 
-void RowWriter::write_entry_value(const IndexPlan& index, std::span<const Value> values,
-                                  std::string* value) {
-  value->clear();
-  if (!TablePlan::has_primary_key(index, values)) {
-    // What the row's key has behind its prefix.
-    KeyReader key(row_key_.view());
-    for (int i = 0; i < 3; ++i) key.skip();
-    append_sized(value, key.rest());
-  }
-  if (!index.covered) return;
-  covered_.clear();
-  for (const uint32_t place : index.schema->covered) covered_.push_back(values[place]);
-  const size_t before = value->size();
-  value->resize(before + index.covered->size_of(covered_));
-  index.covered->write(covered_, value->data() + before);
-}
-
 Status RowWriter::prepare_entry(const IndexPlan& index, bool was, bool is, Entry* entry) {
   entry->was = was = was && TablePlan::has_entry(index, old_);
   entry->is = is = is && TablePlan::has_entry(index, new_);
@@ -310,7 +293,8 @@ Status RowWriter::prepare_entry(const IndexPlan& index, bool was, bool is, Entry
     if (!key->write([&](KeyWriter* to) { plan_->append_entry_key(index, values, to); })) {
       return too_long(("index " + readable(index.schema->name)).c_str());
     }
-    write_entry_value(index, values, value);
+    value->clear();
+    plan_->append_entry_value(index, values, row_key_.view(), &covered_, value);
     return Status();
   };
   if (was) VARVE_RETURN_IF_ERROR(write(old_, &entry->old_key, &entry->old_value));

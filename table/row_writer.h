@@ -104,7 +104,6 @@ class RowWriter : public PoolLink {
   Status check_unique(const IndexPlan& index, const Entry& entry);
   Status taken(const IndexPlan& index, const Entry& entry) const;
   Status write_all(bool is);
-  void write_entry_value(const IndexPlan& index, std::span<const Value> values, std::string* value);
   Status too_long(const char* of) const;
   Status malformed(std::string_view key) const;
 

@@ -34,6 +34,7 @@ Result<std::vector<KeyColumn>> key_of(const TableSchema& schema, const std::stri
 
 std::vector<KeyPart> parts_of(const TableSchema& schema, const std::vector<KeyColumn>& columns) {
   std::vector<KeyPart> parts;
+  parts.reserve(columns.size());
   for (const KeyColumn& column : columns) {
     parts.push_back({.column = schema.columns[column.place].name, .order = column.order});
   }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/coding.h"
 #include "base/format.h"
 
 namespace varve {
@@ -68,6 +69,45 @@ void TablePlan::append_entry_key(const IndexPlan& index, std::span<const Value> 
     append_value(values[column.place], column.order, key);
   }
   if (has_primary_key(index, values)) append_primary_key(values, key);
+}
+
+void TablePlan::append_entry_value(const IndexPlan& index, std::span<const Value> values,
+                                   std::string_view row_key, std::vector<Value>* scratch,
+                                   std::string* value) const {
+  if (!has_primary_key(index, values)) {
+    // What the row's key has behind its prefix.
+    KeyReader key(row_key);
+    for (int i = 0; i < 3; ++i) key.skip();
+    append_sized(value, key.rest());
+  }
+  if (!index.covered) return;
+  scratch->clear();
+  for (const uint32_t place : index.schema->covered) scratch->push_back(values[place]);
+  const size_t before = value->size();
+  value->resize(before + index.covered->size_of(*scratch));
+  index.covered->write(*scratch, value->data() + before);
+}
+
+bool TablePlan::row_key_of_entry(const IndexPlan& index, std::string_view entry_key,
+                                 std::string_view entry_value, std::string* row_key) const {
+  KeyReader key(entry_key);
+  bool ok = key.skip() && key.skip() && key.skip();  // the prefix
+  bool has_null = false;
+  for (const KeyColumn& column : index.schema->columns) {
+    has_null |= key.next_type(column.order) == KeyValueType::null;
+    ok = ok && key.skip(column.order);
+  }
+  std::string_view primary_key = key.rest();
+  if (index.schema->unique && !has_null) {
+    Decoder value(entry_value);
+    primary_key = value.sized();
+    ok = ok && value.ok();
+  }
+  char prefix[kTableKeySizeMax];
+  KeyWriter writer(prefix);
+  append_prefix({.tenant = schema_.tenant, .table = schema_.id, .index = 0}, &writer);
+  row_key->assign(writer.key()).append(primary_key);
+  return ok;
 }
 
 }  // namespace varve

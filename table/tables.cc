@@ -7,6 +7,7 @@
 #include "table/index_build.h"
 #include "table/schema_change.h"
 #include "table/table_state.h"
+#include "table/table_verify.h"
 #include "txn/database_impl.h"
 #include "varve/table.h"
 
@@ -280,6 +281,7 @@ Result<std::vector<std::string>> Tables::tenants() {
   VARVE_ASSIGN_OR_RETURN(Transaction reader, state_->database->begin());
   VARVE_ASSIGN_OR_RETURN(const std::vector<TenantInfo> tenants, state_->catalog.tenants(&reader));
   std::vector<std::string> names;
+  names.reserve(tenants.size());
   for (const TenantInfo& tenant : tenants) names.push_back(tenant.name);
   return names;
 }
@@ -309,6 +311,7 @@ Result<std::vector<TableDefinition>> Tables::tables(std::string_view tenant) {
   VARVE_ASSIGN_OR_RETURN(const std::vector<TableSchema> schemas,
                          state_->catalog.tables(&reader, id));
   std::vector<TableDefinition> tables;
+  tables.reserve(schemas.size());
   for (const TableSchema& schema : schemas) tables.push_back(definition_of(schema));
   return tables;
 }
@@ -322,6 +325,20 @@ Status Tables::drop_table(std::string_view name, std::string_view tenant) {
   };
   VARVE_RETURN_IF_ERROR(state_->database->transact(drop).status());
   return state_->erase_leftovers();
+}
+
+Result<TableVerifyReport> Tables::verify() {
+  VARVE_ASSIGN_OR_RETURN(Transaction reader, state_->database->begin({.read_only = true}));
+  VARVE_ASSIGN_OR_RETURN(const std::vector<TenantInfo> tenants, state_->catalog.tenants(&reader));
+  TableVerifyReport report;
+  for (const TenantInfo& tenant : tenants) {
+    VARVE_ASSIGN_OR_RETURN(const std::vector<TableSchema> tables,
+                           state_->catalog.tables(&reader, tenant.id));
+    for (const TableSchema& table : tables) {
+      VARVE_RETURN_IF_ERROR(verify_table(&reader, state_->catalog.rows(), table, &report));
+    }
+  }
+  return report;
 }
 
 std::vector<PoolStatistics> Tables::pools() {

@@ -233,6 +233,12 @@ class Table {
   std::shared_ptr<class TableState> state_;
 };
 
+struct TableVerifyReport {
+  uint64_t tables = 0;
+  uint64_t rows = 0;
+  uint64_t entries = 0;  // of indexes
+};
+
 // All tables of a database.
 // Thread rule: any thread. Lifetime: the database outlives it, and it its tables, their cursors
 // and rows.
@@ -259,6 +265,10 @@ class Tables {
   // Its rows are erased before this returns; those of a call that was broken off, by a later one.
   // Errors: not_found.
   Status drop_table(std::string_view name, std::string_view tenant = kDefaultTenant);
+
+  // Reads all rows and all entries of indexes, as of now: each row has just the entries that belong
+  // to it, and each entry its row. Errors: corruption, naming table, index and key; those of reads.
+  Result<TableVerifyReport> verify();
 
   std::vector<PoolStatistics> pools();
 

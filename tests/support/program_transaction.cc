@@ -312,6 +312,7 @@ bool ProgramTransaction::use_scratch(Input* input) {
       break;
     case 2:
       status = transaction_->erase(key, {.keyspace = scratch_});
+      if (status.ok()) recording_.wrote_elsewhere();
       break;
     case 3: {
       Result<Cursor> cursor = transaction_->scan({.keyspace = scratch_, .lower = key});
@@ -324,6 +325,7 @@ bool ProgramTransaction::use_scratch(Input* input) {
     }
     default:
       status = transaction_->put(key, "unrecorded", {.keyspace = scratch_});
+      if (status.ok()) recording_.wrote_elsewhere();
   }
   return context_.allow(status, may_wait()) || status.code() == StatusCode::not_found ||
          status.code() == StatusCode::timed_out;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -71,26 +72,25 @@ class Recording {
 
   void write(Keyspace keyspace, const std::string& key, std::optional<std::string> value) {
     own_.insert({keyspace, key});
+    ++writes_;
     OperationRecord operation = value.has_value() ? OperationRecord::write(key, *std::move(value))
                                                   : OperationRecord::erase(key);
     operation.keyspace = keyspace;
     record_->operations.push_back(std::move(operation));
   }
   bool wrote() const { return !own_.empty(); }
+  // A write that is not part of the record.
+  void wrote_elsewhere() { ++writes_; }
 
   // -- cursors: one sees own writes as of its opening, so its scans stand there --
   void cursor_opened(uint64_t number) {
     OperationRecord place = OperationRecord::scanned({});
     place.key = name_of(number);
     record_->operations.push_back(std::move(place));
+    opened_[number] = writes_;
   }
-  // False: a savepoint was rolled back to that is older than the cursor, and writes with it.
-  bool has_cursor(uint64_t number) const {
-    return std::any_of(record_->operations.begin(), record_->operations.end(),
-                       [name = name_of(number)](const OperationRecord& operation) {
-                         return is_place(operation) && operation.key == name;
-                       });
-  }
+  // False: writes were rolled back that are older than the cursor.
+  bool has_cursor(uint64_t number) const { return opened_.contains(number); }
   void cursor_ended(uint64_t number, Keyspace keyspace, std::vector<ScanRecord> scans) {
     std::vector<OperationRecord>& operations = record_->operations;
     const auto place = std::find_if(operations.begin(), operations.end(),
@@ -110,7 +110,7 @@ class Recording {
 
   // -- savepoints --
   void mark(Savepoint savepoint) {
-    marks_.push_back({savepoint, record_->operations.size(), own_});
+    marks_.push_back({savepoint, record_->operations.size(), own_, writes_});
   }
   size_t marks() const { return marks_.size(); }
   Savepoint savepoint(size_t i) const { return marks_[i].savepoint; }
@@ -133,6 +133,8 @@ class Recording {
     }
     operations.resize(kept);
     own_ = mark.own;
+    writes_ = mark.writes;
+    std::erase_if(opened_, [this](const auto& cursor) { return cursor.second > writes_; });
     marks_.resize(i + 1);
   }
 
@@ -142,6 +144,7 @@ class Recording {
     Savepoint savepoint;
     size_t operations;
     OwnKeys own;
+    uint64_t writes;
   };
   bool serializable() const { return record_->isolation == RecordedIsolation::serializable; }
   static std::string name_of(uint64_t number) { return "cursor " + std::to_string(number); }
@@ -152,6 +155,8 @@ class Recording {
   TransactionRecord* const record_;
   Footprint footprint_;
   OwnKeys own_;
+  uint64_t writes_ = 0;                  // that were not rolled back, also those elsewhere
+  std::map<uint64_t, uint64_t> opened_;  // cursors, and how many writes there were
   std::vector<Mark> marks_;
 };
 

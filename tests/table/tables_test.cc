@@ -346,6 +346,51 @@ TEST_F(TablesTest, a_build_that_was_broken_off_is_taken_up) {
   EXPECT_TRUE(again->definition()->indexes.back().ready);
 }
 
+// What `damage` does to a key of the rows' keyspace is found.
+TEST_F(TablesTest, rows_and_entries_that_do_not_agree_are_found) {
+  TableDefinition definition = accounts();
+  definition.indexes.push_back({.name = "sums",
+                                .columns = {{"balance"}},
+                                .unique = true,
+                                .covered = {"owner"},
+                                .condition = "balance > 1"});
+  const Table table = make(definition);
+  ASSERT_OK(insert(table, {account(1, "ann", 500), account(2, "bob", 700), account(3, "cid", 50)}));
+  const Result<TableVerifyReport> report = tables_->verify();
+  ASSERT_OK(report);
+  EXPECT_EQ(report->tables, 1u);
+  EXPECT_EQ(report->rows, 3u);
+  EXPECT_EQ(report->entries, 5u);
+  const Keyspace rows = *db_->find_keyspace("varve.rows");
+  std::vector<std::pair<std::string, std::string>> keys;
+  {
+    Result<Cursor> cursor = db_->scan({.keyspace = rows});
+    ASSERT_OK(cursor);
+    for (cursor->seek_to_first(); cursor->valid(); cursor->next()) {
+      keys.emplace_back(cursor->key(), cursor->value());
+    }
+  }
+  ASSERT_EQ(keys.size(), 8u) << "three rows, three owners, two sums";
+  const WriteOptions in_rows = in(rows);
+  // Each key gone, each value another one's, and a key that nobody asked for.
+  for (size_t i = 0; i < keys.size(); ++i) {
+    const auto& [key, value] = keys[i];
+    ASSERT_OK(db_->erase(key, in_rows));
+    EXPECT_FAILS(tables_->verify(), corruption, "table accounts, index ") << i;
+    ASSERT_OK(db_->put(key, "x", in_rows));
+    EXPECT_FAILS(tables_->verify(), corruption, "table accounts") << i;
+    ASSERT_OK(db_->put(key, keys[i < 3 ? (i + 1) % 3 : 6 + i % 2].second + "y", in_rows));
+    EXPECT_FAILS(tables_->verify(), corruption, "table accounts") << i;
+    ASSERT_OK(db_->put(key, value, in_rows));
+    ASSERT_OK(tables_->verify()) << i;
+    std::string longer = key;
+    longer.back() = static_cast<char>(longer.back() ^ 0x40);
+    ASSERT_OK(db_->put(longer, value, in_rows));
+    EXPECT_FAILS(tables_->verify(), corruption, "table accounts") << i;
+    ASSERT_OK(db_->erase(longer, in_rows));
+  }
+}
+
 TEST_F(TablesTest, a_dropped_table_leaves_nothing) {
   const Table table = make(accounts());
   TableDefinition other = accounts();

@@ -120,6 +120,22 @@ TEST_F(VarveTables, IndexesAreBuiltAndDropped) {
   EXPECT_EQ(ok({"table", "list", db_}), "");
 }
 
+TEST_F(VarveTables, AreVerifiedWithTheirIndexes) {
+  ok({"put", db_, "key", "value"});
+  EXPECT_EQ(ok_json({"verify", db_, "--deep", "--json"})["tables"], 0);
+  create();
+  fill();
+  EXPECT_EQ(ok_json({"verify", db_, "--deep", "--json"})["rows"], 3);
+  EXPECT_NE(ok({"verify", db_, "--deep"}).find("verified 1 table, 3 rows, 3 entries of indexes\n"),
+            std::string::npos);
+  const std::string keys = ok({"scan", db_, "--keyspace=varve.rows", "--keys-only", "--hex"});
+  const std::string last = keys.substr(keys.rfind('\n', keys.size() - 2) + 1);
+  ok({"erase", db_, last.substr(0, last.size() - 1), "--keyspace=varve.rows", "--hex"});
+  ok({"verify", db_});
+  fails(1, "corruption: table accounts, index by_owner: a row has no entry",
+        {"verify", db_, "--deep"});
+}
+
 TEST_F(VarveTables, SeeThePast) {
   create();
   fill();

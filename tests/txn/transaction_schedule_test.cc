@@ -114,6 +114,15 @@ Scheduled run_scheduled_programs(uint64_t seed) {
   return result;
 }
 
+// Seeds of what once came to a complaint.
+TEST(TransactionScheduleTest, schedules_that_once_complained_do_no_more) {
+  for (const uint64_t seed : {
+           5569898778126316461u,  // the oracle missed writes to the scratch keyspace
+       }) {
+    EXPECT_EQ(run_scheduled_programs(seed).programs.complaint, "") << "seed " << seed;
+  }
+}
+
 TEST(TransactionScheduleTest, every_schedule_keeps_isolation) {
   VARVE_SEEDED_TEST(random);
   Tally tally;

@@ -8,6 +8,7 @@
 #include "tools/common/output.h"
 #include "tools/common/quantity_text.h"
 #include "tools/varve/session.h"
+#include "varve/table.h"
 
 namespace varve::cli {
 
@@ -26,24 +27,55 @@ std::string in_seconds(double seconds) {
   return text;
 }
 
-Result<int> verify(Session& session, Output& out, const CommonOptions& common) {
+struct VerifyOptions {
+  CommonOptions common;
+  bool deep = false;
+};
+
+// Of a database without tables: all zeros.
+Result<TableVerifyReport> verify_tables(Session& session) {
+  const Result<std::unique_ptr<Tables>> tables =
+      Tables::open(session.database.get(), /*create_if_missing=*/false);
+  if (tables.status().code() == StatusCode::not_found) return TableVerifyReport();
+  if (!tables.ok()) return tables.status();
+  return (*tables)->verify();
+}
+
+Result<int> verify(Session& session, Output& out, const VerifyOptions& options) {
   const Clock::time_point start = Clock::now();
   const Result<VerifyReport> result = session.database->verify();
   if (!result.ok()) return result.status();
+  TableVerifyReport tables;
+  if (options.deep) {
+    const Result<TableVerifyReport> verified = verify_tables(session);
+    if (!verified.ok()) return verified.status();
+    tables = *verified;
+  }
   const double seconds = seconds_since(start);
-  if (common.json) {
-    out.json({{"files", result->files},
-              {"blocks", result->blocks},
-              {"entries", result->entries},
-              {"log_commits", result->log_commits},
-              {"bytes", result->bytes},
-              {"seconds", seconds}});
-  } else {
-    out.line("verified " + tools::counted(result->files, "file") + ", " +
-             tools::counted(result->blocks, "block") + ", " +
-             tools::counted(result->entries, "entry") + ", " +
-             tools::counted(result->log_commits, "commit") + " in the log, " +
-             tools::format_size(result->bytes) + " in " + in_seconds(seconds));
+  if (options.common.json) {
+    nlohmann::ordered_json object = {{"files", result->files},
+                                     {"blocks", result->blocks},
+                                     {"entries", result->entries},
+                                     {"log_commits", result->log_commits},
+                                     {"bytes", result->bytes}};
+    if (options.deep) {
+      object["tables"] = tables.tables;
+      object["rows"] = tables.rows;
+      object["index_entries"] = tables.entries;
+    }
+    object["seconds"] = seconds;
+    out.json(object);
+    return kExitOk;
+  }
+  out.line("verified " + tools::counted(result->files, "file") + ", " +
+           tools::counted(result->blocks, "block") + ", " +
+           tools::counted(result->entries, "entry") + ", " +
+           tools::counted(result->log_commits, "commit") + " in the log, " +
+           tools::format_size(result->bytes) + " in " + in_seconds(seconds));
+  if (options.deep) {
+    out.line("verified " + tools::counted(tables.tables, "table") + ", " +
+             tools::counted(tables.rows, "row") + ", " + tools::counted(tables.entries, "entry") +
+             " of indexes");
   }
   return kExitOk;
 }
@@ -104,17 +136,19 @@ Result<int> compact(Session& session, Output& out, const CommonOptions& common) 
 }  // namespace
 
 int run_verify(int argc, char** argv) {
-  CommonOptions common;
+  VerifyOptions options;
   CommandLine line("verify", "Reads every file in use and checks every checksum and every order.",
                    "  varve verify /srv/db\n"
-                   "  varve verify /srv/db --json",
-                   &common);
+                   "  varve verify /srv/db --deep --json",
+                   &options.common);
+  line.app().add_flag("--deep", options.deep,
+                      "Also hold rows of tables and entries of indexes against each other");
   line.add_hex_without_keys();
   line.add_json();
   line.add_opening();
   if (const auto stop = line.parse(argc, argv)) return *stop;
-  return with_session(common, OpenFor::use,
-                      [&](Session& session, Output& out) { return verify(session, out, common); });
+  return with_session(options.common, OpenFor::use,
+                      [&](Session& session, Output& out) { return verify(session, out, options); });
 }
 
 int run_compact(int argc, char** argv) {
