@@ -90,6 +90,8 @@ Status RowWriter::to_values(std::span<const Value> row) {
   if (row.size() != plan_->columns().size()) {
     return wrong_count(plan_->schema(), row.size(), plan_->columns().size(), "it");
   }
+  // Those of columns that were dropped are null.
+  if (row.size() < new_.size()) std::fill(new_.begin(), new_.end(), Value());
   for (size_t i = 0; i < row.size(); ++i) {
     const uint32_t place = plan_->columns()[i];
     VARVE_RETURN_IF_ERROR(fit(place, row[i], &new_[place]));
