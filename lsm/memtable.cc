@@ -6,39 +6,10 @@
 #include <new>
 
 #include "base/assert.h"
+#include "base/coding.h"
+#include "base/hash.h"
 
 namespace varve {
-
-struct Memtable::Version {
-  uint64_t timestamp;
-  Version* older;
-  Version* jump;  // some version further down; see new_version()
-  uint32_t value_size;
-  uint32_t depth : 28;  // versions below this one
-  uint32_t kind : 4;
-
-  std::string_view value() const { return {reinterpret_cast<const char*>(this + 1), value_size}; }
-};
-
-struct Memtable::Node {
-  uint64_t head;
-  uint32_t key_size;
-  uint32_t height;
-  Atomic<Version*> newest;
-  // Followed by `height` links and the key.
-
-  Atomic<Node*>* links() { return reinterpret_cast<Atomic<Node*>*>(this + 1); }
-  const Atomic<Node*>* links() const { return reinterpret_cast<const Atomic<Node*>*>(this + 1); }
-  // Pairs with the release stores that link nodes.
-  Node* next(int level) const { return links()[level].load(kAcquire); }
-  std::string_view key() const {
-    return {reinterpret_cast<const char*>(links() + height), key_size};
-  }
-  bool before(std::string_view key, uint64_t key_head) const {
-    if (head != key_head) return head < key_head;
-    return compare_keys(this->key(), key) < 0;
-  }
-};
 
 // Open addressing, linear probing. A slot holds the node's address with 16 bits of the key's hash
 // above it, so that a probe seldom touches a wrong node.
@@ -79,43 +50,34 @@ Memtable* Memtable::create(MemoryManager* manager, EpochDomain* epochs, size_t k
   const size_t block = std::clamp(std::bit_floor(size_max / 16), Arena::kBlockSizeMin, kBlockMax);
   Memtable* memtable = new (manager) Memtable(manager, epochs, block);
   if (memtable == nullptr) return nullptr;
-  if (memtable->head_ == nullptr ||
-      !memtable->grow_table(std::bit_ceil(std::max(kSlotsMin, keys_expected * 2)))) {
+  if (!memtable->grow_table(std::bit_ceil(std::max(kSlotsMin, keys_expected * 2))) ||
+      !memtable->reserve(0, 0)) {
     delete memtable;
     return nullptr;
   }
+  memtable->tree_.begin();
   return memtable;
 }
 
 Memtable::Memtable(MemoryManager* manager, EpochDomain* epochs, size_t arena_block_size_max)
     : manager_(manager),
       epochs_(epochs),
-      arena_(manager, MemoryRole::memtable, arena_block_size_max),
-      random_(random_seed()) {
-  head_ = new_node({}, 0, kHeightMax);
-  std::fill(std::begin(splice_.before), std::end(splice_.before), head_);
-}
+      arena_(manager, MemoryRole::memtable, arena_block_size_max) {}
 
 Memtable::~Memtable() {
   if (Table* table = table_.load(kRelaxed)) Table::reclaim(&table->retired);
 }
 
 size_t Memtable::entry_size(size_t key_size, size_t value_size) {
-  return align8(sizeof(Node) + sizeof(Atomic<Node*>) + key_size) +
-         align8(sizeof(Version) + value_size);
+  return align8(sizeof(Node) + key_size) + align8(sizeof(Version) + value_size);
 }
 
 uint64_t Memtable::batch_size(uint64_t entries, uint64_t batch_bytes) {
   // Tables are a third to two thirds full, and the old one is there while a new one grows; and two
   // pieces are rounded up.
   constexpr uint64_t kTableBytes = 5 * sizeof(Atomic<uint64_t>) + 16;
-  return batch_bytes + entries * (entry_size(0, 0) + kTableBytes) +
-         spare_links(entries) * sizeof(Atomic<Node*>);
+  return batch_bytes + entries * (entry_size(0, 0) + kTableBytes + KeyTree::kBytesPerNodeMax);
 }
-
-// One node in four has a second link, and so on: a third of a link a node. This is half of one, and
-// enough for a tall one; if chance wants more, a node is made lower.
-size_t Memtable::spare_links(size_t entries) { return entries / 2 + 2 * kHeightMax; }
 
 bool Memtable::reserve(size_t bytes, size_t entries) {
   // The table first: it must take all entries without growing in apply().
@@ -124,9 +86,12 @@ bool Memtable::reserve(size_t bytes, size_t entries) {
   if (wanted > table->slot_count) {
     if (!grow_table(wanted)) return false;
   }
-  const size_t links = spare_links(entries);
-  if (!arena_.reserve(bytes + links * sizeof(Atomic<Node*>), 2 * entries)) return false;
-  spare_links_ = links;
+  // What waits is asked first: pairs with the end of link_all(), which took pages.
+  const uint64_t waiting = applied_.load(kRelaxed) - linked_.load(kAcquire);
+  const size_t pages = tree_.pages_wanted(keys_ + entries, waiting + entries);
+  const size_t page_bytes = pages == 0 ? 0 : KeyTree::memory_for_pages(pages);
+  if (!arena_.reserve(bytes + page_bytes, 2 * entries + (pages == 0 ? 0 : 1))) return false;
+  if (pages != 0) tree_.give_pages(arena_.allocate(page_bytes), pages);
   held_bytes_.store(arena_.held_bytes() + table_.load(kRelaxed)->size, kRelaxed);
   return true;
 }
@@ -175,23 +140,13 @@ void Memtable::insert_in_table(Node* node, uint64_t hash) {
   table->slots()[at].store(Table::slot_of(node, hash), kRelease);  // pairs with find_in_table()
 }
 
-int Memtable::random_height() {
-  // One node in four reaches each next level.
-  const int zeros = std::countr_zero(random_.next() | uint64_t{1} << 62);
-  return std::min(1 + zeros / 2, kHeightMax);
-}
-
-Memtable::Node* Memtable::new_node(std::string_view key, uint64_t head, int height) {
-  char* memory = arena_.allocate(sizeof(Node) +
-                                 static_cast<size_t>(height) * sizeof(Atomic<Node*>) + key.size());
-  if (memory == nullptr) return nullptr;
+Memtable::Node* Memtable::new_node(std::string_view key) {
+  char* memory = arena_.allocate(sizeof(Node) + key.size());
+  VARVE_ASSERT(memory != nullptr);  // reserved
   Node* node = new (memory) Node;
-  node->head = head;
+  node->head = key_head(key);
   node->key_size = static_cast<uint32_t>(key.size());
-  node->height = static_cast<uint32_t>(height);
-  node->newest.store(nullptr, kRelaxed);
-  for (int i = 0; i < height; ++i) new (&node->links()[i]) Atomic<Node*>(nullptr);
-  if (!key.empty()) std::memcpy(const_cast<char*>(node->key().data()), key.data(), key.size());
+  if (!key.empty()) std::memcpy(memory + sizeof(Node), key.data(), key.size());
   return node;
 }
 
@@ -224,80 +179,10 @@ void Memtable::link_all() {
   Node* nodes[kWaitingMax];
   const size_t count = applied - linked;
   for (size_t i = 0; i < count; ++i) nodes[i] = waiting_[(linked + i) % kWaitingMax];
-  std::sort(nodes, nodes + count,
-            [](const Node* a, const Node* b) { return a->before(b->key(), b->head); });
-  for (size_t i = 0; i < count; i += kSearches) {
-    link({nodes + i, std::min(kSearches, count - i)});
-  }
+  if (count == 0) return;
+  std::sort(nodes, nodes + count, [](const Node* a, const Node* b) { return a->before(*b); });
+  tree_.insert({nodes, count});
   linked_.store(applied, kRelease);
-}
-
-void Memtable::link(std::span<Node* const> nodes) {
-  Splice splices[kSearches];
-  const bool is_gap = is_gap_for(nodes);
-  if (!is_gap) find_splices(nodes, splices);
-  for (size_t i = 0; i < nodes.size(); ++i) {
-    Node* const node = nodes[i];
-    if (!is_gap) splice_ = splices[i];
-    for (uint32_t level = 0; level < node->height; ++level) {
-      // Behind what was linked since the search.
-      Node* before = splice_.before[level];
-      Node* next = before->next(static_cast<int>(level));
-      while (next != nullptr && next->before(node->key(), node->head)) {
-        before = next;
-        next = before->next(static_cast<int>(level));
-      }
-      node->links()[level].store(next, kRelaxed);
-      before->links()[level].store(node, kRelease);  // pairs with next()
-      splice_.before[level] = node;
-    }
-  }
-}
-
-// All of them right behind the last one that was linked: sequential writes.
-bool Memtable::is_gap_for(std::span<Node* const> nodes) const {
-  const Node* const before = splice_.before[0];
-  const Node* const next = before->next(0);
-  return (before == head_ || before->before(nodes.front()->key(), nodes.front()->head)) &&
-         (next == nullptr || !next->before(nodes.back()->key(), nodes.back()->head));
-}
-
-void Memtable::find_splices(std::span<Node* const> nodes, Splice* splices) const {
-  struct Search {
-    size_t of;
-    int level;
-    Node* before;
-    Node* next;
-  };
-  Search searches[kSearches];
-  size_t active = nodes.size();
-  for (size_t i = 0; i < active; ++i) {
-    searches[i] = {
-        .of = i, .level = kHeightMax - 1, .before = head_, .next = head_->next(kHeightMax - 1)};
-  }
-  while (active != 0) {
-    for (size_t i = 0; i < active;) {
-      Search& search = searches[i];
-      const Node* const node = nodes[search.of];
-      if (search.next != nullptr && search.next->before(node->key(), node->head)) {
-        search.before = search.next;
-        search.next = search.before->next(search.level);
-      } else {
-        // Down to where the way goes on.
-        const Node* const beyond = search.next;
-        while (search.level >= 0 && search.next == beyond) {
-          splices[search.of].before[search.level] = search.before;
-          if (--search.level >= 0) search.next = search.before->next(search.level);
-        }
-        if (search.level < 0) {
-          search = searches[--active];
-          continue;
-        }
-      }
-      __builtin_prefetch(search.next);
-      ++i;
-    }
-  }
 }
 
 // -- writes --
@@ -325,12 +210,8 @@ void Memtable::apply(std::string_view key, uint64_t hash, Timestamp timestamp, V
   if (!value.empty()) std::memcpy(version + 1, value.data(), value.size());
 
   if (node == nullptr) {
-    const int height =
-        static_cast<int>(std::min<size_t>(static_cast<size_t>(random_height()), 1 + spare_links_));
-    spare_links_ -= static_cast<size_t>(height) - 1;
-    node = new_node(key, key_head(key), height);
-    VARVE_ASSERT(node != nullptr);          // reserved
-    node->newest.store(version, kRelaxed);  // published by the table and by the list
+    node = new_node(key);
+    node->newest.store(version, kRelaxed);  // published by the table and by the tree
     insert_in_table(node, hash);
     wait_for_link(node);
     ++keys_;
@@ -371,28 +252,6 @@ bool Memtable::has_at(std::string_view key, uint64_t hash, Timestamp timestamp) 
   return node != nullptr && node->newest.load(kRelaxed)->timestamp >= timestamp.nanos;
 }
 
-Memtable::Node* Memtable::seek(std::string_view key) const { return last_before(key)->next(0); }
-
-Memtable::Node* Memtable::last_before(std::string_view key) const {
-  const uint64_t head = key_head(key);
-  Node* node = head_;
-  for (int level = kHeightMax - 1; level >= 0; --level) {
-    for (Node* next = node->next(level); next != nullptr && next->before(key, head);
-         next = node->next(level)) {
-      node = next;
-    }
-  }
-  return node;
-}
-
-Memtable::Node* Memtable::last() const {
-  Node* node = head_;
-  for (int level = kHeightMax - 1; level >= 0; --level) {
-    while (Node* next = node->next(level)) node = next;
-  }
-  return node == head_ ? nullptr : node;
-}
-
 void MemtableCursor::reset(Memtable* memtable, Timestamp snapshot, bool all_versions,
                            const Atomic<bool>* cancelled) {
   memtable->link_waiting();
@@ -403,8 +262,8 @@ void MemtableCursor::reset(Memtable* memtable, Timestamp snapshot, bool all_vers
   valid_ = failed_ = false;
 }
 
-void MemtableCursor::stand_on(const Memtable::Node* node, const Memtable::Version* version) {
-  node_ = node;
+void MemtableCursor::stand_on(const Memtable::Version* version) {
+  const Memtable::Node* const node = place_.node;
   version_ = version;
   key_ = node->key();
   head_ = node->head;
@@ -414,45 +273,54 @@ void MemtableCursor::stand_on(const Memtable::Node* node, const Memtable::Versio
   valid_ = true;
 }
 
-void MemtableCursor::settle_forward(const Memtable::Node* node) {
+void MemtableCursor::settle_forward() {
   valid_ = failed_ = false;
-  for (; node != nullptr; node = node->next(0)) {
-    if (const Memtable::Version* version = Memtable::visible(node, snapshot_)) {
-      stand_on(node, version);
+  for (; place_.node != nullptr; memtable_->tree_.advance(&place_)) {
+    if (const Memtable::Version* version = Memtable::visible(place_.node, snapshot_)) {
+      stand_on(version);
       return;
     }
     if (!goes_on()) return;
   }
 }
 
-void MemtableCursor::settle_backward(const Memtable::Node* node) {
+void MemtableCursor::settle_backward() {
   valid_ = failed_ = false;
-  while (node != nullptr && node != memtable_->head_) {
-    if (const Memtable::Version* version = Memtable::visible(node, snapshot_)) {
+  for (; place_.node != nullptr; memtable_->tree_.retreat(&place_)) {
+    if (const Memtable::Version* version = Memtable::visible(place_.node, snapshot_)) {
       while (all_versions_ && version->older != nullptr) version = version->older;
-      stand_on(node, version);
+      stand_on(version);
       return;
     }
     if (!goes_on()) return;
-    node = memtable_->last_before(node->key());
   }
 }
 
-void MemtableCursor::seek_to_first() { settle_forward(memtable_->head_->next(0)); }
-void MemtableCursor::seek_to_last() { settle_backward(memtable_->last()); }
+void MemtableCursor::seek_to_first() {
+  place_ = memtable_->tree_.first();
+  settle_forward();
+}
+
+void MemtableCursor::seek_to_last() {
+  place_ = memtable_->tree_.last();
+  settle_backward();
+}
 
 void MemtableCursor::seek(const VersionKey& key) {
   failed_ = false;
-  const Memtable::Node* node = memtable_->seek(key.user_key);
-  if (node == nullptr || node->key() != key.user_key) {
-    settle_forward(node);
+  place_ = memtable_->tree_.seek(key_head(key.user_key), key.user_key);
+  if (place_.node == nullptr || place_.node->key() != key.user_key) {
+    settle_forward();
     return;
   }
-  const Memtable::Version* version = Memtable::visible(node, std::min(snapshot_, key.timestamp));
-  if (version == nullptr || (!all_versions_ && version != Memtable::visible(node, snapshot_))) {
-    settle_forward(node->next(0));
+  const Memtable::Version* version =
+      Memtable::visible(place_.node, std::min(snapshot_, key.timestamp));
+  if (version == nullptr ||
+      (!all_versions_ && version != Memtable::visible(place_.node, snapshot_))) {
+    memtable_->tree_.advance(&place_);
+    settle_forward();
   } else {
-    stand_on(node, version);
+    stand_on(version);
   }
 }
 
@@ -468,22 +336,24 @@ void MemtableCursor::seek_for_prev(const VersionKey& key) {
 
 void MemtableCursor::next() {
   if (all_versions_ && version_->older != nullptr) {
-    stand_on(node_, version_->older);
-  } else {
-    settle_forward(node_->next(0));
+    stand_on(version_->older);
+    return;
   }
+  memtable_->tree_.advance(&place_);
+  settle_forward();
 }
 
 void MemtableCursor::prev() {
   if (all_versions_) {
-    const Memtable::Version* newer = Memtable::visible(node_, snapshot_);
+    const Memtable::Version* newer = Memtable::visible(place_.node, snapshot_);
     if (newer != version_) {
       while (newer->older != version_) newer = newer->older;
-      stand_on(node_, newer);
+      stand_on(newer);
       return;
     }
   }
-  settle_backward(memtable_->last_before(node_->key()));
+  memtable_->tree_.retreat(&place_);
+  settle_backward();
 }
 
 }  // namespace varve

@@ -1,15 +1,14 @@
 // The sorted set of recent versions of one keyspace, in memory.
 //
-// Each user key is stored once, in a node of a skiplist ordered by key (W. Pugh, Skip lists, 1990),
-// with a chain of its versions from newest to oldest; so an overwritten key inserts nothing. A hash
-// table from key to node beside it answers point reads, and tells a writer that the key is there.
-// Only walks need the list: new nodes wait, and are linked many at a time, their searches
-// interleaved, since each step of one waits for memory (compare C. Chen et al., Improving hash join
-// performance through prefetching, 2004). A walk begins by linking those that wait.
+// Each user key is stored once, in a node with a chain of its versions from newest to oldest; so an
+// overwritten key inserts nothing. A hash table from key to node answers point reads, and tells a
+// writer that the key is there. Walks take the nodes from a tree (lsm/key_tree.h). Only they need
+// it: new nodes wait, and are linked into it many at a time. A walk begins by linking those that
+// wait.
 // Version chains carry jump pointers (E. Myers, An applicative random-access stack, 1983), so that
 // a read below a million newer versions takes about twenty steps (protocol 6).
 //
-//   hash table -> node -> node -> ... (skiplist, level 0)    waiting: node, node, ...
+//   hash table --> node  node  node <-- tree        waiting: node, node, ...
 //                  |
 //                  newest version -> older -> oldest
 //
@@ -17,12 +16,12 @@
 // timestamps; reads by any number of threads beside it, without locks, but that who begins a walk
 // links what waits, and so does the writer: one of them at a time.
 // Invariants:
-//  1. A node is complete before it is in the table or the list; a version before it is the newest
-//     of its node. Links are published by release stores and read by acquire loads.
+//  1. A node is complete before it is in the table or the tree; a version before it is the newest
+//     of its node. Both are published by release stores and read by acquire loads.
 //  2. Nothing is unlinked or changed while the memtable lives; only the hash table is replaced,
 //     when it grows, and the old one is retired in the epoch domain.
 //  3. In a chain, timestamps descend.
-//  4. A key is in the table from apply() on; in the list once link_waiting() has returned to
+//  4. A key is in the table from apply() on; in the tree once link_waiting() has returned to
 //     somebody who began it later.
 // Ownership: counted; read views hold it. All memory is of the role `memtable`.
 // Errors: reserve() is false when memory is refused; apply() after a successful reserve() cannot
@@ -31,15 +30,15 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
 #include <string_view>
 
 #include "base/atomic.h"
 #include "base/cancellation.h"
 #include "base/mutex.h"
-#include "base/random.h"
 #include "lsm/batch_format.h"
+#include "lsm/key_tree.h"
 #include "lsm/lsn.h"
+#include "lsm/memtable_node.h"
 #include "lsm/version_cursor.h"
 #include "memory/arena.h"
 #include "memory/epoch.h"
@@ -49,8 +48,8 @@ namespace varve {
 
 class Memtable : public ControlObject {
  public:
-  struct Version;
-  struct Node;
+  using Version = MemtableVersion;
+  using Node = MemtableNode;
 
   // With one reference. `keys_expected`: how many keys the hash table is sized for at first.
   // `size_max`: about how many bytes it will hold; memory is taken in steps of a sixteenth of it.
@@ -63,9 +62,9 @@ class Memtable : public ControlObject {
     if (references_.fetch_sub(1, kAcqRel) == 1) delete this;
   }
 
-  // Bytes that one entry takes, but for links above the lowest level.
+  // Bytes that one entry takes, but for its part of table and tree.
   static size_t entry_size(size_t key_size, size_t value_size);
-  // About what a batch takes at most, its part of the hash table included.
+  // About what a batch takes at most, its part of table and tree included.
   static uint64_t batch_size(uint64_t entries, uint64_t batch_bytes);
   // Room for `entries` entries of `bytes` bytes in all, by entry_size().
   [[nodiscard]] bool reserve(size_t bytes, size_t entries);
@@ -85,7 +84,7 @@ class Memtable : public ControlObject {
   // Newest version of `key` at or below `snapshot`. The caller holds an epoch guard.
   bool get(std::string_view key, uint64_t hash, Timestamp snapshot, Found* found) const;
 
-  // Before a walk: what was applied so far is in the list afterwards.
+  // Before a walk: what was applied so far is in the tree afterwards.
   void link_waiting();
   // By whoever wrote, when nobody else has to wait for it; or apply() must, once very many wait.
   // How many do is a guess beside others.
@@ -114,13 +113,8 @@ class Memtable : public ControlObject {
  private:
   friend class MemtableCursor;
   struct Table;
-  static constexpr int kHeightMax = 12;    // 4^12 nodes: beyond any write buffer
   static constexpr uint64_t kLinkAt = 64;  // so many at a time are worth it
   static constexpr uint64_t kWaitingMax = 256;
-  static constexpr size_t kSearches = 16;  // interleaved
-  struct Splice {
-    Node* before[kHeightMax];  // a node before the key on each level, the last one when found
-  };
 
   Memtable(MemoryManager* manager, EpochDomain* epochs, size_t arena_block_size_max);
   ~Memtable();
@@ -129,17 +123,7 @@ class Memtable : public ControlObject {
   bool grow_table(size_t slots);
   void wait_for_link(Node* node);
   void link_all() VARVE_REQUIRES(link_mutex_);
-  // Of at most kSearches nodes in order of keys.
-  void link(std::span<Node* const> nodes) VARVE_REQUIRES(link_mutex_);
-  bool is_gap_for(std::span<Node* const> nodes) const VARVE_REQUIRES(link_mutex_);
-  void find_splices(std::span<Node* const> nodes, Splice* splices) const;
-  // First node at or after `key`; null if there is none.
-  Node* seek(std::string_view key) const;
-  Node* last_before(std::string_view key) const;
-  Node* last() const;
-  Node* new_node(std::string_view key, uint64_t head, int height);
-  static size_t spare_links(size_t entries);
-  int random_height();
+  Node* new_node(std::string_view key);
   // Newest version of `node` at or below `snapshot`.
   static const Version* visible(const Node* node, Timestamp snapshot);
 
@@ -147,17 +131,14 @@ class Memtable : public ControlObject {
   EpochDomain* const epochs_;
   Atomic<uint32_t> references_{1};
   Arena arena_;
-  Random random_;
-  Node* head_;  // before all keys; kHeightMax links
   Mutex link_mutex_;
-  Splice splice_ VARVE_GUARDED_BY(link_mutex_);  // where the last one was linked
+  KeyTree tree_;  // written under link_mutex_
   // Nodes that wait, from linked_ to applied_, counted from the beginning.
   Node* waiting_[kWaitingMax];
   Atomic<uint64_t> applied_{0};  // the writer's
   Atomic<uint64_t> linked_{0};   // under link_mutex_
   Atomic<Table*> table_{nullptr};
   uint64_t keys_ = 0;
-  size_t spare_links_ = 0;  // above the lowest level, that are reserved
   Atomic<uint64_t> versions_{0};
   Atomic<size_t> held_bytes_{0};
   Atomic<uint64_t> first_lsn_{kLsnMax.value};
@@ -187,18 +168,18 @@ class MemtableCursor final : public VersionCursor {
     failed_ = is_cancelled(cancelled_);
     return !failed_;
   }
-  // Stands on the first (or, going back, the last) version to be yielded of the first node at or
-  // after (before) `node` that has one.
-  void settle_forward(const Memtable::Node* node);
-  void settle_backward(const Memtable::Node* node);
-  void stand_on(const Memtable::Node* node, const Memtable::Version* version);
+  // Stands on the first (or, going back, the last) version to be yielded of the first node from
+  // place_ on that has one.
+  void settle_forward();
+  void settle_backward();
+  void stand_on(const Memtable::Version* version);
 
   const Memtable* memtable_ = nullptr;
   Timestamp snapshot_ = kTimestampMax;
   bool all_versions_ = false;
   bool failed_ = false;
   const Atomic<bool>* cancelled_ = nullptr;
-  const Memtable::Node* node_ = nullptr;
+  KeyTree::Place place_;
   const Memtable::Version* version_ = nullptr;
 };
 

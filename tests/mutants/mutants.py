@@ -18,11 +18,17 @@ MUTANTS = {
         ";",
         ["lsm:MemtableTest*", "txn:DatabaseTest*"],
     ),
-    "nodes_linked_meanwhile_are_not_passed": (
-        "lsm/memtable.cc",
-        "[[next != nullptr && next->before(node->key(), node->head)]]) { before = next;",
+    "what_was_split_off_a_page_is_not_looked_for": (
+        "lsm/key_tree.cc",
+        "while ([[rank == count_of(order)]]) {",
         "false",
-        ["lsm:MemtableTest*", "txn:DatabaseTest*"],
+        ["lsm:KeyTreeTest*", "lsm:MemtableTest*"],
+    ),
+    "a_page_for_sixteen_nodes_is_taken_to_be_enough": (
+        "lsm/key_tree.cc",
+        "[[to_come * levels + 2]];",
+        "to_come / 16",
+        ["lsm:KeyTreeTest*"],
     ),
     # -- durability: what must be synced, and in which order --
     "sstable_is_not_synced": (

@@ -1,0 +1,405 @@
+#include "lsm/key_tree.h"
+
+#include <algorithm>
+#include <new>
+
+#include "base/assert.h"
+
+namespace varve {
+namespace {
+
+constexpr size_t kLine = 64;
+
+// The order of a page: how many entries it has in the lowest four bits, and in fours above them the
+// slots of the entries by rank, then those that are free.
+constexpr uint64_t kNoEntries = 0x0dcb'a987'6543'2100;
+
+constexpr uint32_t count_of(uint64_t order) { return order & 15; }
+constexpr unsigned position_of(uint32_t rank) { return 4 * (rank + 1); }
+constexpr uint32_t slot_at(uint64_t order, uint32_t rank) {
+  return order >> position_of(rank) & 15;
+}
+constexpr uint64_t bits_below(unsigned position) { return (uint64_t{1} << position) - 1; }
+
+// The first free slot becomes the entry of `rank`.
+constexpr uint64_t with_entry_at(uint64_t order, uint32_t rank) {
+  const unsigned at = position_of(rank);
+  const unsigned end = position_of(count_of(order));
+  const uint64_t slot = order >> end & 15;
+  const uint64_t moved = (order & bits_below(end)) >> at << (at + 4);
+  const uint64_t free = order & ~bits_below(end + 4);
+  return ((order & bits_below(at)) | slot << at | moved | free) + 1;
+}
+constexpr uint64_t with_count(uint64_t order, uint32_t count) {
+  return (order & ~uint64_t{15}) | count;
+}
+
+static_assert(with_entry_at(kNoEntries, 0) == kNoEntries + 1);
+static_assert(with_entry_at(with_entry_at(kNoEntries, 0), 0) == 0x0dcb'a987'6543'2012);
+
+}  // namespace
+
+struct KeyTree::Page {
+  Atomic<uint64_t> order{kNoEntries};
+  Atomic<Page*> right;
+  const Node* const least;  // null: before all keys
+  Atomic<uint32_t> splits{0};
+  const uint32_t level;
+  Atomic<uint64_t> heads[kSlots];
+  Atomic<void*> below[kSlots];  // nodes, or pages of the level below
+
+  Page(uint32_t page_level, const Node* page_least, Page* page_right)
+      : right(page_right), least(page_least), level(page_level) {}
+
+  const Node* node(uint32_t slot) const {
+    return static_cast<const Node*>(below[slot].load(kAcquire));  // pairs with insert_in()
+  }
+  Page* child(uint32_t slot) const {
+    return static_cast<Page*>(below[slot].load(kAcquire));  // pairs with insert_in()
+  }
+  const Node* key_node(uint32_t slot) const { return level == 0 ? node(slot) : child(slot)->least; }
+  void prefetch() const {
+    for (size_t i = 0; i < sizeof *this; i += kLine) {
+      __builtin_prefetch(reinterpret_cast<const char*>(this) + i);
+    }
+  }
+};
+
+// -- memory --
+
+size_t KeyTree::memory_for_pages(size_t pages) {
+  static_assert(sizeof(Page) == 4 * kLine);
+  return pages * sizeof(Page) + kLine;
+}
+
+size_t KeyTree::pages_wanted(uint64_t nodes, uint64_t to_come) const {
+  static_assert(kBytesPerNodeMax * (kSplitAt - 1) >= sizeof(Page));
+  const Page* const root = root_.load(kAcquire);  // pairs with insert_above()
+  const uint64_t levels = root == nullptr ? 1 : root->level + 1;
+  // By invariant 3, one page for kSplitAt of the level below, and a last one for each level.
+  const uint64_t in_all = nodes / (kSplitAt - 1) + kLevelsMax;
+  if (given_ >= in_all) return 0;
+  // Each may split a page of each level, and one a root.
+  const uint64_t spare = given_ - taken_.load(kAcquire);  // pairs with take_page()
+  const uint64_t wanted = to_come * levels + 2;
+  return spare >= wanted ? 0 : std::min(wanted - spare, in_all - given_);
+}
+
+void KeyTree::give_pages(char* memory, size_t pages) {
+  char* page = memory + (kLine - reinterpret_cast<uintptr_t>(memory) % kLine) % kLine;
+  Page* first = nullptr;
+  Page* last = nullptr;
+  for (size_t i = 0; i < pages; ++i, page += sizeof(Page)) {
+    first = new (page) Page(0, nullptr, first);
+    if (last == nullptr) last = first;
+  }
+  Page* spare = spare_.load(kRelaxed);
+  do {
+    last->right.store(spare, kRelaxed);
+  } while (!spare_.compare_exchange(spare, first, kRelease));  // pairs with take_page()
+  given_ += pages;
+}
+
+KeyTree::Page* KeyTree::take_page(uint32_t level, const Node* least, Page* right) {
+  // Only one thread takes: what is on top may get something above it, but does not go and return.
+  Page* page = spare_.load(kAcquire);  // pairs with give_pages()
+  do {
+    VARVE_ASSERT(page != nullptr);  // given
+  } while (!spare_.compare_exchange(page, page->right.load(kRelaxed), kAcquire));
+  taken_.store(taken_.load(kRelaxed) + 1, kRelease);  // pairs with pages_wanted()
+  return new (page) Page(level, least, right);
+}
+
+void KeyTree::begin() {
+  first_ = last_ = take_page(0, nullptr, nullptr);
+  root_.store(first_, kRelease);  // pairs with page_for()
+}
+
+// -- search --
+
+// How many of the entries are before the key, or, with Side::after, not after it.
+uint32_t KeyTree::rank_of(const Page* page, uint64_t order, uint64_t head, std::string_view key,
+                          Side side) {
+  const uint32_t count = count_of(order);
+  uint32_t rank = 0;
+  for (uint32_t step = 8; step != 0; step /= 2) {
+    const uint32_t next = rank + step;
+    const uint32_t slot = slot_at(order, std::min(next, kSlots) - 1);
+    const uint64_t slot_head = page->heads[slot].load(kAcquire);  // pairs with insert_in()
+    const bool there = next <= count;
+    bool before = slot_head < head;
+    if (__builtin_expect(there && slot_head == head, 0)) {
+      before = is_before(page->key_node(slot), key, side);
+    }
+    // Without a branch: each way is as likely.
+    rank = (there & before) != 0 ? next : rank;
+  }
+  return rank;
+}
+
+// Whose heads are equal.
+bool KeyTree::is_before(const Node* node, std::string_view key, Side side) {
+  if (node == nullptr) return true;  // before all keys
+  const auto compared = compare_keys(node->key(), key);
+  return side == Side::at_or_after ? compared < 0 : compared <= 0;
+}
+
+// To the page of the same level where the entry before the key's place is, or would be.
+const KeyTree::Page* KeyTree::move_right(const Page* page, uint64_t head, std::string_view key,
+                                         Side side) {
+  for (;;) {
+    const Page* const right = page->right.load(kAcquire);  // pairs with split()
+    if (right == nullptr) return page;
+    const Node* const least = right->least;
+    const bool before = least->head == head ? is_before(least, key, side) : least->head < head;
+    if (!before) return page;
+    page = right;
+  }
+}
+
+const KeyTree::Page* KeyTree::child_for(const Page* page, uint64_t head, std::string_view key,
+                                        Side side) {
+  for (;;) {
+    const uint32_t splits = page->splits.load(kAcquire);  // pairs with split()
+    const uint64_t order = page->order.load(kAcquire);    // pairs with insert_in()
+    const uint32_t rank = rank_of(page, order, head, key, side);
+    const Page* child = rank == 0 ? nullptr : page->child(slot_at(order, rank - 1));
+    if (page->splits.load(kAcquire) != splits) continue;
+    if (rank == count_of(order)) {
+      const Page* const right = move_right(page, head, key, side);
+      if (right != page) {
+        page = right;
+        continue;
+      }
+    }
+    VARVE_DCHECK(child != nullptr);  // the page's least key is not after this one
+    return child;
+  }
+}
+
+// The page of `level` that has the entry before the key's place, or that was split since.
+const KeyTree::Page* KeyTree::page_for(uint64_t head, std::string_view key, Side side,
+                                       uint32_t level) const {
+  const Page* page = root_.load(kAcquire);  // pairs with begin() and insert_above()
+  while (page->level > level) page = child_for(page, head, key, side);
+  return page;
+}
+
+KeyTree::Place KeyTree::find_from(const Page* page, uint64_t head, std::string_view key,
+                                  Side side) {
+  for (;;) {
+    const uint32_t splits = page->splits.load(kAcquire);  // pairs with split()
+    const uint64_t order = page->order.load(kAcquire);    // pairs with insert_in()
+    const uint32_t rank = rank_of(page, order, head, key, side);
+    const Node* node = rank == count_of(order) ? nullptr : page->node(slot_at(order, rank));
+    if (page->splits.load(kAcquire) != splits) continue;
+    if (node != nullptr) return {.page = page, .rank = rank, .node = node};
+    const Page* const right = page->right.load(kAcquire);  // pairs with split()
+    if (right == nullptr) return {};
+    page = right;  // its first entry, or further
+  }
+}
+
+// -- walks --
+
+KeyTree::Place KeyTree::first() const { return find_from(first_, 0, {}, Side::at_or_after); }
+
+KeyTree::Place KeyTree::seek(uint64_t head, std::string_view key) const {
+  return find_from(page_for(head, key, Side::after, 0), head, key, Side::at_or_after);
+}
+
+KeyTree::Place KeyTree::last_before(uint64_t head, std::string_view key) const {
+  const Page* page = page_for(head, key, Side::at_or_after, 0);
+  for (;;) {
+    const uint32_t splits = page->splits.load(kAcquire);  // pairs with split()
+    const uint64_t order = page->order.load(kAcquire);    // pairs with insert_in()
+    const uint32_t rank = rank_of(page, order, head, key, Side::at_or_after);
+    const Node* node = rank == 0 ? nullptr : page->node(slot_at(order, rank - 1));
+    if (page->splits.load(kAcquire) != splits) continue;
+    if (rank == count_of(order)) {
+      const Page* const right = move_right(page, head, key, Side::at_or_after);
+      if (right != page) {
+        page = right;
+        continue;
+      }
+    }
+    if (node == nullptr) return {};
+    return {.page = page, .rank = rank - 1, .node = node};
+  }
+}
+
+KeyTree::Place KeyTree::last() const {
+  const Page* page = root_.load(kAcquire);  // pairs with begin() and insert_above()
+  for (;;) {
+    const Page* const right = page->right.load(kAcquire);  // pairs with split()
+    if (right != nullptr) {
+      page = right;
+      continue;
+    }
+    const uint32_t splits = page->splits.load(kAcquire);  // pairs with split()
+    const uint64_t order = page->order.load(kAcquire);    // pairs with insert_in()
+    const uint32_t count = count_of(order);
+    if (count == 0) return {};  // an empty tree
+    const uint32_t slot = slot_at(order, count - 1);
+    const Page* const child = page->level == 0 ? nullptr : page->child(slot);
+    const Node* const node = page->level == 0 ? page->node(slot) : nullptr;
+    if (page->splits.load(kAcquire) != splits) continue;
+    if (child == nullptr) return {.page = page, .rank = count - 1, .node = node};
+    page = child;
+  }
+}
+
+// A walk needs a node, its newest version, and the value after it, one after the other.
+void KeyTree::prefetch_behind(const Page* page, uint64_t order, uint32_t rank) {
+  constexpr uint32_t kVersionsAhead = 2;
+  constexpr uint32_t kNodesAhead = 4;
+  if (rank + kVersionsAhead >= count_of(order)) return;
+  const Node* const near = page->node(slot_at(order, rank + kVersionsAhead));
+  const char* const version = reinterpret_cast<const char*>(near->newest.load(kRelaxed));
+  __builtin_prefetch(version);
+  __builtin_prefetch(version + kLine);
+  if (rank + kNodesAhead >= count_of(order)) return;
+  __builtin_prefetch(page->node(slot_at(order, rank + kNodesAhead)));
+}
+
+void KeyTree::advance(Place* place) const {
+  const Page* const page = place->page;
+  const Node* const node = place->node;
+  const uint32_t splits = page->splits.load(kAcquire);  // pairs with split()
+  const uint64_t order = page->order.load(kAcquire);    // pairs with insert_in()
+  const uint32_t next = place->rank + 1;
+  if (next < count_of(order) && page->node(slot_at(order, place->rank)) == node) {
+    const Node* const found = page->node(slot_at(order, next));
+    prefetch_behind(page, order, next);
+    if (page->splits.load(kAcquire) == splits) {
+      place->rank = next;
+      place->node = found;
+      return;
+    }
+  }
+  *place = find_from(page, node->head, node->key(), Side::after);
+}
+
+void KeyTree::retreat(Place* place) const {
+  const Page* const page = place->page;
+  const Node* const node = place->node;
+  const uint32_t splits = page->splits.load(kAcquire);  // pairs with split()
+  const uint64_t order = page->order.load(kAcquire);    // pairs with insert_in()
+  const uint32_t rank = place->rank;
+  if (rank != 0 && rank < count_of(order) && page->node(slot_at(order, rank)) == node) {
+    const Node* const found = page->node(slot_at(order, rank - 1));
+    if (page->splits.load(kAcquire) == splits) {
+      place->rank = rank - 1;
+      place->node = found;
+      return;
+    }
+  }
+  *place = last_before(node->head, node->key());
+}
+
+// -- writes --
+
+void KeyTree::insert(std::span<Node* const> nodes) {
+  if (append(nodes)) return;
+  for (size_t done = 0; done < nodes.size(); done += kTogether) {
+    const auto some = nodes.subspan(done, std::min(kTogether, nodes.size() - done));
+    const Page* pages[kTogether];
+    const Page* const root = root_.load(kRelaxed);  // this thread's
+    for (size_t i = 0; i < some.size(); ++i) pages[i] = root;
+    for (uint32_t level = root->level; level != 0; --level) {
+      for (size_t i = 0; i < some.size(); ++i) {
+        pages[i] = child_for(pages[i], some[i]->head, some[i]->key(), Side::after);
+        pages[i]->prefetch();
+      }
+    }
+    for (size_t i = 0; i < some.size(); ++i) {
+      insert_in(const_cast<Page*>(pages[i]), some[i]->head, some[i], some[i]);
+    }
+  }
+}
+
+// All of them right behind the last one: sequential writes.
+bool KeyTree::append(std::span<Node* const> nodes) {
+  const uint64_t order = last_->order.load(kRelaxed);  // this thread's
+  const uint32_t count = count_of(order);
+  if (count == 0 || !last_->node(slot_at(order, count - 1))->before(*nodes.front())) return false;
+  for (Node* node : nodes) insert_in(last_, node->head, node, node);
+  return true;
+}
+
+// `least`: the key of what is inserted.
+void KeyTree::insert_in(Page* page, uint64_t head, const Node* least, void* below) {
+  uint64_t order = page->order.load(kRelaxed);  // this thread's
+  uint32_t rank = rank_of(page, order, head, least->key(), Side::at_or_after);
+  // Behind all others: it may belong to what was split off since the page was found.
+  while (rank == count_of(order)) {
+    const Page* const next = move_right(page, head, least->key(), Side::at_or_after);
+    if (next == page) break;
+    page = const_cast<Page*>(next);
+    order = page->order.load(kRelaxed);
+    rank = rank_of(page, order, head, least->key(), Side::at_or_after);
+  }
+  if (count_of(order) == kSlots) {
+    if (rank == kSlots && page->right.load(kRelaxed) == nullptr) {
+      // Keys that come in order fill their pages.
+      Page* const fresh = take_page(page->level, least, nullptr);
+      fresh->heads[0].store(head, kRelaxed);
+      fresh->below[0].store(below, kRelaxed);
+      fresh->order.store(with_count(kNoEntries, 1), kRelaxed);
+      publish(page, fresh);
+      return;
+    }
+    Page* const fresh = split(page);
+    if (rank > kSplitAt) {
+      rank -= kSplitAt;
+      page = fresh;
+    }
+    order = page->order.load(kRelaxed);
+  }
+  const uint32_t slot = slot_at(order, count_of(order));
+  page->heads[slot].store(head, kRelease);                  // after `splits`: see invariant 2
+  page->below[slot].store(below, kRelease);                 // likewise
+  page->order.store(with_entry_at(order, rank), kRelease);  // pairs with those who read the order
+}
+
+// The upper half goes to the right neighbour that it gets.
+KeyTree::Page* KeyTree::split(Page* page) {
+  const uint64_t order = page->order.load(kRelaxed);  // this thread's
+  const Node* const least = page->key_node(slot_at(order, kSplitAt));
+  Page* const fresh = take_page(page->level, least, page->right.load(kRelaxed));
+  for (uint32_t rank = kSplitAt; rank < kSlots; ++rank) {
+    const uint32_t slot = slot_at(order, rank);
+    fresh->heads[rank - kSplitAt].store(page->heads[slot].load(kRelaxed), kRelaxed);
+    fresh->below[rank - kSplitAt].store(page->below[slot].load(kRelaxed), kRelaxed);
+  }
+  fresh->order.store(with_count(kNoEntries, kSlots - kSplitAt), kRelaxed);
+  publish(page, fresh);
+  page->order.store(with_count(order, kSplitAt), kRelease);       // after `right`
+  page->splits.store(page->splits.load(kRelaxed) + 1, kRelease);  // before slots are used again
+  return fresh;
+}
+
+// As the right neighbour of `page`.
+void KeyTree::publish(Page* page, Page* fresh) {
+  page->right.store(fresh, kRelease);  // pairs with move_right()
+  if (last_ == page) last_ = fresh;
+  insert_above(page, fresh);
+}
+
+void KeyTree::insert_above(Page* left, Page* fresh) {
+  const Node* const least = fresh->least;
+  if (root_.load(kRelaxed) != left) {
+    const Page* const above = page_for(least->head, least->key(), Side::after, left->level + 1);
+    insert_in(const_cast<Page*>(above), least->head, least, fresh);
+    return;
+  }
+  Page* const root = take_page(left->level + 1, nullptr, nullptr);
+  root->heads[0].store(0, kRelaxed);  // before all keys
+  root->below[0].store(left, kRelaxed);
+  root->heads[1].store(least->head, kRelaxed);
+  root->below[1].store(fresh, kRelaxed);
+  root->order.store(with_count(kNoEntries, 2), kRelaxed);
+  root_.store(root, kRelease);  // pairs with page_for()
+}
+
+}  // namespace varve
