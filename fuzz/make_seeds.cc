@@ -375,6 +375,27 @@ void write_row_seeds(const SeedFolder& folder) {
   }
 }
 
+// A seed of rows, the length of texts among arguments, arguments (a kind and a byte each), and a
+// filter; see filter_expression_fuzz.cc.
+void write_filter_expression_seeds(const SeedFolder& folder) {
+  static constexpr std::string_view kFilters[] = {
+      "a = 1 and b > 'x' or not (c is null)",
+      "a in (1, -2, 3) and b like 'x%' and d < 18446744073709551615",
+      "c between -1.5 and 1e40 and \"d\" <> 0",
+      "b not in ('x', 'it''s') and a not between 0 and 1 and b is not null",
+      "d = 1 and a > 0",
+  };
+  int number = 0;
+  for (const std::string_view filter : kFilters) {
+    folder.write("filter_expression", "filter-" + std::to_string(number),
+                 mode(static_cast<unsigned>(number)) + mode(1) + mode(0) + std::string(filter));
+    ++number;
+  }
+  folder.write("filter_expression", "arguments",
+               mode(7) + mode(1) + mode(2) + mode(0) + mode(101) + mode(3) +
+                   std::string("a >= ? and b < ?"));
+}
+
 // Programs of transactions, and a schedule: the length of the former in two bytes, the pace of
 // time, then both.
 void write_schedule_seeds(const SeedFolder& folder) {
@@ -409,6 +430,7 @@ int main(int argc, char** argv) {
   write_history_seeds(folder);
   write_key_seeds(folder);
   write_row_seeds(folder);
+  write_filter_expression_seeds(folder);
   write_schedule_seeds(folder);
   check_nothing_held();
   return 0;

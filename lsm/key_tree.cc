@@ -277,6 +277,16 @@ void KeyTree::advance(Place* place) const {
       return;
     }
   }
+  // Mostly the first entry of the page to the right, which is its least.
+  const Page* const right = page->right.load(kAcquire);  // pairs with split()
+  if (right != nullptr && next == count_of(order) &&
+      page->node(slot_at(order, place->rank)) == node && node->before(*right->least) &&
+      page->splits.load(kAcquire) == splits) {
+    const uint64_t right_order = right->order.load(kAcquire);  // pairs with insert_in()
+    prefetch_behind(right, right_order, 0);
+    *place = {.page = right, .rank = 0, .node = right->least};
+    return;
+  }
   *place = find_from(page, node->head, node->key(), Side::after);
 }
 

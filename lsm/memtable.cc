@@ -231,9 +231,17 @@ const Memtable::Version* Memtable::visible(const Node* node, Timestamp snapshot)
   return version;
 }
 
-void Memtable::prefetch(uint64_t hash) const {
+void Memtable::prefetch(uint64_t hash, Ahead ahead) const {
   Table* table = table_.load(kAcquire);  // pairs with grow_table()
-  __builtin_prefetch(&table->slots()[table->start(hash)]);
+  Atomic<uint64_t>& guess = table->slots()[table->start(hash)];
+  if (ahead == Ahead::slot) return __builtin_prefetch(&guess);
+  const uint64_t slot = guess.load(kAcquire);  // pairs with insert_in_table()
+  if (slot == 0 || slot >> Table::kTagShift != hash >> Table::kTagShift) return;
+  const Node* const node = Table::node(slot);
+  if (ahead == Ahead::node) return __builtin_prefetch(node);
+  const char* const version = reinterpret_cast<const char*>(node->newest.load(kAcquire));
+  __builtin_prefetch(version);  // pairs with apply()
+  __builtin_prefetch(version + 64);
 }
 
 bool Memtable::get(std::string_view key, uint64_t hash, Timestamp snapshot, Found* found) const {

@@ -79,8 +79,10 @@ class Memtable : public ControlObject {
     Timestamp timestamp;
     std::string_view value;  // lives as long as the memtable
   };
-  // Begins to load what get() looks at first. The caller holds an epoch guard.
-  void prefetch(uint64_t hash) const;
+  // Begins to load what get() looks at, one thing after the other: each once what came before it
+  // was given time. The caller holds an epoch guard.
+  enum class Ahead : uint8_t { slot, node, version };
+  void prefetch(uint64_t hash, Ahead ahead) const;
   // Newest version of `key` at or below `snapshot`. The caller holds an epoch guard.
   bool get(std::string_view key, uint64_t hash, Timestamp snapshot, Found* found) const;
 
@@ -130,19 +132,21 @@ class Memtable : public ControlObject {
   MemoryManager* const manager_;
   EpochDomain* const epochs_;
   Atomic<uint32_t> references_{1};
-  Arena arena_;
-  Mutex link_mutex_;
-  KeyTree tree_;  // written under link_mutex_
+  Atomic<Table*> table_{nullptr};  // read for each get: what is written often lies elsewhere
   // Nodes that wait, from linked_ to applied_, counted from the beginning.
   Node* waiting_[kWaitingMax];
-  Atomic<uint64_t> applied_{0};  // the writer's
-  Atomic<uint64_t> linked_{0};   // under link_mutex_
-  Atomic<Table*> table_{nullptr};
+  // The writer's.
+  Arena arena_;
+  Atomic<uint64_t> applied_{0};
   uint64_t keys_ = 0;
   Atomic<uint64_t> versions_{0};
   Atomic<size_t> held_bytes_{0};
   Atomic<uint64_t> first_lsn_{kLsnMax.value};
   Atomic<uint64_t> end_lsn_{0};
+  // Who links what waits.
+  Mutex link_mutex_;
+  Atomic<uint64_t> linked_{0};
+  KeyTree tree_;
 };
 
 // Walks a memtable in version order. With a snapshot it yields of each key only the version that

@@ -40,8 +40,11 @@ Status ReadView::get(std::span<PointRead> reads, Timestamp snapshot, EpochDomain
   size_t open_count = 0;
   {
     EpochDomain::Guard guard(*epochs);
-    for (const PointRead& read : reads) {
-      for (const Memtable* memtable : memtables_) memtable->prefetch(read.hash);
+    for (const auto ahead :
+         {Memtable::Ahead::slot, Memtable::Ahead::node, Memtable::Ahead::version}) {
+      for (const PointRead& read : reads) {
+        for (const Memtable* memtable : memtables_) memtable->prefetch(read.hash, ahead);
+      }
     }
     for (PointRead& read : reads) {
       read.found = get_from_memtables(snapshot, &read);

@@ -4,6 +4,7 @@
 
 #include "base/format.h"
 #include "base/time_text.h"
+#include "lsm/statistics_fields.h"
 #include "lsm/store.h"
 
 namespace varve {
@@ -31,52 +32,6 @@ void add_string(std::string* json, std::string_view text) {
   }
   *json += '"';
 }
-
-struct NamedCounter {
-  const char* name;
-  uint64_t Statistics::*field;
-};
-
-constexpr NamedCounter kCounters[] = {
-    {"commits", &Statistics::commits},
-    {"commit_groups", &Statistics::commit_groups},
-    {"entries_written", &Statistics::entries_written},
-    {"user_bytes_written", &Statistics::user_bytes_written},
-    {"log_bytes_written", &Statistics::log_bytes_written},
-    {"log_syncs", &Statistics::log_syncs},
-    {"flushes", &Statistics::flushes},
-    {"flush_bytes_written", &Statistics::flush_bytes_written},
-    {"compactions", &Statistics::compactions},
-    {"compaction_bytes_read", &Statistics::compaction_bytes_read},
-    {"compaction_bytes_written", &Statistics::compaction_bytes_written},
-    {"compaction_entries_in", &Statistics::compaction_entries_in},
-    {"compaction_entries_out", &Statistics::compaction_entries_out},
-    {"spills", &Statistics::spills},
-    {"spill_bytes_written", &Statistics::spill_bytes_written},
-    {"gets", &Statistics::gets},
-    {"filter_probes", &Statistics::filter_probes},
-    {"filter_negatives", &Statistics::filter_negatives},
-    {"block_hits", &Statistics::block_hits},
-    {"block_misses", &Statistics::block_misses},
-    {"blocks_evicted", &Statistics::blocks_evicted},
-    {"write_stalls", &Statistics::write_stalls},
-    {"write_stall_micros", &Statistics::write_stall_micros},
-    {"transactions_begun", &Statistics::transactions_begun},
-    {"transactions_committed", &Statistics::transactions_committed},
-    {"transactions_committed_empty", &Statistics::transactions_committed_empty},
-    {"transactions_rolled_back", &Statistics::transactions_rolled_back},
-    {"transactions_unknown", &Statistics::transactions_unknown},
-    {"conflicts_on_write", &Statistics::conflicts_on_write},
-    {"conflicts_on_read", &Statistics::conflicts_on_read},
-    {"conflicts_on_range", &Statistics::conflicts_on_range},
-    {"conflicts_on_span", &Statistics::conflicts_on_span},
-    {"conflict_lookups", &Statistics::conflict_lookups},
-    {"conflict_lookups_unchanged", &Statistics::conflict_lookups_unchanged},
-    {"snapshots_open", &Statistics::snapshots_open},
-    {"cursors_open", &Statistics::cursors_open},
-    {"disk_bytes", &Statistics::disk_bytes},
-    {"log_bytes", &Statistics::log_bytes},
-};
 
 std::string waits_text(const std::array<WaitStatistics, kWaitReasonCount>& waits) {
   std::string text;
@@ -127,8 +82,8 @@ double Statistics::write_amplification() const {
 
 std::string Statistics::to_string() const {
   std::string text;
-  for (const NamedCounter& counter : kCounters) {
-    text += format("%-26s %llu\n", counter.name, ull(this->*counter.field));
+  for (const StatisticsField& field : kStatisticsFields) {
+    text += format("%-26s %llu\n", field.name, ull(this->*field.field));
   }
   text += format("%-26s %.2f\n", "write_amplification", write_amplification());
   text += waits_text(waits);
@@ -151,8 +106,8 @@ std::string encode_statistics_json(const Statistics& statistics, const MemoryRep
   std::string json =
       format("{\"format_version\":%u,\"feature_flags\":0,\"time_nanos\":%llu,\"statistics\":{",
              kStatsVersion, ull(now_nanos));
-  for (const NamedCounter& counter : kCounters) {
-    json += format("\"%s\":%llu,", counter.name, ull(statistics.*counter.field));
+  for (const StatisticsField& field : kStatisticsFields) {
+    json += format("\"%s\":%llu,", field.name, ull(statistics.*field.field));
   }
   json += format("\"write_amplification\":%.4f,\"published\":%llu,\"oldest_snapshot\":%llu,",
                  statistics.write_amplification(), ull(statistics.published.nanos),

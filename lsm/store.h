@@ -26,6 +26,7 @@
 #include "base/atomic.h"
 #include "base/cancellation.h"
 #include "base/mutex.h"
+#include "base/spread_counter.h"
 #include "lsm/block_cache.h"
 #include "lsm/compaction_pick.h"
 #include "lsm/engine_memory.h"
@@ -195,9 +196,9 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
 
   // Counters of reads, bumped by the layers above.
   struct ReadCounters {
-    Counter gets;
-    Counter cursors_open;  // opened
-    Counter cursors_closed;
+    SpreadCounter gets;
+    SpreadCounter cursors_open;  // opened
+    SpreadCounter cursors_closed;
   };
   ReadCounters& read_counters() { return read_counters_; }
   void count_commit_group(uint64_t commits, uint64_t entries, uint64_t user_bytes);
@@ -362,10 +363,15 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
 
   Memtable* nothing_ = nullptr;  // empty: of all dropped keyspaces; the commit leader's
 
+  // What all threads read for each call and what they write lies in different cache lines.
   // Trees by id; replaced whole, the old array is retired.
-  Atomic<TreeTable*> tree_table_{nullptr};
+  alignas(64) Atomic<TreeTable*> tree_table_{nullptr};
+  Atomic<bool> failed_{false};
+  Atomic<bool> closing_{false};
+  Atomic<bool> writes_ended_{false};
+  Atomic<size_t> runs_most_{0};
 
-  Mutex mutex_;
+  alignas(64) Mutex mutex_;
   CondVar changed_;  // a flush or compaction ended, room was made, a failure happened
   std::map<uint32_t, std::unique_ptr<Tree>> all_trees_ VARVE_GUARDED_BY(mutex_);
   Status failure_ VARVE_GUARDED_BY(mutex_);
@@ -376,15 +382,12 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
   Memtable* spare_ VARVE_GUARDED_BY(mutex_) = nullptr;  // for rotate() when memory is refused
   Waiter* waiters_ VARVE_GUARDED_BY(mutex_) = nullptr;  // who waits now
   std::array<WaitStatistics, kWaitReasonCount> waits_ VARVE_GUARDED_BY(mutex_);  // that are over
-  Atomic<bool> failed_{false};
-  Atomic<bool> closing_{false};
-  Atomic<bool> writes_ended_{false};
-  Atomic<uint64_t> unapplied_from_{kLsnMax.value};
+  // The commit leader's.
+  alignas(64) Atomic<uint64_t> unapplied_from_{kLsnMax.value};
   EngineMemory::Share active_bytes_;
   EngineMemory::Share immutable_bytes_;
-  Atomic<uint64_t> admitted_bytes_{0};  // of commits under way
+  alignas(64) Atomic<uint64_t> admitted_bytes_{0};  // of commits under way
   Atomic<uint32_t> waiting_writers_{0};
-  Atomic<size_t> runs_most_{0};
   WorkRate flush_rate_;
   WorkRate compaction_rate_;
   Atomic<uint64_t> compaction_bytes_{0};  // of the compaction under way, or the last one

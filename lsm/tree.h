@@ -33,9 +33,9 @@ struct Tree {
   Atomic<uint64_t> watermark{0};
   Atomic<bool> dropped{false};
 
-  // The commit leader's.
-  Memtable* active = nullptr;  // = the view's newest
-  size_t active_bytes = 0;     // what of it is in the store's account
+  // The commit leader's, in a cache line that no reader needs.
+  alignas(64) Memtable* active = nullptr;  // = the view's newest
+  size_t active_bytes = 0;                 // what of it is in the store's account
 
   // Under the store's mutex.
   uint64_t next_run = 1;

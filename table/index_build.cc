@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/assert.h"
+#include "table/key_range.h"
 #include "table/row_writer.h"
 
 namespace varve {
@@ -14,27 +15,22 @@ namespace {
 constexpr size_t kRowsMax = 256;
 constexpr size_t kErasedMax = 1024;
 
-// Of index 0 the rows; `all`: with the entries of all indexes.
-std::string first_key(const TableKeyPrefix& prefix, bool all) {
+// What the rows of a table and the entries of all its indexes begin with.
+std::string encoded_table(const TableKeyPrefix& prefix) {
   char buffer[kTableKeySizeMax];
   KeyWriter key(buffer);
   key.uint64(prefix.tenant);
   key.uint64(prefix.table);
-  if (!all) key.uint64(prefix.index);
   return std::string(key.key());
-}
-
-std::string behind(std::string key) {
-  key.resize(prefix_successor(key));
-  return key;
 }
 
 }  // namespace
 
 Status build_index(Database* database, const Catalog& catalog, uint32_t tenant, uint32_t table,
                    uint32_t index) {
-  std::string next = first_key({.tenant = tenant, .table = table, .index = 0}, /*all=*/false);
-  const std::string end = behind(next);
+  std::string next = encoded_prefix({.tenant = tenant, .table = table, .index = 0});
+  std::string end = next;
+  step_behind(&end);
   // What is lost with the process is built again; publishing makes it as durable as other commits.
   const TransactionOptions options{.durability = Durability::os, .attempts_max = 1};
   RowWriter rows;
@@ -70,8 +66,9 @@ Status build_index(Database* database, const Catalog& catalog, uint32_t tenant, 
 }
 
 Status erase_leftover(Database* database, const Catalog& catalog, const TableKeyPrefix& prefix) {
-  std::string next = first_key(prefix, /*all=*/prefix.index == 0);
-  const std::string end = behind(next);
+  std::string next = prefix.index == 0 ? encoded_table(prefix) : encoded_prefix(prefix);
+  std::string end = next;
+  step_behind(&end);
   while (!next.empty()) {
     WriteBatch batch(*database);
     VARVE_ASSIGN_OR_RETURN(
@@ -83,7 +80,8 @@ Status erase_leftover(Database* database, const Catalog& catalog, const TableKey
     }
     VARVE_RETURN_IF_ERROR(cursor.status());
     next = cursor.valid() ? cursor.key() : std::string_view();
-    if (erased > 0) VARVE_RETURN_IF_ERROR(database->write(batch));
+    // What is lost with the process is erased again.
+    if (erased > 0) VARVE_RETURN_IF_ERROR(database->write(batch, {.durability = Durability::os}));
   }
   return Status();
 }

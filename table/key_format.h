@@ -12,9 +12,8 @@
 //                              sign set. -0 as 0; NaN as 7ff8000000000000
 //   0x30         decimal < 0   as > 0, all bytes behind the tag inverted
 //   0x31         decimal 0
-//   0x32         decimal > 0   2 bytes: exponent E + 32768; then digits of base 100, each 2 * d +
-//   1,
-//                              the last one 2 * d: the value is 0.d1d2d3... * 100^E with d1 > 0 and
+//   0x32         decimal > 0   2 bytes: exponent E + 32768; then digits of base 100, each 2 d + 1,
+//                              the last one 2 d: the value is 0.d1d2d3... * 100^E with d1 > 0 and
 //                              the last d > 0, at most 20 digits, |E| <= 5000
 //   0x38         timestamp     8 bytes: microseconds, the sign inverted
 //   0x40         uuid          16 bytes

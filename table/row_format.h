@@ -6,9 +6,8 @@
 //   0   u8   kRowVersion | kRowWide if ends take 4 bytes, else 2
 //   1   u16  places
 //   3   u16  where the variable part begins
-//   5        null bitmap      (places + 7) / 8 bytes: bit p % 8 of byte p / 8 is set where place p
-//   is
-//                             null; other bits are 0
+//   5        null bitmap      (places + 7) / 8 bytes: of a place p that is null, bit p % 8 of byte
+//                             p / 8 is set; other bits are 0
 //            fixed part       for each place in turn, null or not, so that all are found by adding
 //                             up sizes that the columns' types alone decide:
 //                               boolean                       1 byte, 0 or 1

@@ -1,5 +1,6 @@
 #include "table/row_scanner.h"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -30,6 +31,11 @@ Status RowScanner::prepare(std::shared_ptr<const TablePlan> table, const ScanDef
   limit_ = scan.limit;
   values_.assign(schema.columns.size(), Value());
   scratch_.resize(values_.size());
+  if (plan_.index != nullptr && !plan_.covering) {
+    fetched_.resize(kFetchedMax);
+    fetched_rows_.resize(kFetchedMax);
+    row_keys_.resize(kFetchedMax);
+  }
   table_ = std::move(table);
   return Status();
 }
@@ -37,6 +43,7 @@ Status RowScanner::prepare(std::shared_ptr<const TablePlan> table, const ScanDef
 void RowScanner::close() {
   cursor_ = Cursor();
   row_ = PinnedValue();
+  for (; fetched_at_ < fetched_count_; ++fetched_at_) fetched_rows_[fetched_at_].reset();
   done_ = true;
 }
 
@@ -44,6 +51,9 @@ Status RowScanner::open(const RowSource& source, std::span<const Value> argument
   close();
   source_ = source;
   status_ = Status();
+  fetch_status_ = Status();
+  fetched_count_ = fetched_at_ = 0;
+  fetch_size_ = 1;
   started_ = false;
   rows_ = 0;
   literals_ = filter_.literals();
@@ -68,12 +78,12 @@ Status RowScanner::open(const RowSource& source, std::span<const Value> argument
 
 bool RowScanner::next() {
   if (done_) return false;
-  while (rows_ < limit_ && step()) {
-    if (load()) {
+  bool more = true;
+  while (rows_ < limit_ && more && status_.ok()) {
+    if (load(&more)) {
       ++rows_;
       return true;
     }
-    if (!status_.ok()) break;
   }
   done_ = true;
   return false;
@@ -114,36 +124,64 @@ bool RowScanner::step() {
 
 bool RowScanner::fail_malformed(const char* what) {
   status_ = Status::corruption("table " + readable(table_->schema().name) + ": the " + what +
-                               " with key " + readable(cursor_.key()) + " is malformed");
+                               " with key " + readable(entry_) + " is malformed");
   return false;
 }
 
-bool RowScanner::load() {
-  if (plan_.index == nullptr) return load_row(cursor_.value());
-  if (plan_.covering) return load_entry();
-  if (!table_->row_key_of_entry(*plan_.index, cursor_.key(), cursor_.value(), &row_key_)) {
-    return fail_malformed("entry");
+bool RowScanner::load(bool* more) {
+  if (plan_.index != nullptr && !plan_.covering) return load_fetched(more);
+  *more = step();
+  if (!*more) return false;
+  entry_ = cursor_.key();
+  return plan_.index == nullptr ? load_row(cursor_.value()) : load_entry();
+}
+
+bool RowScanner::load_fetched(bool* more) {
+  if (fetched_at_ == fetched_count_) fetch();
+  *more = fetched_at_ < fetched_count_;
+  if (!*more) return false;
+  const size_t at = fetched_at_++;
+  entry_ = fetched_[at].entry_key;
+  if (!fetched_rows_[at]) {
+    status_ = Status::corruption("table " + readable(table_->schema().name) + ", index " +
+                                 readable(plan_.index->schema->name) +
+                                 ": there is no row for the entry with key " + readable(entry_));
+    return false;
   }
+  row_ = std::move(*fetched_rows_[at]);
+  fetched_rows_[at].reset();
+  return load_row(row_.view());
+}
+
+// The next ones; none: the end, or status_.
+void RowScanner::fetch() {
+  fetched_count_ = fetched_at_ = 0;
+  status_ = std::exchange(fetch_status_, Status());
+  if (!status_.ok()) return;
+  const size_t wanted = std::min<uint64_t>(
+      fetch_size_, plan_.leftover.empty() ? limit_ - rows_ : uint64_t{kFetchedMax});
+  fetch_size_ = std::min(2 * fetch_size_, kFetchedMax);
+  while (fetched_count_ < wanted && step()) {
+    Fetched& next = fetched_[fetched_count_];
+    next.entry_key = entry_ = cursor_.key();
+    if (!table_->row_key_of_entry(*plan_.index, entry_, cursor_.value(), &next.row_key)) {
+      fail_malformed("entry");
+      break;
+    }
+    row_keys_[fetched_count_++] = next.row_key;
+  }
+  // What came before it is told before.
+  if (fetched_count_ == 0) return;
+  fetch_status_ = std::exchange(status_, Status());
   ReadOptions options;
   options.keyspace = source_.rows;
   options.cancellation = source_.cancellation;
   if (source_.transaction == nullptr) options.snapshot = source_.snapshot;
-  Result<std::optional<PinnedValue>> row = source_.transaction != nullptr
-                                               ? source_.transaction->get(row_key_, options)
-                                               : source_.database->get(row_key_, options);
-  if (!row.ok()) {
-    status_ = std::move(row).status();
-    return false;
-  }
-  if (!*row) {
-    status_ =
-        Status::corruption("table " + readable(table_->schema().name) + ", index " +
-                           readable(plan_.index->schema->name) +
-                           ": there is no row for the entry with key " + readable(cursor_.key()));
-    return false;
-  }
-  row_ = std::move(**row);
-  return load_row(row_.view());
+  const std::span<const std::string_view> keys(row_keys_.data(), fetched_count_);
+  const std::span<std::optional<PinnedValue>> rows(fetched_rows_.data(), fetched_count_);
+  status_ = source_.transaction != nullptr ? source_.transaction->multi_get(keys, rows, options)
+                                           : source_.database->multi_get(keys, rows, options);
+  if (!status_.ok()) fetched_count_ = 0;
 }
 
 bool RowScanner::load_row(std::string_view row) {

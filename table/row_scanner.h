@@ -3,7 +3,7 @@
 //   prepare   filter and columns, as text -> FilterExpression, ScanPlan
 //   open      arguments -> literals -> ScanBounds; a cursor over the plan's keys
 //   next      entry -> its row, unless the entry covers what is asked for -> what is left over of
-//             the filter -> columns
+//             the filter -> columns; rows of several entries are fetched together
 //
 // Opened again, it goes on with the memory that it has.
 //
@@ -15,6 +15,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -62,11 +63,22 @@ class RowScanner {
   void close();
 
  private:
+  // A row that was fetched ahead.
+  struct Fetched {
+    std::string entry_key;
+    std::string row_key;
+  };
+  // As many at once as multi_get() overlaps; fewer where the scan has just begun.
+  static constexpr size_t kFetchedMax = 8;
+
   // To the next entry within the bounds; false: there is none, or status_.
   bool step();
   void to_range(size_t range);
-  // Whether the entry's row passes; if so, reads the columns that are asked for.
-  bool load();
+  // To the next row, and whether it passes; if so, reads the columns that are asked for. False too
+  // at the end, which `*more` says, and if status_ does.
+  bool load(bool* more);
+  bool load_fetched(bool* more);
+  void fetch();
   bool load_row(std::string_view row);
   bool load_entry();
   bool fail_malformed(const char* what);  // false
@@ -90,8 +102,15 @@ class RowScanner {
   std::vector<Value> values_;         // by place
   std::vector<std::string> scratch_;  // by place: what of a key cannot be read in place
   PinnedValue row_;
-  std::string row_key_;
+  std::vector<Fetched> fetched_;  // fetched_count_ of them, and their rows
+  std::vector<std::optional<PinnedValue>> fetched_rows_;
+  std::vector<std::string_view> row_keys_;
+  size_t fetched_count_ = 0;
+  size_t fetched_at_ = 0;
+  size_t fetch_size_ = 1;   // of the next ones
+  std::string_view entry_;  // whose row is looked at
   Status status_;
+  Status fetch_status_;  // why there is nothing behind what was fetched
 };
 
 }  // namespace varve

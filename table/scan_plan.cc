@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/format.h"
+#include "table/key_range.h"
 #include "varve/types.h"
 
 namespace varve {
@@ -151,9 +152,6 @@ Comparison comparison_of(FilterOperator op, Place place) {
 
 // Arguments can be longer than any key.
 constexpr size_t kBoundSizeMax = size_t{1} << 32;
-
-// To the first key behind all that begin with it.
-void step_behind(std::string* key) { key->resize(prefix_successor(*key)); }
 
 // One that is longer than keys can be bounds them as does what follows its beginning.
 void shorten(std::string* key) {

@@ -7,9 +7,8 @@
 //   2  table      tenant, id, version, next index id, name
 //   4  column     flags (1: not null, 2: dropped), type, scale, name          in order of places
 //   6  key        place, order (0: ascending)                                 in order of the key
-//   8  index      id, state, flags (1: unique), name, condition, columns (count; place, order
-//   each),
-//                 covered (count; places)
+//   8  index      id, state, flags (1: unique), name, condition, columns (count; place and order
+//                 of each), covered (count; places)
 //  10  defaults   a row of all columns: what older rows have in a place that was added later
 //
 // Invariants (check() says which one is broken):

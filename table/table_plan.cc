@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/coding.h"
 #include "base/format.h"
+#include "table/key_range.h"
 
 namespace varve {
 
@@ -15,12 +16,14 @@ Result<std::shared_ptr<const TablePlan>> TablePlan::make(std::string_view descri
   plan->description_ = description;
   const TableSchema& schema = plan->schema_;
   plan->layout_ = schema.layout();
+  plan->row_prefix_ = encoded_prefix({.tenant = schema.tenant, .table = schema.id, .index = 0});
   for (uint32_t place = 0; place < schema.columns.size(); ++place) {
     if (!schema.columns[place].dropped) plan->columns_.push_back(place);
   }
   for (const IndexSchema& index : schema.indexes) {
     IndexPlan& made = plan->indexes_.emplace_back();
     made.schema = &index;
+    made.prefix = encoded_prefix({.tenant = schema.tenant, .table = schema.id, .index = index.id});
     if (!index.condition.empty()) {
       Result<FilterExpression> condition = FilterExpression::compile(index.condition, schema);
       if (!condition.ok()) {
@@ -90,8 +93,8 @@ void TablePlan::append_entry_value(const IndexPlan& index, std::span<const Value
 
 bool TablePlan::row_key_of_entry(const IndexPlan& index, std::string_view entry_key,
                                  std::string_view entry_value, std::string* row_key) const {
-  KeyReader key(entry_key);
-  bool ok = key.skip() && key.skip() && key.skip();  // the prefix
+  bool ok = entry_key.starts_with(index.prefix);
+  KeyReader key(ok ? entry_key.substr(index.prefix.size()) : std::string_view());
   bool has_null = false;
   for (const KeyColumn& column : index.schema->columns) {
     has_null |= key.next_type(column.order) == KeyValueType::null;
@@ -103,10 +106,7 @@ bool TablePlan::row_key_of_entry(const IndexPlan& index, std::string_view entry_
     primary_key = value.sized();
     ok = ok && value.ok();
   }
-  char prefix[kTableKeySizeMax];
-  KeyWriter writer(prefix);
-  append_prefix({.tenant = schema_.tenant, .table = schema_.id, .index = 0}, &writer);
-  row_key->assign(writer.key()).append(primary_key);
+  row_key->assign(row_prefix_).append(primary_key);
   return ok;
 }
 

@@ -29,6 +29,7 @@ namespace varve {
 
 struct IndexPlan {
   const IndexSchema* schema = nullptr;
+  std::string prefix;                         // of its entries' keys
   std::optional<RowLayout> covered;           // of the covered columns, in their order
   std::optional<FilterExpression> condition;  // of a partial index
 };
@@ -73,6 +74,7 @@ class TablePlan {
   std::optional<RowLayout> layout_;
   std::vector<uint32_t> columns_;
   std::vector<IndexPlan> indexes_;
+  std::string row_prefix_;  // of the keys of rows
 };
 
 }  // namespace varve

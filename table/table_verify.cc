@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/format.h"
+#include "table/key_range.h"
 #include "table/table_plan.h"
 
 namespace varve {
@@ -37,13 +38,11 @@ class TableVerifier {
   // Calls `visit(cursor)` -> Status for each key of an index, or of the rows (0).
   template <typename Visit>
   Status walk(uint32_t index, const Visit& visit) {
-    char buffer[kTableKeySizeMax];
-    KeyWriter prefix(buffer);
-    append_prefix({.tenant = plan_.schema().tenant, .table = plan_.schema().id, .index = index},
-                  &prefix);
+    const std::string prefix = encoded_prefix(
+        {.tenant = plan_.schema().tenant, .table = plan_.schema().id, .index = index});
     ScanOptions options;
     options.keyspace = rows_;
-    options.prefix = prefix.key();
+    options.prefix = prefix;
     options.fill_cache = false;
     VARVE_ASSIGN_OR_RETURN(Cursor cursor, transaction_->scan(options));
     for (cursor.seek_to_first(); cursor.valid(); cursor.next()) {

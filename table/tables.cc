@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <optional>
 #include <utility>
+#include <variant>
 
 #include "base/assert.h"
 #include "base/format.h"
@@ -220,15 +221,31 @@ Status Table::drop_column(std::string_view name) const {
       [&](Transaction*, TableSchema* schema) { return varve::drop_column(schema, name); });
 }
 
-Status Table::drop_index(std::string_view name) const {
-  VARVE_RETURN_IF_ERROR(state_->tables->change_table(
-      state_->tenant, state_->id, [&](Transaction* transaction, TableSchema* schema) {
-        VARVE_ASSIGN_OR_RETURN(const uint32_t id, varve::drop_index(schema, name));
-        return state_->tables->catalog.add_leftover(
-            transaction, {.tenant = state_->tenant, .table = state_->id, .index = id});
-      }));
-  return state_->tables->erase_leftovers();
+namespace {
+
+// `which`: an index's name, or its id, of which it is no fault if it is gone.
+Status drop(const TableState& table, std::variant<std::string_view, uint32_t> which) {
+  TablesState& tables = *table.tables;
+  const auto drop_from = [&](Transaction* transaction, TableSchema* schema) {
+    std::string name;
+    if (const auto* id = std::get_if<uint32_t>(&which)) {
+      const auto own = std::ranges::find(schema->indexes, *id, &IndexSchema::id);
+      if (own == schema->indexes.end()) return Status();
+      name = own->name;
+    } else {
+      name = std::get<std::string_view>(which);
+    }
+    VARVE_ASSIGN_OR_RETURN(const uint32_t id, varve::drop_index(schema, name));
+    return tables.catalog.add_leftover(transaction,
+                                       {.tenant = table.tenant, .table = table.id, .index = id});
+  };
+  VARVE_RETURN_IF_ERROR(tables.change_table(table.tenant, table.id, drop_from));
+  return tables.erase_leftovers();
 }
+
+}  // namespace
+
+Status Table::drop_index(std::string_view name) const { return drop(*state_, name); }
 
 Status Table::create_index(const IndexDefinition& index) const {
   TablesState& tables = *state_->tables;
@@ -244,10 +261,8 @@ Status Table::create_index(const IndexDefinition& index) const {
       return publish_index(schema, id);
     });
   }
-  if (status.code() == StatusCode::already_exists) {
-    // Its name is gone if somebody else gave up on it too.
-    VARVE_RETURN_IF_ERROR(drop_index(index.name));
-  }
+  // Of two rows one key: given up, unless somebody did so already.
+  if (status.code() == StatusCode::already_exists) VARVE_RETURN_IF_ERROR(drop(*state_, id));
   return status;
 }
 

@@ -19,7 +19,7 @@ packages=(
   # tests, micro-benchmarks, tools
   libgtest-dev libgmock-dev libbenchmark-dev libcli11-dev nlohmann-json3-dev
   # the engines that db-bench compares with
-  librocksdb-dev libleveldb-dev liblmdb-dev libwiredtiger-dev
+  librocksdb-dev libleveldb-dev liblmdb-dev libwiredtiger-dev libsqlite3-dev
   # plots of benchmarks
   gnuplot-nox
   # to unpack a Debian source package

@@ -3,7 +3,8 @@
 //   commit()  waits in the queue until it is done, or until it is its turn to lead
 //   leader    where groups sync, waits a little for more; takes the group in front; one clock read,
 //             a block of timestamps; checks transactions against earlier commits, those of the
-//             group included; one log write; applies the changes; syncs if a member asked for it;
+//             group included; one log write; applies the changes; syncs if a member asked for it,
+//             which those who lost do not wait for;
 //             publishes; passes the lead, wakes the members; and puts what the memtable holds
 //             in order, if much waits for that
 //
@@ -92,6 +93,12 @@ class CommitPipeline {
   };
   static constexpr uint8_t kLeads = 0;
   static constexpr uint8_t kDone = 1;
+  // A group as it lies in the queue.
+  struct Led {
+    Request* const first;
+    Request* last;
+    size_t size = 0;
+  };
   // What a group brings to one keyspace.
   struct Touched {
     Tree* tree;
@@ -109,7 +116,8 @@ class CommitPipeline {
   // share a sync.
   void gather() VARVE_REQUIRES(mutex_);
   Status sync_log();
-  void run_group();
+  void run_group(Led* led);
+  void dismiss_losers(Led* led);
   void run_action(Request* request);
   // Resolves keyspaces and sums up sizes; a request that cannot be committed gets its status.
   void examine(Request* request);

@@ -22,6 +22,7 @@
 #include <string_view>
 #include <vector>
 
+#include "bench/engines/row_session.h"
 #include "varve/transaction.h"
 #include "varve/types.h"
 
@@ -169,6 +170,8 @@ class Session {
   // and its end the session's own writes are not called. Throws where Engine::transaction_mode()
   // is none.
   virtual EngineTransaction& transaction() { throw EngineError("no transactions"); }
+  // Throws where Engine::has_tables() is false. Lives as long as the session.
+  virtual RowSession& rows() { throw EngineError("no tables"); }
 };
 
 class Engine {
@@ -192,6 +195,9 @@ class Engine {
   // Whether its transactions give what varve's do at this level; else what they give is the
   // nearest.
   virtual bool supports(Isolation) const { return false; }
+
+  // Rows with secondary indexes: the benchmarks of rows need it.
+  virtual bool has_tables() const { return false; }
 
   virtual void flush() = 0;                // memtables to disk, waits
   virtual void compact() = 0;              // flush, merge into one run, wait
@@ -224,6 +230,7 @@ std::unique_ptr<Engine> make_rocksdb_pessimistic_engine();
 std::unique_ptr<Engine> make_leveldb_engine();
 std::unique_ptr<Engine> make_lmdb_engine();
 std::unique_ptr<Engine> make_wiredtiger_engine();
+std::unique_ptr<Engine> make_sqlite_engine();
 
 // What is left of `cache_size` for blocks in an engine (RocksDB, LevelDB) that keeps the index and
 // filter of every open file outside of its block cache. `block_size` is the engine's.

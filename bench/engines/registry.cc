@@ -28,6 +28,9 @@ constexpr Entry kEngines[] = {
 #if defined(VARVE_HAVE_WIREDTIGER)
     {"wiredtiger", make_wiredtiger_engine},
 #endif
+#if defined(VARVE_HAVE_SQLITE)
+    {"sqlite", make_sqlite_engine},
+#endif
 };
 
 }  // namespace

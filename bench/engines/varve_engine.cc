@@ -1,9 +1,11 @@
 // varve itself, through its public interface only; file names apart, which no interface tells.
 
+#include <mutex>
 #include <utility>
 
 #include "base/build_info.h"
 #include "bench/engines/engine.h"
+#include "bench/engines/varve_rows.h"
 #include "lsm/file_names.h"
 #include "varve/varve.h"
 
@@ -22,6 +24,8 @@ T take(Result<T> result, const char* call) {
 
 struct Shared {
   std::unique_ptr<Database> db;
+  std::mutex tables_mutex;
+  std::unique_ptr<Tables> tables;  // opened when they are first asked for
   ReadOptions read_options;
   WriteOptions write_options;
   ScanOptions scan_options;
@@ -149,7 +153,7 @@ class VarveTransaction final : public EngineTransaction {
 
 class VarveSession final : public Session {
  public:
-  explicit VarveSession(const Shared* shared)
+  explicit VarveSession(Shared* shared)
       : shared_(shared), cursor_(shared), transaction_(shared), batch_(*shared->db) {}
 
   void put(std::string_view key, std::string_view value) override {
@@ -188,14 +192,25 @@ class VarveSession final : public Session {
   }
   EngineCursor& cursor() override { return cursor_; }
   EngineTransaction& transaction() override { return transaction_; }
+  RowSession& rows() override {
+    if (rows_ == nullptr) {
+      const std::lock_guard lock(shared_->tables_mutex);
+      if (shared_->tables == nullptr) {
+        shared_->tables = take(Tables::open(shared_->db.get()), "Tables::open");
+      }
+      rows_ = make_varve_rows(shared_->db.get(), shared_->tables.get(), &shared_->write_options);
+    }
+    return *rows_;
+  }
 
  private:
-  const Shared* shared_;
+  Shared* const shared_;
   VarveCursor cursor_;
   VarveTransaction transaction_;
   WriteBatch batch_;
   PinnedValue value_;
   std::vector<std::optional<PinnedValue>> values_;
+  std::unique_ptr<RowSession> rows_;
 };
 
 Options to_options(const EngineConfig& config) {
@@ -251,6 +266,7 @@ class VarveEngine final : public Engine {
 
   TransactionMode transaction_mode() const override { return TransactionMode::optimistic; }
   bool supports(Isolation) const override { return true; }
+  bool has_tables() const override { return true; }
 
   void flush() override { check(shared_.db->flush(), "flush"); }
   void compact() override { check(shared_.db->compact(), "compact"); }
@@ -276,6 +292,7 @@ class VarveEngine final : public Engine {
  private:
   Status close_quietly() {
     if (shared_.db == nullptr) return {};
+    shared_.tables.reset();
     Status status = shared_.db->close();
     shared_.db.reset();
     return status;

@@ -163,4 +163,10 @@ struct Statistics {
   std::string to_string() const;
 };
 
+// All of it in the text exposition format of Prometheus (0.0.4): metrics named varve_..., in
+// seconds and bytes, with labels for reasons, kinds of conflicts, keyspaces, levels, roles and
+// pools. A time that there is not, such as that of the oldest snapshot when none is open, is left
+// out. No label says which database it is.
+std::string to_prometheus(const Statistics& statistics, const MemoryReport& memory);
+
 }  // namespace varve

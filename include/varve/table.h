@@ -106,6 +106,7 @@ struct ColumnChange {
 // of Transaction's calls.
 class TableRows {
  public:
+  // Rows of no table: to be assigned to before anything is called.
   TableRows() = default;
   TableRows(TableRows&& other) noexcept;
   TableRows& operator=(TableRows&& other) noexcept;
@@ -161,6 +162,7 @@ struct ScanDefinition {
 // not_found (the table is gone), and those of scans.
 class RowCursor {
  public:
+  // Of no table: to be assigned to before anything is called.
   RowCursor() = default;
   RowCursor(RowCursor&& other) noexcept;
   RowCursor& operator=(RowCursor&& other) noexcept;

@@ -33,6 +33,7 @@ class GrowingTree {
     auto* node = new (memory) KeyTree::Node;
     node->head = key_head(key);
     node->key_size = static_cast<uint32_t>(key.size());
+    node->newest.store(version_, kRelaxed);
     std::copy(key.begin(), key.end(), memory + sizeof(KeyTree::Node));
     return node;
   }
@@ -60,6 +61,7 @@ class GrowingTree {
   }
 
   KeyTree tree_;
+  MemtableVersion version_[2];  // walks fetch two cache lines of it ahead
   std::vector<std::unique_ptr<uint64_t[]>> memory_;
   uint64_t nodes_ = 0;
   uint64_t pages_ = 0;

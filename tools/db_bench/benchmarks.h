@@ -35,6 +35,9 @@ struct Benchmark {
   bool own_rows = false;              // reads no others: it can begin with an empty database
   bool transactions = false;          // an engine without them cannot run it; reports conflicts
   VerificationFactory verification = nullptr;
+  bool tables = false;        // an engine without them cannot run it; reports conflicts
+  uint64_t operations = 0;    // how many, if not given; 0: num
+  bool shared_among = false;  // the threads: that many in all
 
   // -- upkeep, text --
   void (Engine::*call)() = nullptr;

@@ -43,8 +43,9 @@ void create_directory(const std::string& directory) {
 bool directory_is_used(const std::string& directory) { return !entries(directory).empty(); }
 
 bool holds_database(const Engine& engine, const std::string& directory) {
-  // The file without which no engine has a database: CURRENT, of LMDB data.mdb, and WiredTiger's.
-  for (const char* name : {"CURRENT", "data.mdb", "WiredTiger"}) {
+  // The file without which no engine has a database: CURRENT, of LMDB data.mdb, WiredTiger's and
+  // SQLite's.
+  for (const char* name : {"CURRENT", "data.mdb", "WiredTiger", "bench.sqlite"}) {
     std::error_code error;
     if (engine.owns_file(name) && fs::exists(fs::path(directory) / name, error)) return true;
   }

@@ -357,6 +357,11 @@ void check_transaction_engine(const Settings& settings) {
                             optimistic ? "optimistic_transaction_db" : "transaction_db",
                             settings.engine.c_str(), optimistic ? "optimistic" : "pessimistic"));
   }
+  const bool has_tables = create_engine(settings.engine)->has_tables();
+  for (const std::string& name : settings.benchmarks) {
+    if (has_tables || !find_benchmark(name)->tables) continue;
+    throw UsageError(name + " needs tables, and --engine=" + settings.engine + " has none");
+  }
   if (mode != TransactionMode::none) return;
   for (const std::string& name : settings.benchmarks) {
     if (!find_benchmark(name)->transactions) continue;

@@ -20,6 +20,9 @@ Settings settings_for(const Settings& all, const Benchmark& benchmark) {
   if (benchmark.thousandth && !all.num_given) settings.num = std::max<uint64_t>(1, all.num / 1000);
   if (benchmark.value_size != 0) settings.value_size = benchmark.value_size;
   if (benchmark.synced) settings.durability = Durability::sync;
+  if (benchmark.operations != 0 && !all.reads) {
+    settings.reads = benchmark.operations / (benchmark.shared_among ? all.threads : 1);
+  }
   return settings;
 }
 
@@ -139,7 +142,8 @@ void Runner::run_one(const Benchmark& benchmark, uint64_t position) {
                                monitor_);
     engine_->set_write_order(WriteOrder::any);
     engine_->set_durability(settings_.durability);
-    if (benchmark.transactions) report.conflicts = report.figures.total.conflicts;
+    if (benchmark.transactions || benchmark.tables)
+      report.conflicts = report.figures.total.conflicts;
     if (benchmark.inserts) first_new_id_ += kIdsPerInsertingPhase;
     const bool wrote = benchmark.kind == BenchmarkKind::load || benchmark.writes;
     written_operations_ = wrote ? static_cast<double>(report.figures.total.operations) : 0;

@@ -83,4 +83,13 @@ uint64_t transfer_ids(const Settings& settings);
 // The row `number` of a set of `add_to_sets`, of --num rows.
 uint64_t id_in_set(const Settings& settings, uint64_t set, uint64_t number);
 
+// -- row_workloads.cc: rows in tables, written by a preparation --
+void prepare_items(Session& session, const Settings& settings, std::atomic<uint64_t>* rows);
+std::unique_ptr<Workload> update_rows(const WorkloadContext&);
+std::unique_ptr<Workload> delete_rows(const WorkloadContext&);
+std::unique_ptr<Workload> iterate_index(const WorkloadContext&);
+void prepare_bank(Session& session, const Settings& settings, std::atomic<uint64_t>* rows);
+std::unique_ptr<Workload> bank_transactions(const WorkloadContext&);
+std::unique_ptr<Verification> verify_bank(const Settings&);
+
 }  // namespace varve::bench

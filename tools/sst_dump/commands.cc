@@ -6,6 +6,7 @@
 #include "base/format.h"
 #include "base/time_text.h"
 #include "tools/common/text_escape.h"
+#include "tools/sst_dump/table_catalog.h"
 
 namespace varve::sst_dump {
 
@@ -28,6 +29,16 @@ void Context::problem(const Status& status) {
   if (++problems_of_file_ > kProblemsPrintedMax) return;
   (void)out_.flush();
   std::fprintf(stderr, "sst-dump: %s\n", tools::escape_message(status.to_string()).c_str());
+}
+
+const TableCatalog* Context::tables_of(SstableParts* parts) {
+  if (tables_ == nullptr || !tables_->rows()) return nullptr;
+  const Result<SstableProperties> properties = parts->properties();
+  if (!properties.ok()) {
+    problem(properties.status());
+    return nullptr;
+  }
+  return properties->keyspace == tables_->rows()->id ? tables_ : nullptr;
 }
 
 std::string_view kind_name(VersionKind kind) {

@@ -18,6 +18,8 @@
 
 namespace varve::sst_dump {
 
+class TableCatalog;
+
 class Context {
  public:
   Context(const Options& options, FileSystem* files, MemoryManager* memory, tools::Output* out)
@@ -36,11 +38,18 @@ class Context {
   void begin_file();
   uint64_t problems_of_file() const { return problems_of_file_; }
 
+  // Of --schema; they outlive this.
+  void set_tables(const TableCatalog* tables) { tables_ = tables; }
+  // The tables whose rows and entries of indexes the file holds; null: it holds none, or that is
+  // not known.
+  const TableCatalog* tables_of(SstableParts* parts);
+
  private:
   const Options& options_;
   FileSystem* const files_;
   MemoryManager* const memory_;
   tools::Output& out_;
+  const TableCatalog* tables_ = nullptr;
   uint64_t problems_ = 0;
   uint64_t problems_of_file_ = 0;
 };

@@ -13,6 +13,7 @@
 #include "tools/common/text_escape.h"
 #include "tools/sst_dump/commands.h"
 #include "tools/sst_dump/options.h"
+#include "tools/sst_dump/table_catalog.h"
 
 namespace varve::sst_dump {
 
@@ -81,6 +82,12 @@ int run(int argc, char** argv) {
   MemoryManager memory(/*budget_bytes=*/0);
   tools::Output out;
   Context context(options, files, &memory, &out);
+  TableCatalog tables;
+  if (!options.schema.empty()) {
+    tables = TableCatalog::read(&context, options.schema);
+    context.set_tables(&tables);
+    context.begin_file();
+  }
   const bool identify = options.command == Command::identify;
   for (const std::string& path : options.paths) {
     const Result<std::vector<std::string>> paths = files_of(files, path, /*all=*/identify);

@@ -56,14 +56,17 @@ Command parse_command(const std::string& name) {
 }
 
 // Options that only some commands take: given to another one, they would seem to bound what it
-// looks at.
+// looks at, or to change what it prints.
 void check_bounds(const CLI::App& app, Command command) {
   const bool takes_keys = command == Command::scan || command == Command::raw;
-  for (const char* option : {"--from", "--to", "--prefix", "--read_num"}) {
+  for (const char* option : {"--from", "--to", "--prefix", "--read_num", "--schema"}) {
     const bool takes_count = takes_keys || command == Command::recompress;
     const bool taken = std::string_view(option) == "--read_num" ? takes_count : takes_keys;
     if (!taken && app.count(option) > 0) {
-      throw CLI::ValidationError(option, "not for this command, which looks at the whole file");
+      throw CLI::ValidationError(option, option == std::string_view("--schema")
+                                             ? "only for scan and raw, which print rows"
+                                             : "not for this command, which looks at the whole "
+                                               "file");
     }
   }
 }
@@ -112,6 +115,10 @@ std::optional<int> parse_options(int argc, char** argv, Options* options) {
          },
          "scan, raw, recompress: at most N versions of each file")
       ->option_text("N");
+  app.add_option("--schema", options->schema,
+                 "scan, raw: print rows of tables and entries of indexes by column, as the catalog "
+                 "of that database has them")
+      ->option_text("DB");
   app.add_flag("--input_key_hex", input_key_hex, "--from, --to and --prefix are hex");
   app.add_flag("--output_hex", options->output_hex, "Print keys and values as hex");
   app.add_flag("--show_properties", options->show_properties, "Print the properties too");
@@ -121,6 +128,7 @@ std::optional<int> parse_options(int argc, char** argv, Options* options) {
       "  sst-dump --command=verify /srv/db\n"
       "  sst-dump --command=scan /srv/db/000012.sst --prefix=bash/ --read_num=10\n"
       "  sst-dump --command=scan /srv/db/000012.sst --from=00ff --input_key_hex --output_hex\n"
+      "  sst-dump --command=scan /srv/db --schema=/srv/db\n"
       "  sst-dump --command=layout /srv/db/000012.sst --json\n"
       "Keys are text with \\xHH for other bytes, or hex with --input_key_hex and --output_hex.\n"
       "Exit status: 0 done; 1 a file is damaged or cannot be read; 2 wrong usage.");
@@ -130,6 +138,9 @@ std::optional<int> parse_options(int argc, char** argv, Options* options) {
     app.parse(std::move(arguments));
     options->command = parse_command(command);
     check_bounds(app, options->command);
+    if (app.count("--schema") > 0 && options->schema.empty()) {
+      throw CLI::ValidationError("--schema", "expected the directory of a database");
+    }
     options->from = parse_key("--from", options->from, input_key_hex);
     options->to = parse_key("--to", options->to, input_key_hex);
     options->prefix = parse_key("--prefix", options->prefix, input_key_hex);

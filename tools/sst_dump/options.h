@@ -33,6 +33,7 @@ struct Options {
   std::string to;                  // first key not included; empty: to the end
   std::string prefix;              // of keys
   uint64_t read_num = UINT64_MAX;  // versions of each file
+  std::string schema;              // directory of a database; empty: rows are bytes
   bool output_hex = false;
   bool show_properties = false;
   bool json = false;

@@ -9,6 +9,7 @@
 #include "tools/common/quantity_text.h"
 #include "tools/common/text_escape.h"
 #include "tools/sst_dump/commands.h"
+#include "tools/sst_dump/row_text.h"
 
 namespace varve::sst_dump {
 
@@ -41,7 +42,10 @@ BlockHeader header_of(const RowBlock& block) {
 class Printer {
  public:
   Printer(Context* context, SstableParts* parts)
-      : context_(*context), parts_(*parts), left_(context->options().read_num) {}
+      : context_(*context),
+        parts_(*parts),
+        version_(context->options(), context->tables_of(parts)),
+        left_(context->options().read_num) {}
 
   void print() {
     print_ends();
@@ -161,25 +165,14 @@ class Printer {
   }
 
   void print_version(const RowBlock& block, uint32_t i, const std::string& key, size_t offset) {
-    const VersionKind kind = block.view.kind(i);
-    const std::string_view value = block.view.row(i).value;
     if (json()) {
       nlohmann::ordered_json object = new_object(parts_.path(), "row");
       object["row"] = i;
       object["payload_offset"] = offset;
-      tools::set_bytes(&object, "key", key, options().output_hex);
-      set_timestamp(&object, block.view.timestamp(i));
-      object["kind"] = kind_name(kind);
-      if (kind != VersionKind::tombstone) {
-        tools::set_bytes(&object, "value", value, options().output_hex);
-      }
+      version_.set(&object, key, block, i);
       return context_.out().json(object);
     }
-    std::string line = format("  %6u at %6zu  ", i, offset) + bytes_text(options(), key) +
-                       format(" @ %llu : ", number(block.view.timestamp(i).nanos)) +
-                       std::string(kind_name(kind));
-    if (kind != VersionKind::tombstone) line += " => " + bytes_text(options(), value);
-    context_.out().line(line);
+    context_.out().line(format("  %6u at %6zu  ", i, offset) + version_.line(key, block, i));
   }
 
   // An index, with what its handles say.
@@ -261,6 +254,7 @@ class Printer {
 
   Context& context_;
   SstableParts& parts_;
+  VersionText version_;
   uint64_t left_;  // versions
 };
 

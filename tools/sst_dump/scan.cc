@@ -2,8 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "tools/common/text_escape.h"
 #include "tools/sst_dump/commands.h"
+#include "tools/sst_dump/row_text.h"
 
 namespace varve::sst_dump {
 
@@ -12,7 +12,10 @@ namespace {
 class Scan {
  public:
   Scan(Context* context, SstableParts* parts)
-      : context_(*context), parts_(*parts), left_(context->options().read_num) {}
+      : context_(*context),
+        parts_(*parts),
+        version_(context->options(), context->tables_of(parts)),
+        left_(context->options().read_num) {}
 
   // The blocks of an index that may hold keys of the range, in order; of the top index, those of
   // each partition.
@@ -49,35 +52,19 @@ class Scan {
         return;
       }
       --left_;
-      options().json ? print_json(key, block, i) : print_text(key, block, i);
+      if (!options().json) {
+        context_.out().line(version_.line(key, block, i));
+        continue;
+      }
+      nlohmann::ordered_json object;
+      version_.set(&object, key, block, i);
+      context_.out().json(object);
     }
-  }
-
-  void print_text(const std::string& key, const RowBlock& block, uint32_t i) {
-    const VersionKind kind = block.view.kind(i);
-    std::string line = bytes_text(options(), key);
-    line.append(" @ ").append(std::to_string(block.view.timestamp(i).nanos));
-    line.append(" : ").append(kind_name(kind));
-    if (kind != VersionKind::tombstone) {
-      line.append(" => ").append(bytes_text(options(), block.view.row(i).value));
-    }
-    context_.out().line(line);
-  }
-
-  void print_json(const std::string& key, const RowBlock& block, uint32_t i) {
-    nlohmann::ordered_json object;
-    const VersionKind kind = block.view.kind(i);
-    tools::set_bytes(&object, "key", key, options().output_hex);
-    set_timestamp(&object, block.view.timestamp(i));
-    object["kind"] = kind_name(kind);
-    if (kind != VersionKind::tombstone) {
-      tools::set_bytes(&object, "value", block.view.row(i).value, options().output_hex);
-    }
-    context_.out().json(object);
   }
 
   Context& context_;
   SstableParts& parts_;
+  VersionText version_;
   uint64_t left_;
   bool done_ = false;
 };

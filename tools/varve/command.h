@@ -54,6 +54,7 @@ int run_wal(int argc, char** argv);
 int run_verify_history(int argc, char** argv);
 int run_table(int argc, char** argv);
 int run_select(int argc, char** argv);
+int run_import(int argc, char** argv);
 
 // Runs the command that argv[1] names, with what comes behind it. `group`: what the commands are
 // of, such as "varve table"; `help`: what it says of itself, before the list of commands, and after

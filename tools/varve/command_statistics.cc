@@ -12,6 +12,7 @@
 #include "tools/common/text_escape.h"
 #include "tools/common/time_text.h"
 #include "tools/varve/session.h"
+#include "tools/varve/statistics_json.h"
 #include "tools/varve/statistics_source.h"
 
 namespace varve::cli {
@@ -22,25 +23,11 @@ using nlohmann::ordered_json;
 using tools::Output;
 using tools::TextTable;
 
-// A member that may be missing or of another kind in a file that another build wrote.
-uint64_t number(const ordered_json& object, const char* name) {
-  if (!object.is_object()) return 0;
-  const auto found = object.find(name);
-  return found != object.end() && found->is_number_unsigned() ? found->get<uint64_t>() : 0;
-}
-
 std::string text(const ordered_json& object, const char* name) {
   if (!object.is_object()) return "";
   const auto found = object.find(name);
   return found != object.end() && found->is_string() ? tools::escape(found->get<std::string>())
                                                      : "";
-}
-
-const ordered_json& list(const ordered_json& object, const char* name) {
-  static const ordered_json kEmpty = ordered_json::array();
-  if (!object.is_object()) return kEmpty;
-  const auto found = object.find(name);
-  return found != object.end() && found->is_array() ? *found : kEmpty;
 }
 
 std::string scalar_text(const std::string& name, const ordered_json& value) {
@@ -177,6 +164,7 @@ struct View {
   const char* summary;
   std::string (*text)(const PublishedFigures& figures);
   ordered_json (*json)(const PublishedFigures& figures);
+  bool takes_prometheus;
 };
 
 void tell_source(const PublishedFigures& figures) {
@@ -188,18 +176,29 @@ void tell_source(const PublishedFigures& figures) {
 int run_view(const View& view, int argc, char** argv) {
   CommonOptions common;
   bool published = false;
+  bool prometheus = false;
   const std::string command = std::string("  varve ") + view.name + " /srv/db";
   CommandLine line(view.name,
                    std::string(view.summary) +
                        "\nBeside a running owner: as it published in its file STATS, and how old "
                        "that is.",
-                   command + "\n" + command + " --json\n" + command + " --published", &common);
+                   command + "\n" + command + " --json\n" + command +
+                       (view.takes_prometheus ? " --prometheus" : "") + " --published",
+                   &common);
   line.add_hex_without_keys();
   line.add_json();
   line.app().add_flag("--published", published,
                       "Do not open the database: print what its owner, or its last one, published");
+  if (view.takes_prometheus) {
+    line.app().add_flag("--prometheus", prometheus,
+                        "Print metrics in the text format of Prometheus, those of `levels` and "
+                        "`memory` too");
+  }
   line.add_opening();
   const auto stop = line.parse(argc, argv, [&] {
+    if (prometheus && common.json) {
+      throw CLI::ValidationError("--prometheus", "contradicts --json");
+    }
     for (const char* opening : {"--memory-budget", "--history-retention"}) {
       if (published && line.app().count(opening) > 0) {
         throw CLI::ValidationError("--published", std::string("contradicts ") + opening);
@@ -219,7 +218,7 @@ int run_view(const View& view, int argc, char** argv) {
       out.json(object);
     } else {
       if (from_file) tell_source(*figures);
-      out.write(view.text(*figures));
+      out.write(prometheus ? figures->prometheus : view.text(*figures));
     }
     return kExitOk;
   });
@@ -230,21 +229,23 @@ int run_view(const View& view, int argc, char** argv) {
 int run_stats(int argc, char** argv) {
   static constexpr View kView = {
       "stats", "Prints what the engine did since it was opened, and what it holds.", stats_text,
-      [](const PublishedFigures& figures) { return figures.statistics; }};
+      [](const PublishedFigures& figures) { return figures.statistics; },
+      /*takes_prometheus=*/true};
   return run_view(kView, argc, argv);
 }
 
 int run_levels(int argc, char** argv) {
   static constexpr View kView = {
       "levels", "Prints the memtables and sorted runs of each keyspace, newest first.", levels_text,
-      levels_json};
+      levels_json, /*takes_prometheus=*/false};
   return run_view(kView, argc, argv);
 }
 
 int run_memory(int argc, char** argv) {
   static constexpr View kView = {
       "memory", "Prints who holds memory, and how well the pools are used.", memory_text,
-      [](const PublishedFigures& figures) { return figures.memory; }};
+      [](const PublishedFigures& figures) { return figures.memory; },
+      /*takes_prometheus=*/false};
   return run_view(kView, argc, argv);
 }
 

@@ -34,6 +34,7 @@ constexpr Command kCommands[] = {
     {"wal", "print the groups, commits and entries of the log", run_wal},
     {"table", "create, list, describe, drop and index tables", run_table},
     {"select", "print rows of a table", run_select},
+    {"import", "write rows of a CSV or JSON lines file into a table", run_import},
     {"verify-history", "check a recorded history of transactions (no DB)", run_verify_history},
 };
 

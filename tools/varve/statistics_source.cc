@@ -11,6 +11,7 @@
 #include "tools/common/time_text.h"
 #include "tools/varve/json_text.h"
 #include "tools/varve/session.h"
+#include "tools/varve/statistics_json.h"
 #include "varve/file_system.h"
 
 namespace varve::cli {
@@ -30,17 +31,10 @@ void make_time(ordered_json* object, const char* name) {
   *found = time == kTimestampMax ? ordered_json(nullptr) : json_time(time);
 }
 
-// The engine writes each byte of a name as the code point of its number.
 void make_name(ordered_json* object) {
   const auto found = object->find("name");
   if (found == object->end() || !found->is_string()) return;
-  const std::string text = found->get<std::string>();
-  std::string bytes;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const auto lead = static_cast<uint8_t>(text[i]);
-    const bool pair = (lead == 0xC2 || lead == 0xC3) && i + 1 < text.size();
-    bytes.push_back(pair ? static_cast<char>((lead & 3) << 6 | (text[++i] & 0x3F)) : text[i]);
-  }
+  const std::string bytes = name_bytes(found->get<std::string>());
   if (tools::is_utf8(bytes)) {
     *found = bytes;
   } else {
@@ -69,6 +63,8 @@ Result<PublishedFigures> parse_figures(const std::string& text, const std::strin
                                  ": this build reads version " + std::to_string(kStatsVersion));
   }
   PublishedFigures figures;
+  figures.prometheus = to_prometheus(statistics_from(document["statistics"]),
+                                     memory_report_from(document["memory"]));
   figures.statistics = std::move(document["statistics"]);
   figures.memory = std::move(document["memory"]);
   figures.source = source;

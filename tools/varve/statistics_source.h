@@ -21,6 +21,7 @@ struct PublishedFigures {
   // json_time() gives them; names that are not UTF-8 stand in "name_hex".
   nlohmann::ordered_json statistics;
   nlohmann::ordered_json memory;
+  std::string prometheus;       // the same in its format, as far as this build knows the members
   std::string source;           // kFromDatabase, or the path of STATS
   double age_seconds = 0;       // since STATS was written; 0: the database itself
   bool owned_by_other = false;  // by another process, now

@@ -1,0 +1,24 @@
+// Ranges of keys that begin alike.
+//
+// Thread rule: pure.
+
+#pragma once
+
+#include <string>
+
+#include "varve/key_codec.h"
+
+namespace varve {
+
+// To the first key behind all that begin with it.
+inline void step_behind(std::string* key) { key->resize(prefix_successor(*key)); }
+
+// What the keys of a table's rows (index 0), or of an index, begin with.
+inline std::string encoded_prefix(const TableKeyPrefix& prefix) {
+  char buffer[kTableKeySizeMax];
+  KeyWriter key(buffer);
+  append_prefix(prefix, &key);
+  return std::string(key.key());
+}
+
+}  // namespace varve
