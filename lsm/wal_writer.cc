@@ -246,7 +246,7 @@ Status WalWriter::write() {
 
 Status WalWriter::sync() {
   MutexLock sync_lock(sync_mutex_);
-  std::vector<File*> unsynced;
+  unsynced_.clear();
   uint64_t target;
   FileNumber last;  // of those that are synced
   {
@@ -258,13 +258,13 @@ Status WalWriter::sync() {
     target = written_.load();
     if (durable_.load() >= target && segments_.back().header_durable) return Status();
     for (const Segment& segment : segments_) {
-      if (segment.out != nullptr) unsynced.push_back(segment.out.get());
+      if (segment.out != nullptr) unsynced_.push_back(segment.out.get());
     }
     last = segments_.back().number;
   }
   // Oldest first: a later segment is never durable beyond an earlier one's end for long.
   Status status;
-  for (File* segment : unsynced) {
+  for (File* segment : unsynced_) {
     status = segment->sync();
     // Whatever the reason, a failed sync does not heal.
     if (status.code() == StatusCode::no_space) {

@@ -121,6 +121,7 @@ class WalWriter {
 
   const WalWriterOptions options_;
   Mutex sync_mutex_;  // one sync at a time: it also closes segments; before mutex_
+  std::vector<File*> unsynced_ VARVE_GUARDED_BY(sync_mutex_);  // kept for its memory
   Mutex mutex_;
   std::vector<Segment> segments_ VARVE_GUARDED_BY(mutex_);  // oldest first; the last is current
   std::vector<FileNumber> free_ VARVE_GUARDED_BY(mutex_);
