@@ -76,8 +76,13 @@ size_t KeyTree::pages_wanted(uint64_t nodes, uint64_t to_come) const {
   static_assert(kBytesPerNodeMax * (kSplitAt - 1) >= sizeof(Page));
   const Page* const root = root_.load(kAcquire);  // pairs with insert_above()
   const uint64_t levels = root == nullptr ? 1 : root->level + 1;
-  // By invariant 3, one page for kSplitAt of the level below, and a last one for each level.
-  const uint64_t in_all = nodes / (kSplitAt - 1) + kLevelsMax;
+  // By invariant 3, of each level one page for kSplitAt entries, and a last one.
+  uint64_t in_all = 0;
+  for (uint64_t entries = nodes; entries != 1;) {
+    entries = entries / kSplitAt + 1;
+    in_all += entries;
+  }
+  in_all = std::max<uint64_t>(in_all, 1);
   if (given_ >= in_all) return 0;
   // Each may split a page of each level, and one a root.
   const uint64_t spare = given_ - taken_.load(kAcquire);  // pairs with take_page()
@@ -231,13 +236,14 @@ KeyTree::Place KeyTree::last_before(uint64_t head, std::string_view key) const {
 KeyTree::Place KeyTree::last() const {
   const Page* page = root_.load(kAcquire);  // pairs with begin() and insert_above()
   for (;;) {
+    const uint32_t splits = page->splits.load(kAcquire);  // pairs with split()
+    const uint64_t order = page->order.load(kAcquire);    // pairs with insert_in()
+    // After the order: who sees one that was cut sees where the rest is.
     const Page* const right = page->right.load(kAcquire);  // pairs with split()
     if (right != nullptr) {
       page = right;
       continue;
     }
-    const uint32_t splits = page->splits.load(kAcquire);  // pairs with split()
-    const uint64_t order = page->order.load(kAcquire);    // pairs with insert_in()
     const uint32_t count = count_of(order);
     if (count == 0) return {};  // an empty tree
     const uint32_t slot = slot_at(order, count - 1);

@@ -81,8 +81,7 @@ class KeyTree {
   enum class Side : uint8_t { at_or_after, after };
   static constexpr uint32_t kSlots = 14;
   static constexpr uint32_t kSplitAt = kSlots / 2;
-  static constexpr uint64_t kLevelsMax = 24;  // 7^24 nodes
-  static constexpr size_t kTogether = 64;     // inserted
+  static constexpr size_t kTogether = 64;  // inserted
 
   static uint32_t rank_of(const Page* page, uint64_t order, uint64_t head, std::string_view key,
                           Side side);

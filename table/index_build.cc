@@ -13,7 +13,9 @@ namespace {
 
 // Rows in one transaction: few, so that writers seldom meet it; and fewer after each conflict.
 constexpr size_t kRowsMax = 256;
+// Keys in one batch when what was dropped is erased.
 constexpr size_t kErasedMax = 1024;
+constexpr size_t kErasedBytesMax = 256 << 10;  // a batch must fit into a small budget
 
 // What the rows of a table and the entries of all its indexes begin with.
 std::string encoded_table(const TableKeyPrefix& prefix) {
@@ -74,7 +76,9 @@ Status erase_leftover(Database* database, const Catalog& catalog, const TableKey
     VARVE_ASSIGN_OR_RETURN(
         Cursor cursor, database->scan({.keyspace = catalog.rows(), .lower = next, .upper = end}));
     size_t erased = 0;
-    for (cursor.seek_to_first(); cursor.valid() && erased < kErasedMax; cursor.next()) {
+    for (cursor.seek_to_first();
+         cursor.valid() && erased < kErasedMax && batch.size_bytes() < kErasedBytesMax;
+         cursor.next()) {
       VARVE_RETURN_IF_ERROR(batch.erase(catalog.rows(), cursor.key()));
       ++erased;
     }

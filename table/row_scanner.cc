@@ -54,7 +54,8 @@ Status RowScanner::open(const RowSource& source, std::span<const Value> argument
   fetch_status_ = Status();
   fetched_count_ = fetched_at_ = 0;
   fetch_size_ = 1;
-  started_ = false;
+  opened_changes_ = changes();
+  started_ = stands_ = false;
   rows_ = 0;
   literals_ = filter_.literals();
   if (filter_.argument_count() > 0 || !arguments.empty()) {
@@ -104,7 +105,9 @@ void RowScanner::to_range(size_t range) {
 
 bool RowScanner::step() {
   const std::span<const ScanBounds::Range> ranges = bounds_.ranges();
-  if (!std::exchange(started_, true)) {
+  if (std::exchange(stands_, false)) {
+    // There already.
+  } else if (!std::exchange(started_, true)) {
     range_ = reverse_ ? ranges.size() - 1 : 0;
     reverse_ ? cursor_.seek_to_last() : cursor_.seek_to_first();
   } else {
@@ -137,20 +140,34 @@ bool RowScanner::load(bool* more) {
 }
 
 bool RowScanner::load_fetched(bool* more) {
+  if (fetched_at_ < fetched_count_ && fetched_changes_ != changes()) rewind();
   if (fetched_at_ == fetched_count_) fetch();
   *more = fetched_at_ < fetched_count_;
   if (!*more) return false;
   const size_t at = fetched_at_++;
   entry_ = fetched_[at].entry_key;
   if (!fetched_rows_[at]) {
-    status_ = Status::corruption("table " + readable(table_->schema().name) + ", index " +
-                                 readable(plan_.index->schema->name) +
-                                 ": there is no row for the entry with key " + readable(entry_));
+    if (is_missing()) {
+      status_ = Status::corruption("table " + readable(table_->schema().name) + ", index " +
+                                   readable(plan_.index->schema->name) +
+                                   ": there is no row for the entry with key " + readable(entry_));
+    }
     return false;
   }
   row_ = std::move(*fetched_rows_[at]);
   fetched_rows_[at].reset();
   return load_row(row_.view());
+}
+
+// The transaction wrote since the rows were fetched, or ended: back to the first that was not
+// shown.
+void RowScanner::rewind() {
+  const Fetched& next = fetched_[fetched_at_];
+  range_ = next.range;
+  stands_ = true;
+  fetch_status_ = Status();  // it will be met again
+  reverse_ ? cursor_.seek_for_prev(next.entry_key) : cursor_.seek(next.entry_key);
+  for (; fetched_at_ < fetched_count_; ++fetched_at_) fetched_rows_[fetched_at_].reset();
 }
 
 // The next ones; none: the end, or status_.
@@ -161,9 +178,11 @@ void RowScanner::fetch() {
   const size_t wanted = std::min<uint64_t>(
       fetch_size_, plan_.leftover.empty() ? limit_ - rows_ : uint64_t{kFetchedMax});
   fetch_size_ = std::min(2 * fetch_size_, kFetchedMax);
+  fetched_changes_ = changes();
   while (fetched_count_ < wanted && step()) {
     Fetched& next = fetched_[fetched_count_];
     next.entry_key = entry_ = cursor_.key();
+    next.range = range_;
     if (!table_->row_key_of_entry(*plan_.index, entry_, cursor_.value(), &next.row_key)) {
       fail_malformed("entry");
       break;
@@ -177,16 +196,33 @@ void RowScanner::fetch() {
   options.keyspace = source_.rows;
   options.cancellation = source_.cancellation;
   if (source_.transaction == nullptr) options.snapshot = source_.snapshot;
-  const std::span<const std::string_view> keys(row_keys_.data(), fetched_count_);
-  const std::span<std::optional<PinnedValue>> rows(fetched_rows_.data(), fetched_count_);
+  const std::span keys(row_keys_.data(), fetched_count_);
+  const std::span rows(fetched_rows_.data(), fetched_count_);
   status_ = source_.transaction != nullptr ? source_.transaction->multi_get(keys, rows, options)
                                            : source_.database->multi_get(keys, rows, options);
-  if (!status_.ok()) fetched_count_ = 0;
+  if (status_.ok()) return;
+  for (std::optional<PinnedValue>& row : rows) row.reset();
+  fetched_count_ = 0;
+}
+
+bool RowScanner::is_missing() {
+  if (opened_changes_ == changes()) return true;
+  Result<std::optional<PinnedValue>> entry =
+      source_.transaction->get(entry_, {.keyspace = source_.rows});
+  if (entry.ok()) return entry->has_value();
+  status_ = std::move(entry).status();
+  return false;
 }
 
 bool RowScanner::load_row(std::string_view row) {
   const std::optional<RowView> view = RowView::open(&table_->layout(), row);
   if (!view) return fail_malformed("row");
+  if (opened_changes_ != changes()) {
+    // It may be another one than the entry promised.
+    Truth truth = Truth::no;
+    if (!filter_.evaluate(literals_, *view, &truth)) return fail_malformed("row");
+    if (truth != Truth::yes) return false;
+  }
   for (const uint32_t i : plan_.leftover) {
     Truth truth = Truth::no;
     if (!filter_.evaluate(filter_.conjuncts()[i], literals_, *view, &truth)) {

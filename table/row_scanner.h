@@ -7,6 +7,9 @@
 //
 // Opened again, it goes on with the memory that it has.
 //
+// Entries are those of the opening. Where the transaction changed a row since, the row is as it is
+// now, and has to pass all of the filter; one that was erased is passed over.
+//
 // Thread rule: one thread. Lifetime: what it reads from outlives the scan, and arguments that are
 // views; values are valid until the next call. Errors: status(), after next() was false: corruption
 // (also of an entry whose row is missing), and those of cursors and gets.
@@ -67,6 +70,7 @@ class RowScanner {
   struct Fetched {
     std::string entry_key;
     std::string row_key;
+    size_t range = 0;  // that it is in
   };
   // As many at once as multi_get() overlaps; fewer where the scan has just begun.
   static constexpr size_t kFetchedMax = 8;
@@ -79,6 +83,12 @@ class RowScanner {
   bool load(bool* more);
   bool load_fetched(bool* more);
   void fetch();
+  void rewind();
+  // False: the transaction erased the row, and the entry with it; or status_.
+  bool is_missing();
+  uint64_t changes() const {
+    return source_.transaction == nullptr ? 0 : source_.transaction->changes();
+  }
   bool load_row(std::string_view row);
   bool load_entry();
   bool fail_malformed(const char* what);  // false
@@ -97,6 +107,7 @@ class RowScanner {
   size_t range_ = 0;  // the cursor is in
   Cursor cursor_;
   bool started_ = false;
+  bool stands_ = false;  // the cursor does, on the next entry
   bool done_ = true;
   uint64_t rows_ = 0;
   std::vector<Value> values_;         // by place
@@ -107,7 +118,10 @@ class RowScanner {
   std::vector<std::string_view> row_keys_;
   size_t fetched_count_ = 0;
   size_t fetched_at_ = 0;
-  size_t fetch_size_ = 1;   // of the next ones
+  size_t fetch_size_ = 1;  // of the next ones
+  // Of the transaction's own writes, when the scan was opened and when the rows were fetched.
+  uint64_t opened_changes_ = 0;
+  uint64_t fetched_changes_ = 0;
   std::string_view entry_;  // whose row is looked at
   Status status_;
   Status fetch_status_;  // why there is nothing behind what was fetched

@@ -223,14 +223,15 @@ Status Table::drop_column(std::string_view name) const {
 
 namespace {
 
-// `which`: an index's name, or its id, of which it is no fault if it is gone.
+// `which`: an index's name; or the id of one that could not be built, which stays if it is gone or
+// somebody else built it after all.
 Status drop(const TableState& table, std::variant<std::string_view, uint32_t> which) {
   TablesState& tables = *table.tables;
   const auto drop_from = [&](Transaction* transaction, TableSchema* schema) {
     std::string name;
     if (const auto* id = std::get_if<uint32_t>(&which)) {
       const auto own = std::ranges::find(schema->indexes, *id, &IndexSchema::id);
-      if (own == schema->indexes.end()) return Status();
+      if (own == schema->indexes.end() || own->state == IndexState::ready) return Status();
       name = own->name;
     } else {
       name = std::get<std::string_view>(which);

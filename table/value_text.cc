@@ -104,18 +104,21 @@ void append_float(double value, std::string* to) {
   to->append(buffer, end);
 }
 
-// The next element; false: it is malformed.
-bool append_element(KeyReader* key, std::string* to) {
+// Arrays in arrays, that are shown.
+constexpr int kDepthMax = 100;
+
+// The next element; false: it is malformed, or too deep.
+bool append_element(KeyReader* key, int depth, std::string* scratch, std::string* to) {
   const std::optional<KeyValueType> type = key->next_type();
   if (!type) return false;
-  std::string scratch(key->rest().size(), '\0');
   switch (*type) {
     case KeyValueType::array: {
+      if (depth == kDepthMax) return false;
       key->enter_array();
       *to += '[';
       for (bool first = true; !key->leave_array(); first = false) {
         if (!first) *to += ", ";
-        if (!append_element(key, to)) return false;
+        if (!append_element(key, depth + 1, scratch, to)) return false;
       }
       *to += ']';
       return true;
@@ -160,7 +163,7 @@ bool append_element(KeyReader* key, std::string* to) {
       kind.type = ColumnType::text;
   }
   Value value;
-  if (!read_value(key, kind, Order::ascending, &scratch, &value)) return false;
+  if (!read_value(key, kind, Order::ascending, scratch, &value)) return false;
   append_text(value, to);
   return true;
 }
@@ -202,7 +205,8 @@ void append_text(const Value& value, std::string* to) {
       break;
     case ColumnType::array: {
       KeyReader reader(value.as_array());
-      if (!append_element(&reader, to)) *to += "(malformed)";
+      std::string scratch;
+      if (!append_element(&reader, 0, &scratch, to)) *to += "(malformed, or nested too deeply)";
       break;
     }
   }

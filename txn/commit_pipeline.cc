@@ -83,14 +83,14 @@ CommitPipeline::Request* CommitPipeline::form_group(Request* first) {
 }
 
 void CommitPipeline::lead(Request* first) {
-  Led led{.first = first, .last = form_group(first)};
-  led.size = std::max<size_t>(group_.size(), 1);  // an action is alone
+  Request* const last = form_group(first);
+  const size_t size = std::max<size_t>(group_.size(), 1);  // an action is alone
   last_sync_.end = 0;
   touched_.clear();
   if (first->action != nullptr) {
     run_action(first);
   } else {
-    run_group(&led);
+    run_group();
   }
   Memtable* const unlinked = memtable_to_link();
   std::optional<EpochDomain::Guard> guard;  // it stays while we lead, and then by this
@@ -100,10 +100,10 @@ void CommitPipeline::lead(Request* first) {
   Request* after;
   {
     MutexLock lock(mutex_);
-    after = led.last->next;
+    after = last->next;
     front_ = after;
     last_sync_.in_play = synced ? queued_ : 0;
-    queued_ -= led.size;
+    queued_ -= size;
     if (after == nullptr) back_ = nullptr;
   }
   if (after != nullptr) after->turn.pass(kLeads);
@@ -113,35 +113,6 @@ void CommitPipeline::lead(Request* first) {
     member->turn.pass(kDone);  // it is gone
   }
   if (unlinked != nullptr) unlinked->link_if_due();
-}
-
-// Who lost does not wait for the others' sync: it tries again meanwhile. But for who leads.
-void CommitPipeline::dismiss_losers(Led* led) {
-  Request* losers = nullptr;
-  {
-    MutexLock lock(mutex_);
-    for (Request* before = led->first; before != led->last;) {
-      Request* const member = before->next;
-      const CommitCheck* const check = member->check;
-      if (member->status.ok() &&
-          (check == nullptr || check->verdict == CommitCheck::Verdict::clear)) {
-        before = member;
-        continue;
-      }
-      before->next = member->next;
-      if (member == led->last) led->last = before;
-      if (member == back_) back_ = before;
-      member->next = losers;
-      losers = member;
-      --led->size;
-      --queued_;
-    }
-  }
-  while (losers != nullptr) {
-    Request* const loser = losers;
-    losers = loser->next;
-    loser->turn.pass(kDone);  // it is gone
-  }
 }
 
 // Where most waits; null: nowhere enough.
@@ -230,7 +201,7 @@ Status CommitPipeline::reserve() {
   return store_->commit_ensure_lease(group_.size());
 }
 
-void CommitPipeline::run_group(Led* led) {
+void CommitPipeline::run_group() {
   group_bytes_ = 0;
   for (Request* request : group_) examine(request);
   std::erase_if(group_, [](const Request* request) { return !request->status.ok(); });
@@ -265,7 +236,6 @@ void CommitPipeline::run_group(Led* led) {
     entries += request->entries;
   }
   if (strongest == Durability::sync) {
-    dismiss_losers(led);
     VARVE_SYNC_POINT("commit_before_sync");
     if (Status status = sync_log(); !status.ok()) {
       store_->fail(status);

@@ -3,8 +3,7 @@
 //   commit()  waits in the queue until it is done, or until it is its turn to lead
 //   leader    where groups sync, waits a little for more; takes the group in front; one clock read,
 //             a block of timestamps; checks transactions against earlier commits, those of the
-//             group included; one log write; applies the changes; syncs if a member asked for it,
-//             which those who lost do not wait for;
+//             group included; one log write; applies the changes; syncs if a member asked for it;
 //             publishes; passes the lead, wakes the members; and puts what the memtable holds
 //             in order, if much waits for that
 //
@@ -93,12 +92,6 @@ class CommitPipeline {
   };
   static constexpr uint8_t kLeads = 0;
   static constexpr uint8_t kDone = 1;
-  // A group as it lies in the queue.
-  struct Led {
-    Request* const first;
-    Request* last;
-    size_t size = 0;
-  };
   // What a group brings to one keyspace.
   struct Touched {
     Tree* tree;
@@ -116,8 +109,7 @@ class CommitPipeline {
   // share a sync.
   void gather() VARVE_REQUIRES(mutex_);
   Status sync_log();
-  void run_group(Led* led);
-  void dismiss_losers(Led* led);
+  void run_group();
   void run_action(Request* request);
   // Resolves keyspaces and sums up sizes; a request that cannot be committed gets its status.
   void examine(Request* request);

@@ -55,6 +55,7 @@ void TransactionImpl::begin(const TransactionOptions& options) {
 
 void TransactionImpl::end(TransactionCounters::Event how) {
   if (!std::exchange(open_, false)) return;
+  ++changes_;
   database_->counters_.count(how);
   detach_cursors();
   database_->store_->snapshots().release(&entry_);
@@ -188,6 +189,7 @@ Status TransactionImpl::write(VersionKind kind, std::string_view key, std::strin
                               const WriteOptions& options) {
   VARVE_RETURN_IF_ERROR(check_usable());
   if (options_.read_only) return Status::invalid_argument("the transaction is read-only");
+  ++changes_;
   if (database_->store_->tree(options.keyspace) == nullptr) {
     return unknown_keyspace(options.keyspace);
   }
@@ -287,6 +289,7 @@ Result<Savepoint> TransactionImpl::set_savepoint() {
 
 Status TransactionImpl::rollback_to(Savepoint savepoint) {
   VARVE_RETURN_IF_ERROR(check_usable());
+  ++changes_;
   const std::optional<uint64_t> place = writes_.rollback_to(savepoint.number);
   if (!place) return no_savepoint(savepoint);
   for (TransactionCursor* cursor = cursors_; cursor != nullptr; cursor = cursor->next_in_list()) {
@@ -479,6 +482,8 @@ Result<Savepoint> Transaction::set_savepoint() {
   if (impl_ == nullptr) return ended();
   return impl_->set_savepoint();
 }
+
+uint64_t Transaction::changes() const { return impl_ == nullptr ? UINT64_MAX : impl_->changes(); }
 
 Status Transaction::rollback_to(Savepoint savepoint) {
   return impl_ == nullptr ? ended() : impl_->rollback_to(savepoint);

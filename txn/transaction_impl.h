@@ -58,6 +58,8 @@ class TransactionImpl final : public PoolLink {
 
   // kTimestampMin once it has ended.
   Timestamp start() const { return open_ ? entry_.timestamp : kTimestampMin; }
+  // Differs after each change of what it wrote, its end included.
+  uint64_t changes() const { return changes_; }
 
  private:
   // The part of its memory that what it read may take.
@@ -103,6 +105,7 @@ class TransactionImpl final : public PoolLink {
   bool open_ = false;
   bool entered_ = false;  // the conflict table
   bool ranges_lost_ = false;
+  uint64_t changes_ = 0;
   WriteSet writes_;
   ReadSet reads_;
   TransactionCursor* cursors_ = nullptr;  // open ones

@@ -126,6 +126,9 @@ class Transaction {
 
  private:
   friend class Database;
+  friend class RowScanner;
+  // Differs after each change of what it wrote, its end included.
+  uint64_t changes() const;
   explicit Transaction(class TransactionImpl* impl) : impl_(impl) {}
   void let_go();
 

@@ -111,6 +111,51 @@ TEST_F(TablesTest, rows_are_written_and_found) {
   EXPECT_EQ(scan->column_kind(1), (ColumnKind{ColumnType::decimal, 2}));
 }
 
+// Rows that the scan has not come to, some of them fetched ahead.
+TEST_F(TablesTest, a_scan_shows_what_its_transaction_changed_meanwhile) {
+  const Table table = make(accounts());
+  std::vector<std::vector<Value>> all;
+  for (int64_t id = 1; id <= 12; ++id) all.push_back(account(id, "Ann", 100 * id));
+  ASSERT_OK(insert(table, all));
+  for (int64_t stop = 1; stop <= 8; ++stop) {
+    SCOPED_TRACE(stop);
+    Transaction transaction = begin();
+    Result<TableRows> rows = table.rows(&transaction);
+    Result<RowCursor> cursor =
+        table.scan({.columns = {"id", "balance"}, .filter = "owner = 'Ann'"});
+    ASSERT_OK(cursor);
+    ASSERT_OK(cursor->open(&transaction));
+    for (int64_t id = 1; id <= stop; ++id) {
+      ASSERT_TRUE(cursor->next());
+      ASSERT_EQ(cursor->value(0).as_int64(), id);
+    }
+    const auto key = [](int64_t id) { return std::vector<Value>{Value::int64(id)}; };
+    ASSERT_TRUE(*rows->erase(key(stop + 1)));
+    const ColumnChange richer[] = {{2, Value::decimal({7, 2})}};
+    ASSERT_TRUE(*rows->update(key(stop + 2), richer));
+    const ColumnChange other_owner[] = {{1, Value::text("Bob")}};
+    ASSERT_TRUE(*rows->update(key(stop + 3), other_owner));
+    ASSERT_TRUE(cursor->next()) << cursor->status().to_string();
+    EXPECT_EQ(cursor->value(0).as_int64(), stop + 2);
+    EXPECT_EQ(to_text(cursor->value(1)), "0.07");
+    ASSERT_TRUE(cursor->next()) << cursor->status().to_string();
+    EXPECT_EQ(cursor->value(0).as_int64(), stop + 4);
+    Result<Savepoint> savepoint = transaction.set_savepoint();
+    ASSERT_OK(savepoint);
+    ASSERT_TRUE(*rows->erase(key(1)));
+    Result<RowCursor> later = table.scan({.filter = "owner = 'Ann'"});
+    ASSERT_OK(later->open(&transaction));
+    ASSERT_TRUE(later->next());
+    ASSERT_TRUE(later->next());
+    ASSERT_OK(transaction.rollback_to(*savepoint));
+    EXPECT_FALSE(later->next());
+    EXPECT_FAILS(later->status(), invalid_argument, "rolled back");
+    ASSERT_OK(transaction.rollback());
+    EXPECT_FALSE(cursor->next());
+    EXPECT_EQ(cursor->status().ok(), stop == 8);  // then the last row was shown
+  }
+}
+
 TEST_F(TablesTest, several_rows_are_written_whole_or_not_at_all) {
   const Table table = make(accounts());
   std::vector<Value> rows = account(1, "ann", 1);

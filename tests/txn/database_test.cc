@@ -253,7 +253,7 @@ TEST_F(DatabaseTest, keys_erased_above_the_bottom_stay_erased_while_runs_above_i
   const std::string value(300, 'v');
   for (int i = 0; i < 8000; ++i) {
     ASSERT_OK(db_->put(key(i), value));
-    if (i % 100 == 0) executor_.run_all();
+    if (i % 50 == 0) executor_.run_all();
   }
   ASSERT_OK(db_->compact());
   ASSERT_EQ(runs(), 1u);

@@ -4,12 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <chrono>
 #include <functional>
 #include <set>
 #include <string>
 #include <thread>
-#include <utility>
 #include <vector>
 
 #include "tests/txn/database_fixture.h"
@@ -127,63 +125,6 @@ TEST_F(DurabilityTest, buffered_commit_during_a_sync_step_is_synced_by_another) 
   kill_and_reopen();
   EXPECT_EQ(get("first"), "v");
   EXPECT_EQ(get("second"), "v");
-}
-
-// Two transactions that write one key, in a group: the sync waits until the loser was told.
-TEST_F(DurabilityTest, who_lost_does_not_wait_for_the_sync_of_the_others) {
-  open();
-  bool told_before_the_sync = false;
-  // Whether both come into one group is up to the system's scheduler.
-  for (int attempt = 0; attempt < 10 && !told_before_the_sync; ++attempt) {
-    ASSERT_OK(db_->put("k", "old"));
-    Transaction writers[2];
-    for (Transaction& writer : writers) {
-      Result<Transaction> begun = db_->begin({.durability = Durability::sync});
-      ASSERT_OK(begun);
-      writer = std::move(*begun);
-      ASSERT_OK(writer.put("k", "new"));
-    }
-    std::atomic<int> begun{0};
-    std::atomic<int> lost{0};
-    std::atomic<int> syncs{0};
-    std::atomic<bool> told{false};
-    const auto wait_until = [](const std::atomic<int>& number, int reaches) {
-      for (int i = 0; i < 2000 && number.load() < reaches; ++i) {
-        std::this_thread::sleep_for(std::chrono::milliseconds(1));
-      }
-      return number.load() >= reaches;
-    };
-    hook_ = [&](const FileCall& call) {
-      if (!is_log(call) || call.kind != FileCall::Kind::sync) return Status();
-      if (syncs.fetch_add(1) == 0) {
-        wait_until(begun, 2);
-        std::this_thread::sleep_for(std::chrono::milliseconds(20));  // until they are in the queue
-      } else {
-        told.store(wait_until(lost, 1));
-      }
-      return Status();
-    };
-    std::thread leader([&] { ASSERT_OK(db_->put("other", "v", with(Durability::sync))); });
-    wait_until(syncs, 1);
-    std::vector<std::thread> threads;
-    for (Transaction& writer : writers) {
-      threads.emplace_back([&] {
-        ++begun;
-        const Status status = writer.commit().status();
-        if (!status.ok()) {
-          EXPECT_FAILS(status, conflict, "k");
-          ++lost;
-        }
-      });
-    }
-    leader.join();
-    for (std::thread& thread : threads) thread.join();
-    hook_ = nullptr;
-    EXPECT_EQ(lost.load(), 1);
-    EXPECT_EQ(get("k"), "new");
-    told_before_the_sync = told.load();
-  }
-  EXPECT_TRUE(told_before_the_sync);
 }
 
 TEST_F(DurabilityTest, keyspaces_have_levels_of_their_own) {
