@@ -58,7 +58,8 @@ TEST(ValueText, shows_arrays_element_by_element) {
   ASSERT_TRUE(key.ok());
   EXPECT_EQ(to_text(Value::array(key.key())),
             "[-1, 18446744073709551615, null, two, [1.5, false], 1970-01-01 00:00:00]");
-  EXPECT_EQ(to_text(Value::array(key.key().substr(0, 4))), "[-1, (malformed, or nested too deeply)");
+  EXPECT_EQ(to_text(Value::array(key.key().substr(0, 4))),
+            "[-1, (malformed, or nested too deeply)");
   std::string deep(1 << 20, key.key()[0]);  // arrays in arrays
   EXPECT_LT(to_text(Value::array(deep)).size(), 1000u);
 }
