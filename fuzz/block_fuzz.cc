@@ -26,7 +26,8 @@ struct OwnedBlock {
   explicit OwnedBlock(std::string_view bytes) : payload(bytes) {}
 
   Status parse(uint32_t row_count, bool with_tags) {
-    columns = std::make_unique<char[]>(BlockView::columns_size(row_count, payload.view().size()));
+    columns = std::make_unique<char[]>(
+        BlockView::columns_size(row_count, payload.view().size(), with_tags));
     Result<BlockView> result =
         BlockView::parse(payload.view(), row_count, columns.get(), with_tags);
     if (!result.ok()) return result.status();

@@ -102,7 +102,8 @@ class SstablePieces {
     const uint32_t rows = payload.size() < 4 ? 0 : load_le<uint32_t>(payload.data());
     if (rows > payload.size() / kBlockRowSizeMin) return;
     // Of words, so that the columns are aligned.
-    std::vector<uint64_t> columns(BlockView::columns_size(rows, payload.size()) / sizeof(uint64_t));
+    std::vector<uint64_t> columns(
+        BlockView::columns_size(rows, payload.size(), /*with_tags=*/false) / sizeof(uint64_t));
     const Result<BlockView> view = BlockView::parse(
         payload, rows, reinterpret_cast<char*>(columns.data()), /*with_tags=*/false);
     if (!view.ok()) return;

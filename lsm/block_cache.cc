@@ -136,7 +136,9 @@ void BlockCache::free_frame(Frame* frame) {
 // The columns of rows follow the header, so that a point read begins to load both at once.
 Frame* BlockCache::allocate_frame(const BlockSource& source, size_t payload_room, char** payload) {
   const size_t columns =
-      source.rows == 0 ? 0 : BlockView::columns_size(source.rows, source.raw_size);
+      source.rows == 0 ? 0
+                       : BlockView::columns_size(source.rows, source.raw_size,
+                                                 /*with_tags=*/source.kind == FrameKind::data);
   const size_t payload_offset = kFrameHeaderSize + columns;
   const size_t slots = align_up(payload_offset + payload_room, alignof(FrameSlot));
   const size_t children = source.kind == FrameKind::index ? source.rows : 0;
@@ -241,7 +243,7 @@ Result<FrameRef> BlockCache::load_rows(const BlockSource& source) {
   VARVE_ASSIGN_OR_RETURN(frame->view,
                          BlockView::parse({payload, source.raw_size}, source.rows,
                                           reinterpret_cast<char*>(frame) + kFrameHeaderSize,
-                                          source.kind == FrameKind::data));
+                                          /*with_tags=*/source.kind == FrameKind::data));
   return result;
 }
 

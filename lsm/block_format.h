@@ -40,7 +40,8 @@
 // with the rows and cost no disk space (docs/decisions.md, "derived columns"):
 //     tags     u16 a row: the low bits of the key's hash: for point reads
 //     offsets  u16 a row, u32 in payloads above 64 KiB: where it begins there: random access
-//     heads    u64 a row: first eight bytes of the suffix, big-endian, zero-padded: for seeks
+//     heads    u64 a row: first eight bytes of the suffix, big-endian, zero-padded: for seeks; in
+//              blocks of an index two, of sixteen bytes
 //
 // Example: rows ("ab", ts 7, value "x") and ("ac", ts 5, value ""):
 //   02000000 0100 01 01 0500000000000000  61  02 00  01 01 62 78  01 00 63

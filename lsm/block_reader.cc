@@ -32,6 +32,11 @@ inline uint32_t match_tags(const uint16_t* tags, uint16_t tag) {
 #endif
 }
 
+// The eight bytes behind key_head(), likewise.
+uint64_t next_head(std::string_view key) {
+  return key_head(key.substr(std::min(key.size(), sizeof(uint64_t))));
+}
+
 }  // namespace
 
 Result<BlockView> BlockView::parse(std::string_view payload, uint32_t row_count, char* columns,
@@ -51,6 +56,8 @@ Result<BlockView> BlockView::parse(std::string_view payload, uint32_t row_count,
                                      view.row_count_, row_count, view.timestamp_width_));
   }
   const uint32_t rows = view.row_count_;
+  std::memcpy(view.prefix_copy_, view.prefix().data(),
+              std::min<size_t>(view.prefix_size_, kPrefixCopied));
   view.timestamps_ = decoder.bytes(uint64_t{rows} * view.timestamp_width_).data();
   if (view.kind_ == 0) view.kinds_ = decoder.bytes(rows).data();
   if (!decoder.ok()) return Status::corruption("block: columns exceed the payload");
@@ -63,10 +70,13 @@ Result<BlockView> BlockView::parse(std::string_view payload, uint32_t row_count,
 
   Tag* tags = reinterpret_cast<Tag*>(columns);
   const bool narrow = offset_width(payload.size()) == sizeof(uint16_t);
-  uint16_t* offsets = reinterpret_cast<uint16_t*>(columns + tags_size(rows));
+  uint16_t* offsets = reinterpret_cast<uint16_t*>(columns + tags_size(rows, with_tags));
   uint32_t* wide_offsets = reinterpret_cast<uint32_t*>(offsets);
-  uint64_t* heads = reinterpret_cast<uint64_t*>(columns + heads_offset(rows, payload.size()));
+  uint64_t* heads =
+      reinterpret_cast<uint64_t*>(columns + heads_offset(rows, payload.size(), with_tags));
+  uint64_t* next_heads = heads + rows;
   view.heads_ = heads;
+  view.next_heads_ = with_tags ? nullptr : next_heads;
   view.offsets_ = narrow ? offsets : nullptr;
   view.wide_offsets_ = narrow ? nullptr : wide_offsets;
   view.tags_ = with_tags ? tags : nullptr;
@@ -90,7 +100,10 @@ Result<BlockView> BlockView::parse(std::string_view payload, uint32_t row_count,
       wide_offsets[i] = static_cast<uint32_t>(start);
     }
     heads[i] = key_head(suffix);
-    if (!with_tags) continue;
+    if (!with_tags) {
+      next_heads[i] = next_head(suffix);
+      continue;
+    }
     if (key_size <= sizeof hashed_key) {
       std::memcpy(hashed_key + view.prefix_size_, suffix.data(), suffix.size());
       tags[i] = static_cast<Tag>(key_hash({hashed_key, key_size}));
@@ -111,32 +124,56 @@ void BlockView::prefetch(uint64_t hash) const {
     const uint32_t found = match_tags(tags_ + start, static_cast<Tag>(hash));
     if (found == 0) continue;
     const uint32_t i = start + static_cast<uint32_t>(std::countr_zero(found)) / 2;
-    if (i < row_count_) __builtin_prefetch(payload_ + offset(i));
+    if (i >= row_count_) return;
+    const char* const row = payload_ + offset(i);
+    __builtin_prefetch(row);
+    __builtin_prefetch(row + 64);  // rows of tables have two cache lines, mostly
     return;
   }
+}
+
+inline uint32_t BlockView::first_not_below(const uint64_t* heads, uint32_t first, uint32_t last,
+                                           uint64_t wanted) {
+  if (first == last) return first;
+  // Without branches, since each way is as likely. What a branch would begin to load, right or
+  // wrong, is fetched on both ways where it is far.
+  constexpr uint32_t kFar = 16;
+  const uint64_t* base = heads + first;
+  uint32_t length = last - first;
+  for (; length > kFar; length -= length / 2) {
+    const uint32_t half = length / 2;
+    const uint32_t next_half = (length - half) / 2;
+    __builtin_prefetch(base + next_half);
+    __builtin_prefetch(base + half + next_half);
+    base += half & (0 - static_cast<uint32_t>(base[half - 1] < wanted));
+  }
+  while (length > 1) {
+    const uint32_t half = length / 2;
+    base += half & (0 - static_cast<uint32_t>(base[half - 1] < wanted));
+    length -= half;
+  }
+  return static_cast<uint32_t>(base - heads) + (*base < wanted);
 }
 
 template <bool kAfterEqual>
 uint32_t BlockView::bound(const VersionKey& key) const {
   const size_t common = std::min<size_t>(key.user_key.size(), prefix_size_);
-  const int order = common == 0 ? 0 : std::memcmp(key.user_key.data(), prefix().data(), common);
+  const int order = compare_prefix(key.user_key, common);
   if (order < 0 || (order == 0 && key.user_key.size() < prefix_size_)) return 0;
   if (order > 0) return row_count_;
   const std::string_view suffix = key.user_key.substr(prefix_size_);
   const uint64_t wanted = key_head(suffix);
-  // Branchless binary search for the first head not below the wanted one.
-  const uint64_t* base = heads_;
-  uint32_t length = row_count_;
-  while (length > 1) {
-    const uint32_t half = length / 2;
-    base += base[half - 1] < wanted ? half : 0;
-    length -= half;
-  }
-  uint32_t first = static_cast<uint32_t>(base - heads_) + (*base < wanted);
+  uint32_t first = first_not_below(heads_, 0, row_count_, wanted);
   // Rows with equal heads are told apart by their whole key and timestamp.
   uint32_t last = first;
   for (uint32_t step = 1; last < row_count_ && heads_[last] == wanted; step *= 2) {
     last = std::min(row_count_, last + step);
+  }
+  if (next_heads_ != nullptr && first < last) {
+    const uint64_t next_wanted = next_head(suffix);
+    last = first_above(heads_, first, last, wanted);
+    first = first_not_below(next_heads_, first, last, next_wanted);
+    last = first_above(next_heads_, first, last, next_wanted);
   }
   while (first < last) {
     const uint32_t middle = first + (last - first) / 2;
@@ -158,8 +195,7 @@ uint32_t BlockView::lower_bound(const VersionKey& key) const { return bound<fals
 uint32_t BlockView::upper_bound(const VersionKey& key) const { return bound<true>(key); }
 
 uint32_t BlockView::find(std::string_view user_key, uint64_t hash, Timestamp snapshot) const {
-  if (user_key.size() < prefix_size_ ||
-      std::memcmp(user_key.data(), prefix().data(), prefix_size_) != 0) {
+  if (user_key.size() < prefix_size_ || compare_prefix(user_key, prefix_size_) != 0) {
     return row_count_;
   }
   const std::string_view suffix = user_key.substr(prefix_size_);

@@ -7,6 +7,7 @@
 
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -27,13 +28,15 @@ class BlockView {
  public:
   // Bytes that the derived columns of `rows` rows take, beside a payload of `payload_size` bytes; a
   // multiple of 8.
-  static constexpr size_t columns_size(size_t rows, size_t payload_size) {
-    return heads_offset(rows, payload_size) + rows * sizeof(uint64_t);
+  static constexpr size_t columns_size(size_t rows, size_t payload_size, bool with_tags) {
+    return heads_offset(rows, payload_size, with_tags) +
+           rows * (with_tags ? 1 : 2) * sizeof(uint64_t);
   }
 
   BlockView() = default;
   // `columns`: aligned to 8 bytes, columns_size() of them. `row_count` is the trailer's.
-  // `with_tags`: point reads by hash are wanted.
+  // `with_tags`: point reads by hash are wanted. Without, heads have twice as many bytes, for what
+  // is searched often: blocks of an index, whose keys may begin with the same ones.
   static Result<BlockView> parse(std::string_view payload, uint32_t row_count, char* columns,
                                  bool with_tags);
 
@@ -72,24 +75,27 @@ class BlockView {
 
   // Whether row i has the user key `user_key`.
   bool has_key(uint32_t i, std::string_view user_key) const {
-    return user_key.size() >= prefix_size_ &&
-           std::memcmp(user_key.data(), prefix().data(), prefix_size_) == 0 &&
+    return user_key.size() >= prefix_size_ && compare_prefix(user_key, prefix_size_) == 0 &&
            row(i).suffix == user_key.substr(prefix_size_);
   }
 
  private:
-  // Columns: tags, then offsets, so that a point read waits once for both; then heads.
+  // Columns: tags, then offsets, so that a point read waits once for both; then heads, and the
+  // eight bytes behind each head.
   using Tag = uint16_t;
-  static constexpr size_t kTagsAtOnce = 8;             // are compared; padded to a multiple
+  static constexpr size_t kTagsAtOnce = 8;  // are compared; padded to a multiple
+  // So much of the prefix is beside the other members, and waited for together with them.
+  static constexpr size_t kPrefixCopied = 16;
   static constexpr size_t kNarrowPayloadMax = 0xffff;  // offsets of larger ones take four bytes
   static constexpr size_t offset_width(size_t payload_size) {
     return payload_size <= kNarrowPayloadMax ? sizeof(uint16_t) : sizeof(uint32_t);
   }
-  static constexpr size_t tags_size(size_t rows) {
-    return align_up(rows, kTagsAtOnce) * sizeof(Tag);
+  static constexpr size_t tags_size(size_t rows, bool with_tags) {
+    return with_tags ? align_up(rows, kTagsAtOnce) * sizeof(Tag) : 0;
   }
-  static constexpr size_t heads_offset(size_t rows, size_t payload_size) {
-    return tags_size(rows) + align_up(rows * offset_width(payload_size), sizeof(uint64_t));
+  static constexpr size_t heads_offset(size_t rows, size_t payload_size, bool with_tags) {
+    return tags_size(rows, with_tags) +
+           align_up(rows * offset_width(payload_size), sizeof(uint64_t));
   }
   uint32_t offset(uint32_t i) const {
     if (offsets_ != nullptr) return offsets_[i];
@@ -105,6 +111,21 @@ class BlockView {
     }
     return value;
   }
+  // Compares the first `size` bytes of a key with those of the prefix, as memcmp().
+  int compare_prefix(std::string_view user_key, size_t size) const {
+    const size_t near = std::min(size, kPrefixCopied);
+    const int order = near == 0 ? 0 : std::memcmp(user_key.data(), prefix_copy_, near);
+    if (order != 0 || near == size) return order;
+    return std::memcmp(user_key.data() + near, prefix().data() + near, size - near);
+  }
+  // Of rows [first, last), whose numbers in `heads` ascend, the first with one not below `wanted`,
+  // or above it.
+  static uint32_t first_not_below(const uint64_t* heads, uint32_t first, uint32_t last,
+                                  uint64_t wanted);
+  static uint32_t first_above(const uint64_t* heads, uint32_t first, uint32_t last,
+                              uint64_t wanted) {
+    return wanted == UINT64_MAX ? last : first_not_below(heads, first, last, wanted + 1);
+  }
   template <bool kAfterEqual>
   uint32_t bound(const VersionKey& key) const;
 
@@ -119,8 +140,10 @@ class BlockView {
   uint8_t timestamp_width_ = 0;
   uint8_t kind_ = 0;
   const uint64_t* heads_ = nullptr;
-  const char* kinds_ = nullptr;  // where kind_ is 0
+  const uint64_t* next_heads_ = nullptr;  // null with tags
+  const char* kinds_ = nullptr;           // where kind_ is 0
   const uint32_t* wide_offsets_ = nullptr;
+  char prefix_copy_[kPrefixCopied] = {};
 };
 
 }  // namespace varve

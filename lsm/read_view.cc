@@ -43,7 +43,9 @@ Status ReadView::get(std::span<PointRead> reads, Timestamp snapshot, EpochDomain
     for (const auto ahead :
          {Memtable::Ahead::slot, Memtable::Ahead::node, Memtable::Ahead::version}) {
       for (const PointRead& read : reads) {
-        for (const Memtable* memtable : memtables_) memtable->prefetch(read.hash, ahead);
+        for (const Memtable* memtable : memtables_) {
+          if (!memtable->empty()) memtable->prefetch(read.hash, ahead);
+        }
       }
     }
     for (PointRead& read : reads) {
@@ -84,16 +86,16 @@ void ReadView::make_probes(const PointRead& read, Timestamp snapshot, const Read
 
 // Of each read, the block that will be looked at, and then its row. Guesses: that the newest file
 // whose filter does not deny it has the key.
-void ReadView::prefetch(std::span<const Sstable::Probe> probes, size_t runs) {
+void ReadView::prefetch(std::span<Sstable::Probe> probes, size_t runs) {
   struct {
     const Frame* block;
     uint64_t hash;
   } found[kReadsMax];
   size_t count = 0;
   for (std::span rest = probes; !rest.empty(); rest = rest.subspan(runs)) {
-    for (const Sstable::Probe& probe : rest.first(runs)) {
+    for (Sstable::Probe& probe : rest.first(runs)) {
       const Frame* block = nullptr;
-      if (probe.file == nullptr || !probe.file->prefetch(probe, &block)) continue;
+      if (probe.file == nullptr || !probe.file->prefetch(&probe, &block)) continue;
       if (block != nullptr) found[count++] = {block, probe.hash};
       break;
     }

@@ -63,7 +63,7 @@ class ReadView : public ControlObject {
   bool get_from_memtables(Timestamp snapshot, PointRead* read) const;
   static void make_probes(const PointRead& read, Timestamp snapshot, const ReadAccess& access,
                           std::span<const Run> runs, Sstable::Probe* probes);
-  static void prefetch(std::span<const Sstable::Probe> probes, size_t runs);
+  static void prefetch(std::span<Sstable::Probe> probes, size_t runs);
   static Status get_from_files(std::span<const Sstable::Probe> probes, ReadAccess access,
                                PointRead* read);
   Retired retired_;

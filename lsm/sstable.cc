@@ -276,17 +276,21 @@ Sstable::Probe Sstable::probe(std::string_view user_key, uint64_t hash, Timestam
   return probe;
 }
 
-bool Sstable::prefetch(const Probe& probe, const Frame** block) const {
+bool Sstable::prefetch(Probe* probe, const Frame** block) const {
   const auto before = [](uint32_t after) { return after == 0 ? 0 : after - 1; };
-  const uint32_t p = before(probe.after);
+  const uint32_t p = before(probe->after);
   // All of these pair with the cache's install.
   const Frame* filter = filters_[p].load(kAcquire);
-  if (filter != nullptr && !filter->filter.may_contain(probe.hash)) return false;
-  const Frame* partition = top_->children[p].load(kAcquire);
+  if (filter != nullptr && !filter->filter.may_contain(probe->hash)) return false;
+  Frame* const partition = top_->children[p].load(kAcquire);
   if (partition == nullptr) return true;
-  const FrameSlot& slot = partition->children[before(partition->view.upper_bound(probe.wanted))];
+  const uint32_t after_block = partition->view.upper_bound(probe->wanted);
+  const FrameSlot& slot = partition->children[before(after_block)];
   BlockCache::prefetch(slot);
   *block = slot.load(kAcquire);
+  if (filter == nullptr) return true;
+  probe->partition = partition;
+  probe->after_block = after_block;
   return true;
 }
 
@@ -315,48 +319,63 @@ Result<bool> Sstable::may_have(const Probe& probe, uint32_t p, ReadAccess* acces
 }
 
 Result<bool> Sstable::get(const Probe& probe, ReadAccess* access, FoundVersion* found) const {
-  const VersionKey& wanted = probe.wanted;
   // The version lies in the last partition that begins at or before it, or is the first version of
   // the next one.
   const uint32_t after = probe.after;
   for (uint32_t p = after == 0 ? 0 : after - 1; p < top().row_count(); ++p) {
-    if (p >= after && !top().has_key(p, wanted.user_key)) return false;
+    if (p >= after && !top().has_key(p, probe.wanted.user_key)) return false;
     VARVE_ASSIGN_OR_RETURN(const bool may_be_there, may_have(probe, p, access));
     if (access->resident_only && access->missed) return false;
     if (!may_be_there) continue;
-    FrameRef partition_pin;
-    VARVE_ASSIGN_OR_RETURN(Frame * partition,
-                           fetch(&top_->children[p], access, &partition_pin,
-                                 [&] { return this->partition(p, access->fill_cache); }));
+    FrameRef pin;
+    VARVE_ASSIGN_OR_RETURN(Frame * partition, fetch(&top_->children[p], access, &pin, [&] {
+                             return this->partition(p, access->fill_cache);
+                           }));
     if (partition == nullptr) return false;
-    const uint32_t after_block = partition->view.upper_bound(wanted);
-    for (uint32_t b = after_block == 0 ? 0 : after_block - 1; b < partition->view.row_count();
-         ++b) {
-      if (b >= after_block && !partition->view.has_key(b, wanted.user_key)) return false;
-      if (access->resident_only) BlockCache::prefetch(partition->children[b]);
-      FrameRef pin;
-      VARVE_ASSIGN_OR_RETURN(Frame * block, fetch(&partition->children[b], access, &pin, [&] {
-                               return this->block(partition_pin, b, access->fill_cache);
-                             }));
-      if (block == nullptr) return false;
-      const uint32_t row = block->view.find(wanted.user_key, probe.hash, wanted.timestamp);
-      if (row == block->view.row_count()) {
-        if (b < after_block) continue;
-        // The index names it as the block's first version: without this a hostile index could lead
-        // through the same blocks again and again.
-        VARVE_ASSIGN_OR_RETURN(const BlockHandle handle, block_handle(partition->view, b));
-        return Status::corruption(
-            format("%s: the block at offset %llu does not begin as its index says", path_.c_str(),
-                   static_cast<unsigned long long>(handle.offset)));
-      }
-      found->kind = block->view.kind(row);
-      found->timestamp = timestamp_of(block->view.timestamp(row));
-      found->value = block->view.row(row).value;
-      found->frame = block;
-      found->pin = std::move(pin);
-      return true;
-    }
+    const bool known = partition == probe.partition;
+    bool at_end = false;
+    VARVE_ASSIGN_OR_RETURN(
+        const bool there,
+        get_from_partition(probe, pin, partition,
+                           known ? probe.after_block : partition->view.upper_bound(probe.wanted),
+                           access, found, &at_end));
+    if (there || !at_end) return there;
   }
+  return false;
+}
+
+Result<bool> Sstable::get_from_partition(const Probe& probe, const FrameRef& pin, Frame* partition,
+                                         uint32_t after_block, ReadAccess* access,
+                                         FoundVersion* found, bool* at_end) const {
+  const VersionKey& wanted = probe.wanted;
+  for (uint32_t b = after_block == 0 ? 0 : after_block - 1; b < partition->view.row_count(); ++b) {
+    if (b >= after_block && !partition->view.has_key(b, wanted.user_key)) return false;
+    if (access->resident_only && partition != probe.partition) {
+      BlockCache::prefetch(partition->children[b]);
+    }
+    FrameRef block_pin;
+    VARVE_ASSIGN_OR_RETURN(Frame * block, fetch(&partition->children[b], access, &block_pin, [&] {
+                             return this->block(pin, b, access->fill_cache);
+                           }));
+    if (block == nullptr) return false;
+    const uint32_t row = block->view.find(wanted.user_key, probe.hash, wanted.timestamp);
+    if (row == block->view.row_count()) {
+      if (b < after_block) continue;
+      // The index names it as the block's first version: without this a hostile index could lead
+      // through the same blocks again and again.
+      VARVE_ASSIGN_OR_RETURN(const BlockHandle handle, block_handle(partition->view, b));
+      return Status::corruption(
+          format("%s: the block at offset %llu does not begin as its index says", path_.c_str(),
+                 static_cast<unsigned long long>(handle.offset)));
+    }
+    found->kind = block->view.kind(row);
+    found->timestamp = timestamp_of(block->view.timestamp(row));
+    found->value = block->view.row(row).value;
+    found->frame = block;
+    found->pin = std::move(block_pin);
+    return true;
+  }
+  *at_end = true;
   return false;
 }
 

@@ -98,13 +98,17 @@ class Sstable : public ControlObject {
     VersionKey wanted;
     uint64_t hash = 0;   // key_hash(wanted.user_key)
     uint32_t after = 0;  // the first partition that begins behind it
+    // Found by prefetch(): the partition before that one, whose filter does not deny the key, and
+    // in it the first block that begins behind it. Null: not looked for, or not in memory.
+    Frame* partition = nullptr;
+    uint32_t after_block = 0;
   };
   // The first one begins to load the line of the filter. `access` as get() will have it.
   Probe probe(std::string_view user_key, uint64_t hash, Timestamp snapshot,
               const ReadAccess& access) const;
   // Begins to load the block in which get() will look, if that is in memory; `*block` names it.
-  // False: the filter denies the key. Inside an epoch guard.
-  bool prefetch(const Probe& probe, const Frame** block) const;
+  // False: the filter denies the key. Inside an epoch guard, which get() is to be called in, too.
+  bool prefetch(Probe* probe, const Frame** block) const;
   // Newest version at or below the snapshot in this file. False: there is none, or access->missed.
   Result<bool> get(const Probe& probe, ReadAccess* access, FoundVersion* found) const;
   Result<bool> get(std::string_view user_key, uint64_t hash, Timestamp snapshot, ReadAccess* access,
@@ -140,6 +144,11 @@ class Sstable : public ControlObject {
   // The frame, from the slot or pinned by `load`. Null without an error: access->missed.
   template <typename Load>
   Result<Frame*> fetch(const FrameSlot* slot, ReadAccess* access, FrameRef* pin, Load load) const;
+  // Looks into a partition, of whose blocks that from `after_block` on begin behind the key. False
+  // with `*at_end`: a version may still be at the beginning of the next partition.
+  Result<bool> get_from_partition(const Probe& probe, const FrameRef& pin, Frame* partition,
+                                  uint32_t after_block, ReadAccess* access, FoundVersion* found,
+                                  bool* at_end) const;
   // By the filter of partition `p`; true also when access->missed.
   Result<bool> may_have(const Probe& probe, uint32_t p, ReadAccess* access) const;
 

@@ -33,7 +33,6 @@ Status RowScanner::prepare(std::shared_ptr<const TablePlan> table, const ScanDef
   scratch_.resize(values_.size());
   if (plan_.index != nullptr && !plan_.covering) {
     fetched_.resize(kFetchedMax);
-    fetched_rows_.resize(kFetchedMax);
     row_keys_.resize(kFetchedMax);
   }
   table_ = std::move(table);
@@ -43,7 +42,7 @@ Status RowScanner::prepare(std::shared_ptr<const TablePlan> table, const ScanDef
 void RowScanner::close() {
   cursor_ = Cursor();
   row_ = PinnedValue();
-  for (; fetched_at_ < fetched_count_; ++fetched_at_) fetched_rows_[fetched_at_].reset();
+  if (fetched_rows_.capacity() > kFetchedBytesKept) fetched_rows_.reset();
   done_ = true;
 }
 
@@ -144,19 +143,18 @@ bool RowScanner::load_fetched(bool* more) {
   if (fetched_at_ == fetched_count_) fetch();
   *more = fetched_at_ < fetched_count_;
   if (!*more) return false;
-  const size_t at = fetched_at_++;
-  entry_ = fetched_[at].entry_key;
-  if (!fetched_rows_[at]) {
-    if (is_missing()) {
-      status_ = Status::corruption("table " + readable(table_->schema().name) + ", index " +
-                                   readable(plan_.index->schema->name) +
-                                   ": there is no row for the entry with key " + readable(entry_));
-    }
-    return false;
+  const Fetched& fetched = fetched_[fetched_at_++];
+  entry_ = fetched.entry_key;
+  if (fetched.row == Fetched::Row::fetched) {
+    return load_row({fetched_rows_.data() + fetched.row_offset, fetched.row_size});
   }
-  row_ = std::move(*fetched_rows_[at]);
-  fetched_rows_[at].reset();
-  return load_row(row_.view());
+  if (fetched.row == Fetched::Row::left_out && read_row(fetched)) return load_row(row_.view());
+  if (status_.ok() && is_missing()) {
+    status_ = Status::corruption("table " + readable(table_->schema().name) + ", index " +
+                                 readable(plan_.index->schema->name) +
+                                 ": there is no row for the entry with key " + readable(entry_));
+  }
+  return false;
 }
 
 // The transaction wrote since the rows were fetched, or ended: back to the first that was not
@@ -167,7 +165,7 @@ void RowScanner::rewind() {
   stands_ = true;
   fetch_status_ = Status();  // it will be met again
   reverse_ ? cursor_.seek_for_prev(next.entry_key) : cursor_.seek(next.entry_key);
-  for (; fetched_at_ < fetched_count_; ++fetched_at_) fetched_rows_[fetched_at_].reset();
+  fetched_at_ = fetched_count_;
 }
 
 // The next ones; none: the end, or status_.
@@ -192,17 +190,52 @@ void RowScanner::fetch() {
   // What came before it is told before.
   if (fetched_count_ == 0) return;
   fetch_status_ = std::exchange(status_, Status());
+  if (!fetch_rows()) fetched_count_ = 0;
+}
+
+ReadOptions RowScanner::read_options() const {
   ReadOptions options;
   options.keyspace = source_.rows;
   options.cancellation = source_.cancellation;
   if (source_.transaction == nullptr) options.snapshot = source_.snapshot;
+  return options;
+}
+
+bool RowScanner::fetch_rows() {
+  // More room where there was not enough; without memory for that, they are read one by one.
+  const size_t room = std::clamp(fetched_rows_.capacity() + 2 * std::exchange(left_out_bytes_, 0),
+                                 kFetchedBytesMin, kFetchedBytesMax);
+  fetched_rows_.clear();
+  static_cast<void>(fetched_rows_.reserve(room));
+  for (size_t i = 0; i < fetched_count_; ++i) fetched_[i].row = Fetched::Row::missing;
   const std::span keys(row_keys_.data(), fetched_count_);
-  const std::span rows(fetched_rows_.data(), fetched_count_);
-  status_ = source_.transaction != nullptr ? source_.transaction->multi_get(keys, rows, options)
-                                           : source_.database->multi_get(keys, rows, options);
-  if (status_.ok()) return;
-  for (std::optional<PinnedValue>& row : rows) row.reset();
-  fetched_count_ = 0;
+  status_ = source_.transaction != nullptr ? source_.transaction->visit(keys, read_options(), this)
+                                           : source_.database->visit(keys, read_options(), this);
+  return status_.ok();
+}
+
+void RowScanner::visit(size_t i, std::string_view row) {
+  Fetched& fetched = fetched_[i];
+  if (row.size() > fetched_rows_.capacity() - fetched_rows_.size()) {
+    left_out_bytes_ += row.size();
+    fetched.row = Fetched::Row::left_out;
+    return;
+  }
+  fetched.row_offset = fetched_rows_.size();
+  fetched.row_size = row.size();
+  fetched.row = fetched_rows_.append(row) ? Fetched::Row::fetched : Fetched::Row::left_out;
+}
+
+bool RowScanner::read_row(const Fetched& fetched) {
+  Result<std::optional<PinnedValue>> row =
+      source_.transaction != nullptr ? source_.transaction->get(fetched.row_key, read_options())
+                                     : source_.database->get(fetched.row_key, read_options());
+  if (!row.ok()) {
+    status_ = std::move(row).status();
+    return false;
+  }
+  if (row->has_value()) row_ = std::move(**row);
+  return row->has_value();
 }
 
 bool RowScanner::is_missing() {

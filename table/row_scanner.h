@@ -23,9 +23,11 @@
 #include <string>
 #include <vector>
 
+#include "memory/buffer.h"
 #include "table/filter_expression.h"
 #include "table/scan_plan.h"
 #include "table/table_plan.h"
+#include "txn/value_visitor.h"
 #include "varve/database.h"
 #include "varve/table.h"
 
@@ -40,9 +42,9 @@ struct RowSource {
   const Cancellation* cancellation = nullptr;
 };
 
-class RowScanner {
+class RowScanner final : private ValueVisitor {
  public:
-  RowScanner() = default;
+  explicit RowScanner(MemoryManager* memory) : fetched_rows_(memory, MemoryRole::cursor) {}
   RowScanner(const RowScanner&) = delete;
   RowScanner& operator=(const RowScanner&) = delete;
 
@@ -66,14 +68,21 @@ class RowScanner {
   void close();
 
  private:
-  // A row that was fetched ahead.
+  // An entry whose row is fetched ahead.
   struct Fetched {
     std::string entry_key;
     std::string row_key;
     size_t range = 0;  // that it is in
+    enum class Row : uint8_t { missing, fetched, left_out } row = Row::missing;
+    size_t row_offset = 0;  // in fetched_rows_
+    size_t row_size = 0;
   };
-  // As many at once as multi_get() overlaps; fewer where the scan has just begun.
+  // As many at once as reads overlap; fewer where the scan has just begun.
   static constexpr size_t kFetchedMax = 8;
+  // Of rows that are fetched together; what does not fit in is read when its turn comes.
+  static constexpr size_t kFetchedBytesMin = 4096;
+  static constexpr size_t kFetchedBytesMax = 256 << 10;
+  static constexpr size_t kFetchedBytesKept = 16 << 10;  // between scans
 
   // To the next entry within the bounds; false: there is none, or status_.
   bool step();
@@ -83,6 +92,11 @@ class RowScanner {
   bool load(bool* more);
   bool load_fetched(bool* more);
   void fetch();
+  ReadOptions read_options() const;
+  bool fetch_rows();
+  void visit(size_t i, std::string_view row) override;
+  // The row of one that was left out.
+  bool read_row(const Fetched& fetched);
   void rewind();
   // False: the transaction erased the row, and the entry with it; or status_.
   bool is_missing();
@@ -112,10 +126,11 @@ class RowScanner {
   uint64_t rows_ = 0;
   std::vector<Value> values_;         // by place
   std::vector<std::string> scratch_;  // by place: what of a key cannot be read in place
-  PinnedValue row_;
-  std::vector<Fetched> fetched_;  // fetched_count_ of them, and their rows
-  std::vector<std::optional<PinnedValue>> fetched_rows_;
+  std::vector<Fetched> fetched_;      // fetched_count_ of them
   std::vector<std::string_view> row_keys_;
+  Buffer fetched_rows_;
+  size_t left_out_bytes_ = 0;
+  PinnedValue row_;  // that was left out
   size_t fetched_count_ = 0;
   size_t fetched_at_ = 0;
   size_t fetch_size_ = 1;  // of the next ones

@@ -21,6 +21,8 @@ class TablesState;
 // A scanner with what it takes to notice that its table has changed.
 class PooledScanner : public PoolLink {
  public:
+  explicit PooledScanner(MemoryManager* memory) : scanner(memory) {}
+
   RowScanner scanner;
   ScanDefinition definition;
   std::shared_ptr<TableState> table;
@@ -77,6 +79,7 @@ class TablesState {
   Status erase_leftovers();
 
   Database* const database;
+  MemoryManager* const memory;
   const Catalog catalog;
   ObjectPool<RowWriter> writers;
   ObjectPool<PooledScanner> scanners;

@@ -33,6 +33,7 @@ Status is_gone(uint32_t tenant, uint32_t table) {
 
 TablesState::TablesState(Database* database, MemoryManager* memory, const Catalog& catalog)
     : database(database),
+      memory(memory),
       catalog(catalog),
       writers("row writers", memory, MemoryRole::transaction, kIdleMax),
       scanners("row scanners", memory, MemoryRole::cursor, kIdleMax) {}
@@ -193,7 +194,7 @@ Result<TableRows> Table::rows(Transaction* transaction) const {
 
 Result<RowCursor> Table::scan(const ScanDefinition& scan) const {
   VARVE_ASSIGN_OR_RETURN(const std::shared_ptr<const TablePlan> plan, state_->current_plan());
-  PooledScanner* const scanner = state_->tables->scanners.acquire();
+  PooledScanner* const scanner = state_->tables->scanners.acquire(state_->tables->memory);
   if (scanner == nullptr) return refused("a scan");
   scanner->table = state_;
   RowCursor cursor(scanner);

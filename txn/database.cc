@@ -118,6 +118,11 @@ Status Database::multi_get(std::span<const std::string_view> keys,
   return impl_->multi_get(keys, values, options);
 }
 
+Status Database::visit(std::span<const std::string_view> keys, const ReadOptions& options,
+                       ValueVisitor* visitor) {
+  return impl_->visit(keys, options, visitor);
+}
+
 Result<Cursor> Database::scan(const ScanOptions& options) {
   return impl_->scan(options, std::nullopt);
 }

@@ -108,21 +108,27 @@ Status DatabaseImpl::find_place(const ReadOptions& options, VersionReader::Place
   return Status();
 }
 
+Status DatabaseImpl::visit(std::span<const std::string_view> keys, const ReadOptions& options,
+                           ValueVisitor* visitor) {
+  VersionReader::Place place;
+  VARVE_RETURN_IF_ERROR(find_place(options, &place));
+  const ReadViewRef view(reader_.pin(&place));
+  for (size_t begin = 0; begin < keys.size(); begin += ReadView::kReadsMax) {
+    const size_t count = std::min(ReadView::kReadsMax, keys.size() - begin);
+    VARVE_RETURN_IF_ERROR(find_together(
+        place, keys.subspan(begin, count),
+        [&](size_t i, const PointRead& read) { visitor->visit(begin + i, read.version.value); }));
+  }
+  return Status();
+}
+
 Status DatabaseImpl::get_together(const VersionReader::Place& place,
                                   std::span<const std::string_view> keys,
                                   std::span<std::optional<PinnedValue>* const> values) {
-  if (is_cancelled(place.cancelled)) return cancelled();
-  store_->read_counters().gets.add(keys.size());
-  PointRead reads[ReadView::kReadsMax];
   HeldValue held[ReadView::kReadsMax];
-  for (size_t i = 0; i < keys.size(); ++i) {
-    values[i]->reset();
-    reads[i].user_key = keys[i];
-    reads[i].hash = key_hash(keys[i]);
-  }
-  const Status status = reader_.find(place, {reads, keys.size()}, [&](const PointRead& found) {
-    if (found.version.kind == VersionKind::tombstone) return;
-    held[&found - reads].hold(&store_->cache(), found.version, found.memtable);
+  for (size_t i = 0; i < keys.size(); ++i) values[i]->reset();
+  const Status status = find_together(place, keys, [&](size_t i, const PointRead& found) {
+    held[i].hold(&store_->cache(), found.version, found.memtable);
   });
   if (!status.ok() && status.code() != StatusCode::cancelled) return status;
   for (size_t i = 0; i < keys.size(); ++i) {

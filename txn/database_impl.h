@@ -22,6 +22,7 @@
 #include "txn/snapshot_handle.h"
 #include "txn/transaction_counters.h"
 #include "txn/transaction_impl.h"
+#include "txn/value_visitor.h"
 #include "txn/version_reader.h"
 #include "txn/write_batch_internal.h"
 #include "varve/database.h"
@@ -80,9 +81,27 @@ class DatabaseImpl final : private Store::MemoryHelp {
                    std::span<std::optional<PinnedValue>> values, const ReadOptions& options);
   // Where a read with `options` looks.
   Status find_place(const ReadOptions& options, VersionReader::Place* place);
-  // A part of multi_get(): of ReadView::kReadsMax keys at most. *values[i] answers keys[i].
+  // Parts of multi_get(): of ReadView::kReadsMax keys at most. *values[i] answers keys[i].
   Status get_together(const VersionReader::Place& place, std::span<const std::string_view> keys,
                       std::span<std::optional<PinnedValue>* const> values);
+  // `use(i, const PointRead&)` is called with each that is there, while it is held.
+  template <typename Use>
+  Status find_together(const VersionReader::Place& place, std::span<const std::string_view> keys,
+                       Use use) {
+    if (is_cancelled(place.cancelled)) return cancelled();
+    store_->read_counters().gets.add(keys.size());
+    PointRead reads[ReadView::kReadsMax];
+    for (size_t i = 0; i < keys.size(); ++i) {
+      reads[i].user_key = keys[i];
+      reads[i].hash = key_hash(keys[i]);
+    }
+    return reader_.find(place, {reads, keys.size()}, [&](const PointRead& found) {
+      if (found.version.kind == VersionKind::tombstone) return;
+      use(static_cast<size_t>(&found - reads), found);
+    });
+  }
+  Status visit(std::span<const std::string_view> keys, const ReadOptions& options,
+               ValueVisitor* visitor);
 
   // `at`: as above; ScanOptions::snapshot goes before it.
   Result<Cursor> scan(const ScanOptions& options, std::optional<Timestamp> at);

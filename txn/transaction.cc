@@ -147,6 +147,40 @@ Result<std::optional<PinnedValue>> TransactionImpl::get(std::string_view key,
       [&] { return database_->get(key, options, start()); });
 }
 
+template <typename Own, typename Others>
+Status TransactionImpl::read_each(std::span<const std::string_view> keys,
+                                  const ReadOptions& options, bool for_update, Own own,
+                                  Others others) {
+  VARVE_RETURN_IF_ERROR(check_read(options.snapshot));
+  VersionReader::Place place{.at = start()};
+  std::optional<ReadViewRef> view;  // of the others
+  std::string_view other_keys[ReadView::kReadsMax];
+  size_t numbers[ReadView::kReadsMax];
+  size_t count = 0;
+  const auto read_others = [&]() -> Status {
+    if (count == 0) return Status();
+    if (!view) {
+      VARVE_RETURN_IF_ERROR(database_->find_place(options, &place));
+      view.emplace(database_->reader_.pin(&place));
+    }
+    return others(place, {other_keys, std::exchange(count, 0)}, numbers);
+  };
+  for (size_t i = 0; i < keys.size(); ++i) {
+    BatchEntry entry;
+    FoundVersion spilled;
+    VARVE_ASSIGN_OR_RETURN(const bool is_own,
+                           begin_read(options.keyspace, keys[i], for_update, &entry, &spilled));
+    if (is_own) {
+      VARVE_RETURN_IF_ERROR(own(i, entry));
+      continue;
+    }
+    other_keys[count] = keys[i];
+    numbers[count++] = i;
+    if (count == ReadView::kReadsMax) VARVE_RETURN_IF_ERROR(read_others());
+  }
+  return read_others();
+}
+
 Status TransactionImpl::multi_get(std::span<const std::string_view> keys,
                                   std::span<std::optional<PinnedValue>> values,
                                   const ReadOptions& options, bool for_update) {
@@ -154,35 +188,34 @@ Status TransactionImpl::multi_get(std::span<const std::string_view> keys,
     return Status::invalid_argument(
         format("%zu keys, but room for %zu values", keys.size(), values.size()));
   }
-  VARVE_RETURN_IF_ERROR(check_read(options.snapshot));
-  VersionReader::Place place{.at = start()};
-  std::optional<ReadViewRef> view;  // of the others
-  // What it did not write itself, some at a time.
-  std::string_view others[ReadView::kReadsMax];
-  std::optional<PinnedValue>* places[ReadView::kReadsMax];
-  size_t count = 0;
-  const auto get_others = [&]() -> Status {
-    if (count == 0) return Status();
-    if (!view) {
-      VARVE_RETURN_IF_ERROR(database_->find_place(options, &place));
-      view.emplace(database_->reader_.pin(&place));
-    }
-    return database_->get_together(place, {others, std::exchange(count, 0)}, places);
-  };
-  for (size_t i = 0; i < keys.size(); ++i) {
-    BatchEntry own;
-    FoundVersion spilled;
-    VARVE_ASSIGN_OR_RETURN(const bool is_own,
-                           begin_read(options.keyspace, keys[i], for_update, &own, &spilled));
-    if (is_own) {
-      VARVE_ASSIGN_OR_RETURN(values[i], held(own));
-      continue;
-    }
-    others[count] = keys[i];
-    places[count++] = &values[i];
-    if (count == ReadView::kReadsMax) VARVE_RETURN_IF_ERROR(get_others());
-  }
-  return get_others();
+  return read_each(
+      keys, options, for_update,
+      [&](size_t i, const BatchEntry& entry) -> Status {
+        VARVE_ASSIGN_OR_RETURN(values[i], held(entry));
+        return Status();
+      },
+      [&](const VersionReader::Place& place, std::span<const std::string_view> others,
+          const size_t* numbers) {
+        std::optional<PinnedValue>* places[ReadView::kReadsMax];
+        for (size_t i = 0; i < others.size(); ++i) places[i] = &values[numbers[i]];
+        return database_->get_together(place, others, places);
+      });
+}
+
+Status TransactionImpl::visit(std::span<const std::string_view> keys, const ReadOptions& options,
+                              ValueVisitor* visitor) {
+  return read_each(
+      keys, options, /*for_update=*/false,
+      [&](size_t i, const BatchEntry& entry) {
+        if (entry.kind != VersionKind::tombstone) visitor->visit(i, entry.value);
+        return Status();
+      },
+      [&](const VersionReader::Place& place, std::span<const std::string_view> others,
+          const size_t* numbers) {
+        return database_->find_together(place, others, [&](size_t i, const PointRead& read) {
+          visitor->visit(numbers[i], read.version.value);
+        });
+      });
 }
 
 Status TransactionImpl::write(VersionKind kind, std::string_view key, std::string_view value,
@@ -463,6 +496,11 @@ Status Transaction::multi_get_for_update(std::span<const std::string_view> keys,
                                          const ReadOptions& options) {
   if (impl_ == nullptr) return ended();
   return impl_->multi_get(keys, values, options, /*for_update=*/true);
+}
+
+Status Transaction::visit(std::span<const std::string_view> keys, const ReadOptions& options,
+                          ValueVisitor* visitor) {
+  return impl_ == nullptr ? ended() : impl_->visit(keys, options, visitor);
 }
 
 Result<Cursor> Transaction::scan(const ScanOptions& options) {

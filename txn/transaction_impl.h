@@ -18,6 +18,7 @@
 #include "txn/read_set.h"
 #include "txn/transaction_counters.h"
 #include "txn/transaction_cursor.h"
+#include "txn/value_visitor.h"
 #include "txn/write_set.h"
 #include "varve/transaction.h"
 
@@ -42,6 +43,8 @@ class TransactionImpl final : public PoolLink {
   Status multi_get(std::span<const std::string_view> keys,
                    std::span<std::optional<PinnedValue>> values, const ReadOptions& options,
                    bool for_update);
+  Status visit(std::span<const std::string_view> keys, const ReadOptions& options,
+               ValueVisitor* visitor);
   Status write(VersionKind kind, std::string_view key, std::string_view value,
                const WriteOptions& options);
   Result<Cursor> scan(const ScanOptions& options);
@@ -80,6 +83,11 @@ class TransactionImpl final : public PoolLink {
   template <typename Own, typename Others>
   auto read(std::string_view key, const ReadOptions& options, bool for_update, Own own,
             Others others) -> decltype(others());
+  // Of each key: calls `own(i, BatchEntry)` if the transaction wrote it itself; else it is among
+  // those that `others(place, keys, their numbers)` is called with, ReadView::kReadsMax at most.
+  template <typename Own, typename Others>
+  Status read_each(std::span<const std::string_view> keys, const ReadOptions& options,
+                   bool for_update, Own own, Others others);
   // The commit relies on the key, at this level, or because of `for_update`.
   Status note_read(Keyspace keyspace, std::string_view key, bool for_update);
   // Bytes of its batch.

@@ -159,6 +159,10 @@ class Database {
   friend class WriteBatch;
   friend class WriteBatcher;
   friend class Tables;
+  friend class RowScanner;
+  // As multi_get(), without values that the caller holds.
+  Status visit(std::span<const std::string_view> keys, const ReadOptions& options,
+               class ValueVisitor* visitor);
   explicit Database(std::unique_ptr<class DatabaseImpl> impl);
   static void pause_after_conflict(uint32_t attempt);
   std::unique_ptr<class DatabaseImpl> impl_;

@@ -129,6 +129,9 @@ class Transaction {
   friend class RowScanner;
   // Differs after each change of what it wrote, its end included.
   uint64_t changes() const;
+  // As multi_get(), without values that the caller holds.
+  Status visit(std::span<const std::string_view> keys, const ReadOptions& options,
+               class ValueVisitor* visitor);
   explicit Transaction(class TransactionImpl* impl) : impl_(impl) {}
   void let_go();
 

@@ -34,7 +34,7 @@ class ParsedBlock {
  public:
   ParsedBlock(std::string_view payload, uint32_t row_count, bool with_tags = true)
       : payload_(new char[payload.size()]),
-        columns_(BlockView::columns_size(row_count, payload.size()) / sizeof(uint64_t)),
+        columns_(BlockView::columns_size(row_count, payload.size(), with_tags) / sizeof(uint64_t)),
         view_(parse(payload, row_count, with_tags)) {}
 
   explicit ParsedBlock(const std::vector<VersionRow>& rows)

@@ -72,6 +72,10 @@ TEST(BlockView, random_blocks_give_back_their_rows_and_answer_as_the_model) {
     const ParsedBlock block(rows);
     ASSERT_TRUE(block.ok()) << block.status().to_string();
     ASSERT_EQ(block.rows(), rows);
+    const ParsedBlock of_index(test::block_payload(rows), static_cast<uint32_t>(rows.size()),
+                               /*with_tags=*/false);
+    ASSERT_TRUE(of_index.ok()) << of_index.status().to_string();
+    ASSERT_EQ(of_index.rows(), rows);
     for (const std::string& key : probes(&random, rows, profile.prefix)) {
       for (const Timestamp time : times(rows, key)) {
         const VersionKey wanted{key, time};
@@ -83,6 +87,8 @@ TEST(BlockView, random_blocks_give_back_their_rows_and_answer_as_the_model) {
         });
         ASSERT_EQ(block.view().lower_bound(wanted), lower - rows.begin());
         ASSERT_EQ(block.view().upper_bound(wanted), upper - rows.begin());
+        ASSERT_EQ(of_index.view().lower_bound(wanted), lower - rows.begin());
+        ASSERT_EQ(of_index.view().upper_bound(wanted), upper - rows.begin());
         const VersionRow* visible = test::visible_row(rows, key, time);
         const uint32_t found = block.view().find(key, key_hash(key), time);
         ASSERT_EQ(found, visible == nullptr ? rows.size() : visible - rows.data());
@@ -98,23 +104,32 @@ TEST(BlockView, random_blocks_give_back_their_rows_and_answer_as_the_model) {
   }
 }
 
+// Heads are of eight bytes, of blocks of an index of sixteen.
 TEST(BlockView, keys_that_differ_after_their_heads_only_are_told_apart) {
-  std::vector<VersionRow> rows;
-  for (int i = 100; i < 400; ++i) {
-    rows.push_back({"same-head" + std::to_string(i), {5}, VersionKind::value, {}});
+  for (const std::string same : {"same-head", "sixteen bytes are the same", "seven.."}) {
+    std::vector<VersionRow> rows{{"other", {5}, VersionKind::value, {}}};  // no common prefix
+    for (const char middle : {'\0', 'm', '\xff'}) {
+      for (int i = 100; i < 300; ++i) {
+        rows.push_back(
+            {same + std::string(8, middle) + std::to_string(i), {5}, VersionKind::value, {}});
+      }
+    }
+    for (const bool with_tags : {true, false}) {
+      const ParsedBlock block(test::block_payload(rows), static_cast<uint32_t>(rows.size()),
+                              with_tags);
+      ASSERT_TRUE(block.ok());
+      ASSERT_EQ(block.view().prefix(), "");
+      for (uint32_t i = 0; i < rows.size(); ++i) {
+        EXPECT_EQ(block.view().lower_bound({rows[i].key, {5}}), i);
+        EXPECT_EQ(block.view().lower_bound({rows[i].key, {6}}), i);
+        EXPECT_EQ(block.view().lower_bound({rows[i].key, {4}}), i + 1);
+        EXPECT_EQ(block.view().upper_bound({rows[i].key, {5}}), i + 1);
+      }
+      EXPECT_EQ(block.view().lower_bound({same, {5}}), 1u);
+      EXPECT_EQ(block.view().lower_bound({same + "n", {5}}), 401u);
+      EXPECT_EQ(block.view().lower_bound({same + std::string(20, '\xff'), {5}}), rows.size());
+    }
   }
-  rows.insert(rows.begin(), {"other", {5}, VersionKind::value, {}});  // no common prefix
-  const ParsedBlock block(rows);
-  ASSERT_TRUE(block.ok());
-  ASSERT_EQ(block.view().prefix(), "");
-  for (uint32_t i = 0; i < rows.size(); ++i) {
-    EXPECT_EQ(block.view().lower_bound({rows[i].key, {5}}), i);
-    EXPECT_EQ(block.view().lower_bound({rows[i].key, {6}}), i);
-    EXPECT_EQ(block.view().lower_bound({rows[i].key, {4}}), i + 1);
-    EXPECT_EQ(block.view().upper_bound({rows[i].key, {5}}), i + 1);
-  }
-  EXPECT_EQ(block.view().lower_bound({"same-head", {5}}), 1u);
-  EXPECT_EQ(block.view().lower_bound({"same-head4", {5}}), rows.size());
 }
 
 TEST(BlockView, keys_whose_hashes_share_the_tag_are_told_apart) {

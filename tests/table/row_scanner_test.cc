@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "memory/memory_manager.h"
 #include "tests/support/seeded_test.h"
 #include "tests/table/table_fixture.h"
 #include "tests/table/things.h"
@@ -34,11 +35,12 @@ class RowScannerTest : public TableFixture {
   RowSource from(const Snapshot& snapshot) {
     return {.rows = catalog_->rows(), .database = db_.get(), .snapshot = &snapshot};
   }
+  MemoryManager memory_{0};
   // Ids, in the order in which they come.
   std::vector<int64_t> ids(const RowSource& source, std::string filter, bool reverse = false,
                            uint64_t limit = UINT64_MAX, const std::vector<Value>& arguments = {}) {
     std::vector<int64_t> ids;
-    RowScanner scanner;
+    RowScanner scanner(&memory_);
     EXPECT_OK(scanner.prepare(
         plan_,
         {.columns = {"id"}, .filter = std::move(filter), .reverse = reverse, .limit = limit}));
@@ -65,7 +67,7 @@ TEST_F(RowScannerTest, yields_what_passes_whatever_the_index) {
   Transaction transaction = begin();
   const Result<Snapshot> snapshot = db_->snapshot();
   ASSERT_OK(snapshot);
-  RowScanner scanner;
+  RowScanner scanner(&memory_);
   for (uint64_t round = 0; round < test_iterations(300); ++round) {
     ScanDefinition scan;
     if (!random.one_in(20)) scan.filter = random_filter(&random);
@@ -144,6 +146,69 @@ TEST_F(RowScannerTest, shows_a_transactions_own_rows_and_a_snapshots) {
   EXPECT_EQ(ids(from(*before), "a = 2"), std::vector<int64_t>{});
 }
 
+TableSchema notes() {
+  TableSchema schema{.tenant = 1, .id = 2, .next_index = 2, .name = "notes"};
+  schema.columns = {{.name = "id", .kind = {ColumnType::int64}, .nullable = false},
+                    {.name = "place", .kind = {ColumnType::int64}},
+                    {.name = "note", .kind = {ColumnType::text}}};
+  schema.primary_key = {{0}};
+  schema.indexes = {{.id = 1, .name = "by_place", .columns = {{1}}, .state = IndexState::ready}};
+  schema.set_defaults(std::vector<Value>(schema.columns.size()));
+  return schema;
+}
+
+class LargeRowsTest : public TableFixture {
+ protected:
+  LargeRowsTest() : TableFixture(notes()) {}
+  MemoryManager memory_{0};
+};
+
+// Rows are fetched together as far as there is room for them, and read one by one beyond that.
+TEST_F(LargeRowsTest, rows_of_all_sizes_come_by_an_index) {
+  VARVE_SEEDED_TEST(random);
+  std::vector<std::string> texts;
+  for (int64_t id = 0; id < 120; ++id) {
+    const size_t sizes[] = {0, 100, 3000, 5000, 70'000, 300'000};
+    texts.emplace_back(sizes[random.below(std::size(sizes))], static_cast<char>('a' + id % 26));
+  }
+  const auto insert = [&](RowWriter* table, size_t id) {
+    return table->insert(std::vector<Value>{Value::int64(static_cast<int64_t>(id)),
+                                            Value::int64(static_cast<int64_t>(id * 7 % 120)),
+                                            Value::text(texts[id])});
+  };
+  for (size_t id = 0; id < 100; ++id) {
+    ASSERT_OK(change([&](RowWriter* table) { return insert(table, id); }));
+    executor_.run_all();
+  }
+  const Result<Snapshot> snapshot = db_->snapshot();
+  ASSERT_OK(snapshot);
+  Transaction transaction = begin();
+  RowWriter rows;
+  ASSERT_OK(attach(&transaction, &rows));
+  for (size_t id = 100; id < 120; ++id) ASSERT_OK(insert(&rows, id));
+  RowScanner scanner(&memory_);
+  ASSERT_OK(scanner.prepare(plan_, {.columns = {"id", "note"}, .filter = "place >= 0"}));
+  ASSERT_NE(scanner.explain().find("by_place"), std::string::npos) << scanner.explain();
+  for (int round = 0; round < 4; ++round) {
+    const bool past = round % 2 == 0;
+    ASSERT_OK(scanner.open(
+        past ? RowSource{.rows = catalog_->rows(), .database = db_.get(), .snapshot = &*snapshot}
+             : RowSource{.rows = catalog_->rows(), .transaction = &transaction}));
+    int64_t place = -1;
+    size_t found = 0;
+    for (; scanner.next(); ++found) {
+      const size_t id = static_cast<size_t>(scanner.value(0).as_int64());
+      EXPECT_GT(static_cast<int64_t>(id * 7 % 120), place);
+      place = static_cast<int64_t>(id * 7 % 120);
+      EXPECT_TRUE(scanner.value(1).as_text() == texts[id]) << "row " << id;
+    }
+    ASSERT_OK(scanner.status());
+    EXPECT_EQ(found, past ? 100u : 120u);
+  }
+  scanner.close();
+  EXPECT_LE(memory_.live_bytes(), 16u << 10);
+}
+
 TEST_F(RowScannerTest, what_is_malformed_is_told) {
   insert({{Value::int64(1), Value::int64(1), Value(), Value(), Value()}});
   char buffer[64];
@@ -152,7 +217,7 @@ TEST_F(RowScannerTest, what_is_malformed_is_told) {
   key.int64(1, Order::descending);
   const WriteOptions in_rows = in(catalog_->rows());
   const auto failure = [&] {
-    RowScanner scanner;
+    RowScanner scanner(&memory_);
     EXPECT_OK(scanner.prepare(plan_, {.columns = {"c"}, .filter = "a = 1"}));
     Transaction transaction = begin();
     EXPECT_OK(scanner.open(from(&transaction)));

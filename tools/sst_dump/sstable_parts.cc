@@ -128,7 +128,8 @@ Result<RowBlock> SstableParts::rows(const BlockHandle& handle) {
       return at(handle.offset, status);
     }
   }
-  block.columns.resize(BlockView::columns_size(trailer->row_count, block.payload.size()) /
+  block.columns.resize(BlockView::columns_size(trailer->row_count, block.payload.size(),
+                                               /*with_tags=*/false) /
                        sizeof(uint64_t));
   Result<BlockView> view =
       BlockView::parse(view_of(block.payload), trailer->row_count,
