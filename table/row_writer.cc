@@ -304,6 +304,19 @@ Status RowWriter::prepare_entry(const IndexPlan& index, bool was, bool is, Entry
   return Status();
 }
 
+Status RowWriter::look_for_old_entry(const IndexPlan& index, Entry* entry) {
+  if (!entry->was || index.schema->state == IndexState::ready) return Status();
+  if (TablePlan::has_primary_key(index, old_)) return Status();
+  VARVE_ASSIGN_OR_RETURN(
+      const std::optional<PinnedValue> found,
+      transaction_->get_for_update(entry->old_key.view(), {.keyspace = keyspace_}));
+  if (found && found->view() == entry->old_value) return Status();
+  entry->was = false;
+  // A row that keeps its key may change; that two have it is for the build to find.
+  if (found && entry->is && entry->old_key.view() == entry->new_key.view()) entry->is = false;
+  return Status();
+}
+
 Status RowWriter::check_unique(const IndexPlan& index, const Entry& entry) {
   if (!entry.is || TablePlan::has_primary_key(index, new_)) return Status();
   if (entry.was && entry.old_key.view() == entry.new_key.view()) return Status();
@@ -355,6 +368,7 @@ Status RowWriter::change(bool was, bool is) {
   const std::span<const IndexPlan> indexes = plan_->indexes();
   for (size_t i = 0; i < indexes.size(); ++i) {
     VARVE_RETURN_IF_ERROR(prepare_entry(indexes[i], was, is, &entries_[i]));
+    VARVE_RETURN_IF_ERROR(look_for_old_entry(indexes[i], &entries_[i]));
   }
   for (size_t i = 0; i < indexes.size(); ++i) {
     VARVE_RETURN_IF_ERROR(check_unique(indexes[i], entries_[i]));

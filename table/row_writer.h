@@ -101,6 +101,9 @@ class RowWriter : public PoolLink {
   // From what old_ says (if `was`) to what new_ says (if `is`).
   Status change(bool was, bool is);
   Status prepare_entry(const IndexPlan& index, bool was, bool is, Entry* entry);
+  // Of a unique index that is being built: the entry under the old key may be missing as yet, or be
+  // that of another row with the same key, which is left alone.
+  Status look_for_old_entry(const IndexPlan& index, Entry* entry);
   Status check_unique(const IndexPlan& index, const Entry& entry);
   Status taken(const IndexPlan& index, const Entry& entry) const;
   Status write_all(bool is);

@@ -10,6 +10,7 @@
 
 #include "base/coding.h"
 #include "base/random.h"
+#include "table/table_verify.h"
 #include "tests/support/seeded_test.h"
 #include "tests/table/table_fixture.h"
 
@@ -287,6 +288,81 @@ TEST_F(RowWriterTest, calls_that_fail_change_nothing) {
     ASSERT_OK(transaction.commit());
     ASSERT_EQ(check(), before) << each.message;
   }
+}
+
+// Rows that were there before a unique index is, which is built beside writers.
+class RowWriterBesideABuild : public TableFixture {
+ protected:
+  RowWriterBesideABuild() : TableFixture(without_indexes()) {}
+  void SetUp() override {
+    TableFixture::SetUp();
+    for (const int64_t id : {1, 2}) {
+      ASSERT_OK(change([&](RowWriter* rows) { return rows->insert(values_of(id, kAlike)); }));
+    }
+    schema_.indexes = {people().indexes[0]};
+    ASSERT_OK(db_->transact([&](Transaction& t) { return catalog_->change_table(&t, &schema_); }));
+    ASSERT_OK(build(1));  // so far the build has come
+  }
+  static TableSchema without_indexes() {
+    TableSchema schema = people();
+    schema.indexes.clear();
+    return schema;
+  }
+  // The build comes to a row.
+  Status build(int64_t id) {
+    return change([&](RowWriter* rows) {
+      char buffer[kTableKeySizeMax];
+      KeyWriter key(buffer);
+      append_prefix({.tenant = 1, .table = schema_.id, .index = 0}, &key);
+      key.int64(id);
+      return rows->add_entry(key.key(), 1);
+    });
+  }
+  Status update(int64_t id, size_t column, const char* text) {
+    return change([&](RowWriter* rows) {
+      const Value key[] = {Value::int64(id)};
+      const ColumnChange changes[] = {{column, Value::text(text)}};
+      return rows->update(key, changes).status();
+    });
+  }
+  Status verify() {
+    schema_.indexes[0].state = IndexState::ready;
+    Transaction transaction = begin();
+    TableVerifyReport report;
+    return verify_table(&transaction, catalog_->rows(), schema_, &report);
+  }
+  static constexpr size_t kEmail = 1;
+  static constexpr size_t kName = 2;
+  const Person kAlike{"both@x", "ann", 30, 1};
+};
+
+TEST_F(RowWriterBesideABuild, a_row_that_goes_leaves_the_entry_of_the_one_that_had_its_key) {
+  ASSERT_OK(change([&](RowWriter* rows) {
+    const Value key[] = {Value::int64(2)};
+    return rows->erase(key).status();
+  }));
+  EXPECT_OK(verify());
+}
+
+TEST_F(RowWriterBesideABuild, a_row_that_gets_another_key_leaves_the_entry_of_the_other_row) {
+  ASSERT_OK(update(2, kEmail, "own@x"));
+  EXPECT_OK(verify());
+  EXPECT_FAILS(update(2, kEmail, "both@x"), already_exists, "by_email");
+}
+
+TEST_F(RowWriterBesideABuild, a_row_that_keeps_its_key_leaves_the_entry_of_the_other_row) {
+  ASSERT_OK(update(2, kName, "bob")) << "the key is not what changes";
+  EXPECT_FAILS(build(2), already_exists, "by_email");
+  ASSERT_OK(update(1, kName, "eve"));
+  ASSERT_OK(update(2, kEmail, "own@x"));
+  EXPECT_OK(verify());
+}
+
+TEST_F(RowWriterBesideABuild, rows_that_it_has_not_come_to_change_as_others_do) {
+  ASSERT_OK(update(1, kEmail, "first@x"));
+  ASSERT_OK(update(2, kName, "bob"));
+  ASSERT_OK(build(2));
+  EXPECT_OK(verify());
 }
 
 TEST_F(RowWriterTest, decimals_take_the_scale_of_their_column) {
