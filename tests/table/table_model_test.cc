@@ -23,6 +23,7 @@
 #include "tests/support/seeded_test.h"
 #include "tests/support/sim_file_system.h"
 #include "tests/support/status_check.h"
+#include "tests/table/table_model.h"
 #include "varve/varve.h"
 
 namespace varve::test {
@@ -31,63 +32,7 @@ namespace {
 constexpr const char* kPath = "/db";
 constexpr int64_t kIdsMax = 40;
 
-// Values as text; nothing: null.
-using Cell = std::optional<std::string>;
-using Cells = std::map<std::string, Cell>;  // by column, without the id
-
-struct ModelColumn {
-  ColumnType type = ColumnType::int64;
-  Cell default_value;
-};
-struct ModelIndex {
-  std::vector<std::string> columns;
-  std::vector<std::string> covered;
-  bool unique = false;
-  std::string positive;  // of a partial one: the column that is greater than 0
-};
-struct Model {
-  std::vector<std::pair<std::string, ModelColumn>> columns;  // in order, without the id
-  std::map<int64_t, Cells> rows;
-  std::map<std::string, ModelIndex> indexes;
-
-  bool uses(const std::string& column) const {
-    return std::any_of(indexes.begin(), indexes.end(), [&](const auto& each) {
-      const ModelIndex& index = each.second;
-      const auto in = [&](const std::vector<std::string>& names) {
-        return std::find(names.begin(), names.end(), column) != names.end();
-      };
-      return in(index.columns) || in(index.covered) || index.positive == column;
-    });
-  }
-  static bool is_in(const ModelIndex& index, const Cells& row) {
-    if (index.positive.empty()) return true;
-    const Cell& cell = row.at(index.positive);
-    return cell && std::stoll(*cell) > 0;
-  }
-  // What a unique index holds a row by; nothing: it does not.
-  static std::optional<std::vector<std::string>> unique_key(const ModelIndex& index,
-                                                            const Cells& row) {
-    if (!index.unique || !is_in(index, row)) return std::nullopt;
-    std::vector<std::string> key;
-    for (const std::string& column : index.columns) {
-      const Cell& cell = row.at(column);
-      if (!cell) return std::nullopt;
-      key.push_back(*cell);
-    }
-    return key;
-  }
-  // Whether another row than `id` has a key that `row` would have in `index`.
-  bool is_taken(const ModelIndex& index, int64_t id, const Cells& row) const {
-    const auto key = unique_key(index, row);
-    return key && std::any_of(rows.begin(), rows.end(), [&](const auto& other) {
-             return other.first != id && unique_key(index, other.second) == key;
-           });
-  }
-  bool is_taken(int64_t id, const Cells& row) const {
-    return std::any_of(indexes.begin(), indexes.end(),
-                       [&](const auto& index) { return is_taken(index.second, id, row); });
-  }
-};
+using Model = TableModel;
 
 class Quiet final : public Logger {
   void write(LogLevel, std::string_view) override {}
@@ -129,11 +74,6 @@ struct Opened {
   std::unique_ptr<Tables> tables;
   Table table;
 };
-
-Value value_of(const Cell& cell, ColumnType type) {
-  if (!cell) return Value();
-  return type == ColumnType::text ? Value::text(*cell) : Value::int64(std::stoll(*cell));
-}
 
 // What a scan finds, with the filter's index or without: by id.
 Result<std::map<int64_t, Cells>> rows_of(Opened* opened, const std::string& filter) {
@@ -183,13 +123,6 @@ class TableModelTest : public testing::Test {
     return row;
   }
   int64_t random_id() { return static_cast<int64_t>(random_.below(kIdsMax)); }
-  std::vector<Value> values_of(int64_t id, const Cells& row) const {
-    std::vector<Value> values = {Value::int64(id)};
-    for (const auto& [name, column] : model_.columns) {
-      values.push_back(value_of(row.at(name), column.type));
-    }
-    return values;
-  }
 
   // -- steps. Each says in next_ what it leads to before it is carried out --
   // A change of rows in a transaction, and in `model`.
@@ -201,7 +134,7 @@ class TableModelTest : public testing::Test {
     switch (random_.below(5)) {
       case 0: {
         const Cells row = random_row();
-        const Status status = rows->insert(values_of(id, row));
+        const Status status = rows->insert(model_.values_of(id, row));
         const bool fits = !exists && !model->is_taken(id, row);
         ASSERT_EQ(status.code(), fits ? StatusCode::ok : StatusCode::already_exists)
             << status.to_string();
@@ -211,7 +144,7 @@ class TableModelTest : public testing::Test {
       case 1:
       case 2: {
         const Cells row = random_row();
-        const Status status = rows->upsert(values_of(id, row));
+        const Status status = rows->upsert(model_.values_of(id, row));
         const bool fits = !model->is_taken(id, row);
         ASSERT_EQ(status.code(), fits ? StatusCode::ok : StatusCode::already_exists)
             << status.to_string();
@@ -292,26 +225,21 @@ class TableModelTest : public testing::Test {
   void create_index() {
     if (model_.indexes.size() == 4) return;
     ModelIndex index;
-    index.columns.push_back(random_column());
+    const auto order = [&] { return random_.one_in(2) ? Order::ascending : Order::descending; };
+    index.columns.push_back({random_column(), order()});
     const std::string second = random_column();
-    if (random_.one_in(2) && second != index.columns[0]) index.columns.push_back(second);
+    if (random_.one_in(2) && second != index.columns[0].column) {
+      index.columns.push_back({second, order()});
+    }
     if (random_.one_in(2)) index.covered.push_back(random_column());
     index.unique = random_.one_in(3);
     if (random_.one_in(3)) index.positive = random_column(ColumnType::int64);
     const std::string name = "i" + std::to_string(names_++);
-    IndexDefinition definition{.name = name, .unique = index.unique, .covered = index.covered};
-    for (const std::string& column : index.columns) {
-      definition.columns.push_back(
-          {column, random_.one_in(2) ? Order::ascending : Order::descending});
-    }
-    if (!index.positive.empty()) definition.condition = index.positive + " > 0";
-    const bool fits = std::none_of(model_.rows.begin(), model_.rows.end(), [&](const auto& row) {
-      return model_.is_taken(index, row.first, row.second);
-    });
+    const bool fits = model_.fits(index);
     Model model = model_;
     model.indexes[name] = index;
     next_ = model;  // its rows are the same
-    const Status status = opened_->table.create_index(definition);
+    const Status status = opened_->table.create_index(index.definition(name));
     ASSERT_EQ(status.code(), fits ? StatusCode::ok : StatusCode::already_exists)
         << status.to_string();
     if (fits) model_ = std::move(model);
