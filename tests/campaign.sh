@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What must not go wrong, whole: the crash, fault and damage enumerations of tests/sim/, processes killed for real,
+# What must not go wrong, whole: the crash, fault and damage enumerations of tests/sim/, those of tables, processes killed for real,
 # transactions under the deterministic scheduler, random options against the model, and the planted faults of
 # tests/mutants/; what CI runs a sample of. Builds what it needs first. Ends with the figures in one table; the exit status is 0 only if nothing failed and every planted fault was caught.
 #
@@ -94,6 +94,10 @@ done
 add schedules "$scheduled" 'TransactionScheduleTest.every_schedule*' 320000 20
 # So many states a run that each crash is tried with all policies for pages and names.
 add crash "$sim" 'CrashEnumeration.*' 1200000 10
+add table-crash build/tests/table_test 'TableCrash.every_crash*' 200000 10
+for workload in a b c d; do
+  add_parts "table-errors-$workload" build/tests/table_test 'TableCrash.no_error*' 1000 1
+done
 add model build/tests/model_test 'RandomPresetsModelTest.*' 60000 20
 # Of a database of 256 KiB that was not closed, and of one that was.
 for after in "" after_a_clean_close_; do
@@ -109,7 +113,7 @@ if setarch -R true 2>/dev/null; then without_aslr=(setarch -R); fi
 
 if [ "$mode" != table ] && [ "${CAMPAIGN_BUILD:-yes}" != no ]; then
   cmake --preset release
-  cmake --build build --parallel "$jobs" --target sim_test txn_test model_test
+  cmake --build build --parallel "$jobs" --target sim_test txn_test model_test table_test
   cmake --preset schedule
   cmake --build build-schedule --parallel "$jobs" --target txn_test
   cmake --preset asan
@@ -170,6 +174,17 @@ print_table() {
         if ($(i + 1) == "runs") twice += $i
       }
     }
+    /^tables: / {
+      for (i = 1; i < NF; ++i) {
+        if ($(i + 1) == "workloads,") table_workloads += $i
+        if ($(i + 1) == "crashes,") table_crashes += $i
+        if ($(i + 1) == "different") table_states += $i
+        if ($(i + 1) == "of" && $(i + 2) == "these") table_inside += $i
+        if ($(i + 1) == "with" && $(i + 3) == "build,") table_builds += $i
+        if ($(i + 1) == "with" && $(i + 2) == "leftovers") table_leftovers += $i
+        if ($(i + 1) == "tried,") table_errors += $i
+      }
+    }
     / faults, / { for (i = 1; i < NF; ++i) if ($(i + 1) == "tried,") faults += $i }
     /^full at / { full += $3 }
     / tried$/ && /^(flipped|cut|swapped)/ { damage += $(NF - 1) }
@@ -192,6 +207,8 @@ print_table() {
     END {
       printf "crashes      %d workloads, %d crashes, %d distinct states, %d of them inside recovery, %d runs made twice\n",
              workloads, crashes, states, inside, twice
+      printf "tables       %d workloads, %d crashes, %d distinct states, %d of them inside recovery, %d with a build that was broken off, %d with something to erase; %d errors tried\n",
+             table_workloads, table_crashes, table_states, table_inside, table_builds, table_leftovers, table_errors
       printf "errors       %d tried\n", faults
       printf "full disks   %d calls\n", full
       printf "damage       %d tried: %d found, %d harmless, %d an end lost as by a torn write, %d wrong\n",

@@ -198,6 +198,8 @@ class Engine {
 
   // Rows with secondary indexes: the benchmarks of rows need it.
   virtual bool has_tables() const { return false; }
+  // And whether an index is built while others write.
+  virtual bool has_online_builds() const { return false; }
 
   virtual void flush() = 0;                // memtables to disk, waits
   virtual void compact() = 0;              // flush, merge into one run, wait

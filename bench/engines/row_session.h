@@ -70,6 +70,11 @@ class RowSession {
   virtual bool erase_items(std::span<const uint64_t> ids, uint64_t* erased) = 0;
   // At most `count` rows from the first with a >= `from` on, in order of a and id.
   virtual void read_items(int64_t from, size_t count, ItemSink* sink) = 0;
+  // An index on d, with a besides, beside those who update items. Throws where
+  // Engine::has_online_builds() is false.
+  virtual void build_index() = 0;
+  // Throws if that index is not ready, or rows and indexes do not agree.
+  virtual void verify_items() = 0;
 
   virtual void create_bank() = 0;
   // Rows [begin, end) of balance 0.

@@ -267,6 +267,7 @@ class VarveEngine final : public Engine {
   TransactionMode transaction_mode() const override { return TransactionMode::optimistic; }
   bool supports(Isolation) const override { return true; }
   bool has_tables() const override { return true; }
+  bool has_online_builds() const override { return true; }
 
   void flush() override { check(shared_.db->flush(), "flush"); }
   void compact() override { check(shared_.db->compact(), "compact"); }

@@ -31,6 +31,7 @@ TableDefinition items_definition() {
           .primary_key = {{"id"}},
           .indexes = {{.name = "t_a", .columns = {{"a"}}}, {.name = "t_b", .columns = {{"b"}}}}};
 }
+constexpr const char* kBuilt = "t_d";
 constexpr size_t kA = 1;
 constexpr size_t kD = 4;
 
@@ -120,6 +121,21 @@ class VarveRows final : public RowSession {
     check(by_a_.status(), "RowCursor::next");
     by_a_.close();
     check(reader.rollback(), "rollback");
+  }
+
+  void build_index() override {
+    find_items();
+    check(items_.create_index({.name = kBuilt, .columns = {{"d"}}, .covered = {"a"}}),
+          "create_index");
+  }
+  void verify_items() override {
+    find_items();
+    check(tables_->verify().status(), "verify");
+    const TableDefinition table = take(items_.definition(), "definition");
+    for (const IndexDefinition& index : table.indexes) {
+      if (index.name == kBuilt && index.ready) return;
+    }
+    throw EngineError("varve: the index is not ready");
   }
 
   void create_bank() override {

@@ -504,4 +504,36 @@ MUTANTS = {
         "false",
         ["txn:SpillTest.*"],
     ),
+    # -- tables: what must change in one commit, and in which order --
+    "indexes_are_ready_before_they_are_built": (
+        "table/tables.cc",
+        "Status status = [[build_index(tables.database, tables.catalog, state_->tenant, state_->id, id)]];",
+        "(static_cast<void>(tables.change_table(state_->tenant, state_->id, "
+        "[&](Transaction*, TableSchema* schema) { return publish_index(schema, id); })), "
+        "build_index(tables.database, tables.catalog, state_->tenant, state_->id, id))",
+        ["table:TableCrash.*"],
+    ),
+    "leftovers_of_an_index_are_recorded_in_a_commit_of_their_own": (
+        "table/tables.cc",
+        "return tables.catalog.add_leftover(transaction, "
+        "{.tenant = table.tenant, .table = table.id, .index = id});",
+        "return tables.database->transact([&](Transaction& own) { "
+        "return tables.catalog.add_leftover(&own, "
+        "{.tenant = table.tenant, .table = table.id, .index = id}); }).status();",
+        ["table:TableCrash.*"],
+    ),
+    "leftovers_are_forgotten_before_they_are_erased": (
+        "table/tables.cc",
+        "VARVE_RETURN_IF_ERROR(erase_leftover(database, catalog, leftover));",
+        "VARVE_RETURN_IF_ERROR(database->transact([&](Transaction& early) { "
+        "return catalog.remove_leftover(&early, leftover); }).status()); "
+        "VARVE_RETURN_IF_ERROR(erase_leftover(database, catalog, leftover));",
+        ["table:TableCrash.*"],
+    ),
+    "rows_take_the_entry_of_another_row_along": (
+        "table/row_writer.cc",
+        "VARVE_RETURN_IF_ERROR(look_for_old_entry(indexes[i], &entries_[i]));",
+        ";",
+        ["table:RowWriterBesideABuild.*"],
+    ),
 }

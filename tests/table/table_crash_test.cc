@@ -88,32 +88,35 @@ class TableCrashes {
 
   bool done() const { return states_ >= wanted_ || testing::Test::HasFailure(); }
 
-  // One workload, and crashes at calls of it that change something, drawn as far as states are
-  // wanted: in each pass over them another one of the policies.
+  // One workload, and crashes at calls of it, drawn like the policy of each, until there are so
+  // many states.
   void run_workload(uint64_t states_of_it) {
     seen_.clear();  // file ids are drawn anew: no state comes twice in two workloads
     const std::vector<Moment> moments = record_workload();
     const uint64_t enough = std::min(wanted_, states_ + states_of_it);
-    // More than one state for two crashes is not to be had.
-    const uint64_t crashes = std::min<uint64_t>(2 * states_of_it, moments.size() * kPolicies);
+    // Many a crash leaves a state that was there before: no more than so many are tried.
+    const uint64_t crashes = 4 * states_of_it;
     for (uint64_t i = 0; i < crashes && states_ < enough && !done(); ++i) {
       const Moment& moment = moments[random_.below(moments.size())];
       explore(crash(moment, random_.below(kPolicies), /*depth=*/1));
     }
   }
-  // As above at every call, under `policies_per_call` of the policies.
-  void run_whole_workload(size_t policies_per_call) {
+  // One workload, and crashes at every call of it, under all policies.
+  void run_whole_workload() {
     seen_.clear();
     for (const Moment& moment : record_workload()) {
-      const uint64_t first = random_.below(kPolicies);
-      for (size_t i = 0; i < policies_per_call && !done(); ++i) {
-        // By steps that have no factor in common with kPolicies.
-        explore(crash(moment, (first + i * 5) % kPolicies, /*depth=*/1));
+      for (size_t policy = 0; policy < kPolicies && !done(); ++policy) {
+        explore(crash(moment, policy, /*depth=*/1));
       }
     }
   }
 
-  uint64_t states() const { return states_; }
+  // Some in the middle of a build, of a drop, and of a recovery.
+  void expect_all_kinds() const {
+    EXPECT_GT(builds_, 0u);
+    EXPECT_GT(leftovers_, 0u);
+    EXPECT_GT(in_recovery_, 0u);
+  }
   void print() const {
     std::printf(
         "tables: %llu workloads, %llu calls, %llu crashes, %llu different states, %llu of these "
@@ -272,13 +275,14 @@ TEST(TableCrash, every_crash_leaves_rows_and_indexes_of_one_commit) {
   const uint64_t wanted = test_iterations(kSample);
   TableCrashes crashes(random.next(), wanted);
   while (!crashes.done()) {
-    if (wanted > 20 * kSample) {
-      crashes.run_whole_workload(kPolicies);
+    if (wanted >= 20 * kSample) {
+      crashes.run_whole_workload();
     } else {
       crashes.run_workload(kSample / 4);
     }
   }
   crashes.print();
+  if (wanted >= kSample) crashes.expect_all_kinds();
 }
 
 // -- errors --

@@ -321,6 +321,18 @@ TEST_F(DbBenchTest, RowsAreTheSameInEveryEngineThatHasTables) {
   }
 }
 
+TEST_F(DbBenchTest, AnIndexIsBuiltBesideWriters) {
+  const std::string flags = "--cache_size=32M --num=5000 --threads=2 --benchmarks=indexbuild";
+  const std::vector<json> objects = run_json("varve", flags);
+  ASSERT_EQ(objects.size(), 1u);
+  EXPECT_EQ(objects[0]["threads"], 2) << objects[0];
+  EXPECT_TRUE(objects[0]["conflicts"].is_number_unsigned()) << objects[0];
+  EXPECT_GT(objects[0]["beside_ops_per_second"], 0) << objects[0];
+  for (const std::string& name : engines()) {
+    if (name != "varve") EXPECT_EQ(run_engine(name, flags).exit_status, 2) << name;
+  }
+}
+
 TEST_F(DbBenchTest, ATransferIsOneOperationWithItsConflictsInThePrintedLine) {
   const Outcome outcome = run_engine(
       "varve", "--num=100 --reads=50 --benchmarks=fillseq,transfer,randomtransaction,updaterandom");

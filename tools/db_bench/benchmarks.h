@@ -31,13 +31,15 @@ struct Benchmark {
   uint32_t value_size = 0;            // 0: --value_size
   bool inserts = false;               // takes ids above `num`
   WorkloadFactory beside = nullptr;   // one more thread, until the others are done
+  bool until_beside_ends = false;     // instead: as long as it takes that thread, and no warm-up
   Preparation preparation = nullptr;  // unmeasured, before the warm-up
   bool own_rows = false;              // reads no others: it can begin with an empty database
   bool transactions = false;          // an engine without them cannot run it; reports conflicts
   VerificationFactory verification = nullptr;
-  bool tables = false;        // an engine without them cannot run it; reports conflicts
-  uint64_t operations = 0;    // how many, if not given; 0: num
-  bool shared_among = false;  // the threads: that many in all
+  bool tables = false;         // an engine without them cannot run it; reports conflicts
+  bool builds_online = false;  // likewise one whose builds keep writers out
+  uint64_t operations = 0;     // how many, if not given; 0: num
+  bool shared_among = false;   // the threads: that many in all
 
   // -- upkeep, text --
   void (Engine::*call)() = nullptr;

@@ -357,10 +357,16 @@ void check_transaction_engine(const Settings& settings) {
                             optimistic ? "optimistic_transaction_db" : "transaction_db",
                             settings.engine.c_str(), optimistic ? "optimistic" : "pessimistic"));
   }
-  const bool has_tables = create_engine(settings.engine)->has_tables();
+  const std::unique_ptr<Engine> engine = create_engine(settings.engine);
   for (const std::string& name : settings.benchmarks) {
-    if (has_tables || !find_benchmark(name)->tables) continue;
-    throw UsageError(name + " needs tables, and --engine=" + settings.engine + " has none");
+    const Benchmark& benchmark = *find_benchmark(name);
+    if (benchmark.tables && !engine->has_tables()) {
+      throw UsageError(name + " needs tables, and --engine=" + settings.engine + " has none");
+    }
+    if (benchmark.builds_online && !engine->has_online_builds()) {
+      throw UsageError(name + " writes during a build, and --engine=" + settings.engine +
+                       " lets nobody write then");
+    }
   }
   if (mode != TransactionMode::none) return;
   for (const std::string& name : settings.benchmarks) {

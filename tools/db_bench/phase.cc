@@ -42,7 +42,9 @@ PassLimits limits_for(const Settings& settings, const Benchmark& benchmark, cons
                       uint32_t thread, Pass pass) {
   const double share = pass == Pass::warmup ? settings.warmup : 1;
   PassLimits limits;
-  if (benchmark.kind == BenchmarkKind::load) {
+  if (benchmark.until_beside_ends) {
+    // No limit of its own.
+  } else if (benchmark.kind == BenchmarkKind::load) {
     limits.operations = plan.operations + (thread < plan.remainder ? 1 : 0);
   } else if (settings.duration > 0) {
     limits.seconds = settings.duration * share;
@@ -65,7 +67,9 @@ class Crew {
   Crew(const PhaseInputs& inputs, const PhasePlan& plan)
       : inputs_(inputs),
         plan_(plan),
-        context_{.settings = inputs.settings, .first_new_id = inputs.first_new_id},
+        context_{.settings = inputs.settings,
+                 .first_new_id = inputs.first_new_id,
+                 .beside_ended = &beside_ended_},
         gate_(static_cast<ptrdiff_t>(plan.threads + (plan.beside ? 1 : 0) + 1)) {
     const uint32_t count = plan.threads + (plan.beside ? 1 : 0);
     for (uint32_t i = 0; i < count; i++) {
@@ -92,6 +96,7 @@ class Crew {
   void run_pass(Pass pass) {
     running_ = plan_.threads;
     stop_beside_ = stop_.load();
+    beside_ended_ = false;
     for (uint32_t i = 0; i < workers_.size(); i++) {
       PassLimits limits = limits_for(inputs_.settings, inputs_.benchmark, plan_, i, pass);
       if (i == plan_.threads) {
@@ -109,7 +114,9 @@ class Crew {
     const bool by_time =
         inputs_.settings.duration > 0 && inputs_.benchmark.kind != BenchmarkKind::load;
     monitor.begin(inputs_.benchmark.name, std::move(counters),
-                  by_time ? 0 : plan_.operations * plan_.threads + plan_.remainder,
+                  by_time || inputs_.benchmark.until_beside_ends
+                      ? 0
+                      : plan_.operations * plan_.threads + plan_.remainder,
                   by_time ? inputs_.settings.duration : 0);
   }
   void throw_if_failed() {
@@ -133,6 +140,7 @@ class Crew {
       worker.begin_pass();
       if (!stop_) guarded([&] { workload->run(worker); });
       worker.end_pass();
+      if (beside) beside_ended_ = true;
       if (!beside && running_.fetch_sub(1) == 1) stop_beside_ = true;
       gate_.arrive_and_wait();  // end
     }
@@ -160,6 +168,7 @@ class Crew {
   std::vector<std::thread> threads_;
   std::atomic<bool> stop_{false};
   std::atomic<bool> stop_beside_{false};
+  std::atomic<bool> beside_ended_{false};
   std::atomic<uint32_t> running_{0};
   bool done_ = false;  // written before, read after a gate
   std::mutex failure_mutex_;
@@ -240,7 +249,9 @@ PhaseFigures run_phase(const PhaseInputs& inputs, Monitor& monitor) {
   }
   PhaseFigures figures;
   Crew crew(inputs, plan);
-  if (inputs.benchmark.kind != BenchmarkKind::load && inputs.settings.warmup > 0) {
+  const bool warms_up =
+      inputs.benchmark.kind != BenchmarkKind::load && !inputs.benchmark.until_beside_ends;
+  if (warms_up && inputs.settings.warmup > 0) {
     crew.run_pass(Pass::warmup);
   }
   crew.show(monitor);

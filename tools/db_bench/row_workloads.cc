@@ -6,6 +6,7 @@
 // who came first.
 
 #include <algorithm>
+#include <atomic>
 #include <string>
 #include <vector>
 
@@ -78,6 +79,50 @@ class UpdateRows final : public Workload {
  private:
   const uint64_t items_;
   std::vector<ItemChange> changes_;
+};
+
+// One row a transaction, until the index is built.
+class UpdateSingleRows final : public Workload {
+ public:
+  explicit UpdateSingleRows(const WorkloadContext& context)
+      : items_(context.settings.num), beside_ended_(*context.beside_ended) {}
+  void run(Worker& worker) override {
+    RowSession& rows = worker.session().rows();
+    while (worker.more() && !beside_ended_) {
+      worker.pace(kItemBytes);
+      const ItemChange change[] = {{.id = worker.draw().below(items_),
+                                    .a = draw_number(&worker.draw()),
+                                    .d = draw_number(&worker.draw())}};
+      while (!rows.update_items(change)) worker.conflicted();
+      worker.wrote(kItemBytes);
+      worker.finished(1);
+    }
+  }
+
+ private:
+  const uint64_t items_;
+  const std::atomic<bool>& beside_ended_;
+};
+
+class BuildIndex final : public Workload {
+ public:
+  explicit BuildIndex(const WorkloadContext& context) : items_(context.settings.num) {}
+  void run(Worker& worker) override {
+    worker.session().rows().build_index();
+    worker.finished(items_);
+  }
+
+ private:
+  const uint64_t items_;
+};
+
+class ItemsVerification final : public Verification {
+ public:
+  void before(Session&) override {}
+  uint64_t after(Session& session) override {
+    session.rows().verify_items();
+    return 0;
+  }
 };
 
 class DeleteRows final : public Workload {
@@ -177,14 +222,15 @@ class BankVerification final : public Verification {
 
 }  // namespace
 
-void prepare_items(Session& session, const Settings& settings, std::atomic<uint64_t>* rows) {
+namespace {
+
+void load_items(Session& session, uint64_t all, uint64_t seed, std::atomic<uint64_t>* rows) {
   RowSession& items = session.rows();
   items.create_items();
-  Draw draw(settings.seed);
+  Draw draw(seed);
   std::vector<std::string> texts(kRowsPerOperation);
   std::vector<std::string> notes(kRowsPerOperation);
   std::vector<Item> batch(kRowsPerOperation);
-  const uint64_t all = items_to_load(settings);
   for (uint64_t begin = 0; begin < all; begin += kRowsPerOperation) {
     batch.resize(std::min<uint64_t>(kRowsPerOperation, all - begin));
     for (size_t i = 0; i < batch.size(); ++i) {
@@ -201,8 +247,27 @@ void prepare_items(Session& session, const Settings& settings, std::atomic<uint6
   }
 }
 
+}  // namespace
+
+void prepare_items(Session& session, const Settings& settings, std::atomic<uint64_t>* rows) {
+  load_items(session, items_to_load(settings), settings.seed, rows);
+}
+void prepare_items_to_index(Session& session, const Settings& settings,
+                            std::atomic<uint64_t>* rows) {
+  load_items(session, settings.num, settings.seed, rows);
+}
+
 std::unique_ptr<Workload> update_rows(const WorkloadContext& context) {
   return std::make_unique<UpdateRows>(context);
+}
+std::unique_ptr<Workload> update_single_rows(const WorkloadContext& context) {
+  return std::make_unique<UpdateSingleRows>(context);
+}
+std::unique_ptr<Workload> build_index(const WorkloadContext& context) {
+  return std::make_unique<BuildIndex>(context);
+}
+std::unique_ptr<Verification> verify_items(const Settings&) {
+  return std::make_unique<ItemsVerification>();
 }
 std::unique_ptr<Workload> delete_rows(const WorkloadContext& context) {
   return std::make_unique<DeleteRows>(context);

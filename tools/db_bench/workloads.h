@@ -18,6 +18,8 @@ namespace varve::bench {
 struct WorkloadContext {
   const Settings& settings;
   uint64_t first_new_id = 0;  // ids from here on are in use by nobody: for workloads that insert
+  // Set when the thread beside has done its work, if that is less than all.
+  const std::atomic<bool>* beside_ended = nullptr;
 };
 
 using WorkloadFactory = std::unique_ptr<Workload> (*)(const WorkloadContext&);
@@ -88,6 +90,11 @@ void prepare_items(Session& session, const Settings& settings, std::atomic<uint6
 std::unique_ptr<Workload> update_rows(const WorkloadContext&);
 std::unique_ptr<Workload> delete_rows(const WorkloadContext&);
 std::unique_ptr<Workload> iterate_index(const WorkloadContext&);
+void prepare_items_to_index(Session& session, const Settings& settings,
+                            std::atomic<uint64_t>* rows);
+std::unique_ptr<Workload> update_single_rows(const WorkloadContext&);
+std::unique_ptr<Workload> build_index(const WorkloadContext&);
+std::unique_ptr<Verification> verify_items(const Settings&);
 void prepare_bank(Session& session, const Settings& settings, std::atomic<uint64_t>* rows);
 std::unique_ptr<Workload> bank_transactions(const WorkloadContext&);
 std::unique_ptr<Verification> verify_bank(const Settings&);
