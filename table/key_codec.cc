@@ -364,20 +364,43 @@ std::optional<Element> element_at(std::string_view key, uint8_t mask) {
 }
 
 // What an integer is: a sign and a magnitude.
-struct Integer {
-  bool negative;
-  uint64_t magnitude;
-};
+// Of `size` bytes, at most 8: by two loads that may overlap.
+uint64_t load_big(const char* from, size_t size) {
+  if (size >= 4) {
+    const uint64_t high = __builtin_bswap32(load_le<uint32_t>(from));
+    const uint64_t low = __builtin_bswap32(load_le<uint32_t>(from + size - 4));
+    return high << 8 * (size - 4) | low;
+  }
+  if (size >= 2) {
+    const uint64_t high = __builtin_bswap16(load_le<uint16_t>(from));
+    const uint64_t low = __builtin_bswap16(load_le<uint16_t>(from + size - 2));
+    return high << 8 * (size - 2) | low;
+  }
+  return size == 0 ? 0 : static_cast<uint8_t>(*from);
+}
 
-// Of an element that is one; nothing if it takes more bytes than it needs.
-std::optional<Integer> integer_of(std::string_view element, uint8_t mask) {
-  const size_t n = element.size() - 1;
-  uint64_t value = 0;
-  for (size_t i = 1; i <= n; ++i) value = value << 8 | byte_at(element, i, mask);
-  const bool negative = byte_at(element, 0, mask) < kTagZero;
-  if (negative) value = ~value & (n == 8 ? ~uint64_t{0} : (uint64_t{1} << 8 * n) - 1);
+struct Integer {
+  bool negative = false;
+  uint64_t magnitude = 0;
+  size_t size = 0;  // of the element, tag included
+};
+// The integer that `key` begins with; nothing: it begins with something else, or malformed. Within
+// its callers it takes half of the time, and scans by an index read one or two of each entry.
+[[gnu::always_inline]] inline std::optional<Integer> integer_at(std::string_view key,
+                                                                uint8_t mask) {
+  if (key.empty()) return std::nullopt;
+  const uint8_t tag = byte_at(key, 0, mask);
+  if (tag < kTagZero - 8 || tag > kTagZero + 8) return std::nullopt;
+  const bool negative = tag < kTagZero;
+  const size_t n = static_cast<size_t>(negative ? kTagZero - tag : tag - kTagZero);
+  if (n >= key.size()) return std::nullopt;
+  uint64_t value = load_big(key.data() + 1, n);
+  // Inverted for one of two reasons.
+  if (negative != (mask != 0)) {
+    value = ~value & (n == 8 ? ~uint64_t{0} : (uint64_t{1} << 8 * n) - 1);
+  }
   if (bytes_of(value) != n) return std::nullopt;
-  return Integer{negative, value};
+  return Integer{negative, value, 1 + n};
 }
 
 uint64_t fixed_of(std::string_view element, uint8_t mask) {
@@ -450,9 +473,9 @@ std::optional<KeyValueType> KeyReader::next_type(Order order) const {
 }
 
 bool KeyReader::null(Order order) {
-  return take(KeyValueType::null, order,
-              [](std::string_view, uint8_t) { return std::optional(true); })
-      .has_value();
+  if (rest_.empty() || byte_at(rest_, 0, mask_of(order)) != kTagNull) return false;
+  rest_.remove_prefix(1);
+  return true;
 }
 
 std::optional<bool> KeyReader::boolean(Order order) {
@@ -462,24 +485,17 @@ std::optional<bool> KeyReader::boolean(Order order) {
 }
 
 std::optional<int64_t> KeyReader::int64(Order order) {
-  return take(KeyValueType::integer, order,
-              [](std::string_view element, uint8_t mask) -> std::optional<int64_t> {
-                const std::optional<Integer> integer = integer_of(element, mask);
-                if (!integer || integer->magnitude > kSignBit - (integer->negative ? 0 : 1)) {
-                  return std::nullopt;
-                }
-                return static_cast<int64_t>(integer->negative ? ~integer->magnitude + 1
-                                                              : integer->magnitude);
-              });
+  const std::optional<Integer> integer = integer_at(rest_, mask_of(order));
+  if (!integer || integer->magnitude > kSignBit - (integer->negative ? 0 : 1)) return std::nullopt;
+  rest_.remove_prefix(integer->size);
+  return static_cast<int64_t>(integer->negative ? ~integer->magnitude + 1 : integer->magnitude);
 }
 
 std::optional<uint64_t> KeyReader::uint64(Order order) {
-  return take(KeyValueType::integer, order,
-              [](std::string_view element, uint8_t mask) -> std::optional<uint64_t> {
-                const std::optional<Integer> integer = integer_of(element, mask);
-                if (!integer || integer->negative) return std::nullopt;
-                return integer->magnitude;
-              });
+  const std::optional<Integer> integer = integer_at(rest_, mask_of(order));
+  if (!integer || integer->negative) return std::nullopt;
+  rest_.remove_prefix(integer->size);
+  return integer->magnitude;
 }
 
 std::optional<double> KeyReader::float64(Order order) {

@@ -272,8 +272,10 @@ bool RowScanner::load_row(std::string_view row) {
 bool RowScanner::load_entry() {
   const TableSchema& schema = table_->schema();
   const IndexSchema& index = *plan_.index->schema;
-  KeyReader key(cursor_.key());
-  bool ok = key.skip() && key.skip() && key.skip();  // the prefix
+  // Bounds begin with the prefix, and so does what lies between them.
+  VARVE_DCHECK(entry_.starts_with(plan_.index->prefix));
+  KeyReader key(entry_.substr(plan_.index->prefix.size()));
+  bool ok = true;
   const auto read = [&](KeyReader* from, const std::vector<KeyColumn>& columns) {
     for (const KeyColumn& column : columns) {
       ok = ok && read_value(from, schema.columns[column.place].kind, column.order,

@@ -1,5 +1,7 @@
 #include "varve/value.h"
 
+#include <new>
+
 namespace varve {
 
 const char* column_type_name(ColumnType type) {
@@ -97,7 +99,7 @@ bool read_value(KeyReader* key, const ColumnKind& kind, Order order, std::string
     return true;
   }
   const auto set = [&](const auto& found, auto make) {
-    if (found) *value = make(*found);
+    if (found) new (value) Value(make(*found));
     return found.has_value();
   };
   const std::string_view before = key->rest();
