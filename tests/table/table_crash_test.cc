@@ -271,7 +271,7 @@ class TableCrashes {
 
 TEST(TableCrash, every_crash_leaves_rows_and_indexes_of_one_commit) {
   VARVE_SEEDED_TEST(random);
-  constexpr uint64_t kSample = 1000;
+  constexpr uint64_t kSample = 800;
   const uint64_t wanted = test_iterations(kSample);
   TableCrashes crashes(random.next(), wanted);
   while (!crashes.done()) {
@@ -397,7 +397,7 @@ TEST(TableCrash, no_error_at_any_call_parts_rows_and_indexes) {
     }
   }
   ASSERT_FALSE(rules.empty());
-  const uint64_t wanted = std::min<uint64_t>(test_iterations(100), rules.size());
+  const uint64_t wanted = std::min<uint64_t>(test_iterations(60), rules.size());
   const TestPart part = test_part(wanted);
   for (uint64_t i = part.begin; i < part.end && !testing::Test::HasFailure(); ++i) {
     // Spread evenly, at a random place of each share.
