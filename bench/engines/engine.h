@@ -227,6 +227,7 @@ std::unique_ptr<Engine> create_engine(std::string_view name);
 // The factories, one per adapter.
 std::unique_ptr<Engine> make_varve_engine();
 std::unique_ptr<Engine> make_rocksdb_engine();
+std::unique_ptr<Engine> make_rocksdb_tuned_engine();
 std::unique_ptr<Engine> make_rocksdb_optimistic_engine();
 std::unique_ptr<Engine> make_rocksdb_pessimistic_engine();
 std::unique_ptr<Engine> make_leveldb_engine();

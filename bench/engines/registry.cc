@@ -16,6 +16,7 @@ constexpr Entry kEngines[] = {
     {"varve", make_varve_engine},
 #if defined(VARVE_HAVE_ROCKSDB)
     {"rocksdb", make_rocksdb_engine},
+    {"rocksdb-tuned", make_rocksdb_tuned_engine},
     {"rocksdb-optimistic", make_rocksdb_optimistic_engine},
     {"rocksdb-pessimistic", make_rocksdb_pessimistic_engine},
 #endif

@@ -75,7 +75,8 @@ class DbBenchTest : public testing::Test {
   static std::vector<std::string> engines_with_transactions() {
     std::vector<std::string> names;
     for (const std::string& name : engines()) {
-      if (name != "rocksdb" && name != "leveldb" && name != "sqlite") names.push_back(name);
+      if (name != "rocksdb" && name != "rocksdb-tuned" && name != "leveldb" && name != "sqlite")
+        names.push_back(name);
     }
     return names;
   }

@@ -297,8 +297,8 @@ void check_benchmarks(const std::vector<std::string>& names) {
 void check_engine(const std::string& name) {
   const std::vector<std::string> known = engine_names();
   if (std::find(known.begin(), known.end(), name) != known.end()) return;
-  for (const char* peer :
-       {"rocksdb", "rocksdb-optimistic", "rocksdb-pessimistic", "leveldb", "lmdb", "wiredtiger"}) {
+  for (const char* peer : {"rocksdb", "rocksdb-tuned", "rocksdb-optimistic", "rocksdb-pessimistic",
+                           "leveldb", "lmdb", "wiredtiger", "sqlite"}) {
     if (name == peer) {
       throw UsageError("this db-bench was built without " + name + "; it has " + join(known));
     }
@@ -371,9 +371,10 @@ void check_transaction_engine(const Settings& settings) {
   if (mode != TransactionMode::none) return;
   for (const std::string& name : settings.benchmarks) {
     if (!find_benchmark(name)->transactions) continue;
-    throw UsageError(
-        name + " needs transactions, and --engine=" + settings.engine + " has none" +
-        (settings.engine == "rocksdb" ? ": use rocksdb-optimistic or rocksdb-pessimistic" : ""));
+    throw UsageError(name + " needs transactions, and --engine=" + settings.engine + " has none" +
+                     (settings.engine == "rocksdb" || settings.engine == "rocksdb-tuned"
+                          ? ": use rocksdb-optimistic or rocksdb-pessimistic"
+                          : ""));
   }
 }
 

@@ -1,0 +1,319 @@
+#!/usr/bin/env python3
+"""Makes tables and plots of what run.py kept: README.md, results.json and a PNG for each section.
+
+usage: report.py --check DIR    for CI: whether DIR (docs/benchmarks) is a report of one revision of this repository, all
+                                of it measured, and README.md what results.json says; fine while there is no DIR
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import matrix
+
+MODULUS = 1 << 64  # checksums are sums modulo this
+LABELS = {"varve": "varve", "rocksdb": "RocksDB", "rocksdb-tuned": "RocksDB, tuned alike", "leveldb": "LevelDB",
+          "lmdb": "LMDB", "wiredtiger": "WiredTiger"}  # fmt: skip
+SPEEDS = ("ops_per_second", "ops_per_second_settled", "beside_ops_per_second")
+
+
+class Failure(Exception):
+    pass
+
+
+# -- figures --
+
+
+def lines_of(record, benchmark):
+    """What counts of a benchmark: all but the first, which got the caches warm, where it was repeated."""
+    lines = [line for line in record["lines"] if line["benchmark"] == benchmark]
+    return lines[1:] if len(lines) > 1 else lines
+
+
+def value_of(record, row):
+    """The figure of a row in one round; None if the engine does not tell."""
+    if row.figure == "cpu_seconds_of_all":
+        return sum(line["cpu_seconds"] for line in record["lines"])
+    benchmark = row.benchmark or record["lines"][-1]["benchmark"]
+    values = [line.get(row.figure) for line in lines_of(record, benchmark)]
+    values = [value for value in values if value is not None]
+    return statistics.median(values) if values else None
+
+
+def figures(records, row):
+    """By engine, in the order of the matrix: the values of all rounds, sorted."""
+    of_row = {}
+    for record in records:
+        value = value_of(record, row) if record["step"] == row.step else None
+        if value is not None:
+            of_row.setdefault(record["engine"], []).append(value)
+    return {engine: sorted(of_row[engine]) for engine in matrix.ENGINES if engine in of_row}
+
+
+def check_checksums(step, records):
+    """All engines, and all rounds, must have read the same."""
+    for position, benchmark in enumerate(step.benchmarks.split(",")):
+        read = {}
+        for record in records:
+            line = record["lines"][position]
+            if "checksum" in line:
+                read[record["engine"], record["round"]] = (int(line["checksum"], 16), line["ops"], line["found"])
+        if not read:
+            continue
+        sum_a, operations_a, found_a = next(iter(read.values()))
+        for sum_b, operations_b, found_b in read.values():
+            # By time, the same rows are read more or less often: sums relate as the numbers of operations do.
+            same = (sum_a * operations_b - sum_b * operations_a) % MODULUS == 0 if step.duration else sum_a == sum_b
+            if not same or (not step.duration and found_a != found_b):
+                told = "; ".join(f"{engine} in round {number}: {checksum:016x}, {found} found"
+                                 for (engine, number), (checksum, _, found) in read.items())  # fmt: skip
+                raise Failure(f"{step.name}, {benchmark}: not all read the same: {told}")
+
+
+def missing(records, engines, rounds):
+    """Steps that were not measured by all engines in all rounds."""
+    there = {(record["step"], record["engine"], record["round"]) for record in records}
+    return [f"{step.name}, {engine}, round {number}" for step in matrix.STEPS for engine in step.engines_of
+            for number in range(1, rounds + 1) if engine in engines and (step.name, engine, number) not in there]  # fmt: skip
+
+
+# -- text --
+
+
+def number(value):
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def spread(values, scale):
+    middle = number(statistics.median(values) / scale)
+    if len(values) == 1:
+        return middle
+    return f"{middle} ({number(values[0] / scale)} to {number(values[-1] / scale)})"
+
+
+def ratio(ours, theirs):
+    theirs = statistics.median(theirs)
+    return statistics.median(ours) / theirs if theirs else float("inf")
+
+
+def loses(row, quotient):
+    return quotient > 1 if row.lower else quotient < 1
+
+
+def ratio_text(quotient):
+    return f"{quotient:.2f}" if quotient < 10 else f"{quotient:.1f}"
+
+
+def goal_text(row, of_engines):
+    """What was aimed at, and whether it was reached against each that the goal speaks of."""
+    told = []
+    for engine, goal in row.goals.items():
+        for peer in (engine, engine + "-tuned"):
+            if peer not in of_engines or "varve" not in of_engines:
+                continue
+            quotient = ratio(of_engines["varve"], of_engines[peer])
+            reached = quotient <= goal if row.lower else quotient >= goal
+            told.append(f"{'≤' if row.lower else '≥'} {goal:g} x {LABELS[peer]}: {'reached' if reached else '**missed**'}")
+    return "; ".join(told)
+
+
+def row_line(row, of_engines, engines):
+    scale = 1000 if row.figure in SPEEDS else 1
+    cells = [row.title]
+    for engine in engines:
+        if engine not in of_engines:
+            cells.append("")
+            continue
+        cell = spread(of_engines[engine], scale)
+        if engine != "varve" and "varve" in of_engines and not row.info:
+            quotient = ratio(of_engines["varve"], of_engines[engine])
+            text = ratio_text(quotient)
+            cell += f"; **{text}**" if not loses(row, quotient) else f"; *{text}: varve loses*"
+        cells.append(cell)
+    return "| " + " | ".join([*cells, goal_text(row, of_engines)]) + " |"
+
+
+def section_tables(rows, records, engines):
+    """(section, lines of its table, rows with their figures)."""
+    for section in dict.fromkeys(row.section for row in rows):
+        measured = [(row, figures(records, row)) for row in rows if row.section == section]
+        measured = [(row, of_engines) for row, of_engines in measured if of_engines]
+        if not measured:
+            continue
+        unit = "" if section == matrix.COSTS else "thousand/s"
+        lines = ["| " + " | ".join([unit, *[LABELS[engine] for engine in engines], "aimed at"]) + " |",
+                 "|---" * (len(engines) + 2) + "|"]  # fmt: skip
+        lines += [row_line(row, of_engines, engines) for row, of_engines in measured]
+        yield section, lines, measured
+
+
+def losses(measured_rows):
+    lines = []
+    for row, of_engines in measured_rows:
+        if row.info or "varve" not in of_engines:
+            continue
+        for engine, values in of_engines.items():
+            quotient = ratio(of_engines["varve"], values)
+            if engine != "varve" and loses(row, quotient):
+                lines.append(f"- {row.section}, {row.title}: {ratio_text(quotient)} x {LABELS[engine]}")
+    return lines or ["In no row."]
+
+
+def as_loaded_texts(records, engines):
+    """How many runs or levels there are as loaded, in the words of each engine that has such."""
+    lines = []
+    for engine in (engine for engine in engines if engine not in ("lmdb", "wiredtiger")):
+        for record in records:
+            texts = [line["text"] for line in record["lines"] if "text" in line]
+            if record["step"] == "anchor.loaded" and record["engine"] == engine and record["round"] == 1 and texts:
+                lines += [f"{LABELS[engine]}:", "", "```", *texts[0].strip().splitlines(), "```", ""]
+    return lines
+
+
+def plot_name(section):
+    return section.lower().replace(",", "").replace(" ", "-") + ".png"
+
+
+def markdown(results):
+    records = results["steps"]
+    engines = [engine for engine in matrix.ENGINES if any(record["engine"] == engine for record in records)]
+    rounds = max((record["round"] for record in records), default=0)
+    place = results["machine"]
+    dates = sorted(record["at"][:10] for record in records)
+    versions = ", ".join(f"{LABELS[engine]} {results['versions'][engine]}" for engine in engines)
+    lines = [
+        "# varve beside other engines",
+        "",
+        f"Revision `{results['revision']}`, measured by `bench/compare.sh` from {dates[0]} to {dates[-1]}; written by it,",
+        "not by hand. `results.json` has every run: flags, latencies, allocations, memory.",
+        "",
+    ]
+    if results["quick"]:
+        lines += ["**A quick run over little data: it shows that everything runs. Its figures mean nothing.**", ""]
+    lines += [
+        f"- machine: {place['processor']}, {place['cores']} cores, {place['memory_gib']} GiB; {place['system']}, "
+        f"kernel {place['kernel']}",
+        f"- build: {results['build']}; versions: {versions}",
+        f"- {rounds} round{'' if rounds == 1 else 's'}, the engines in alternation within each step; cells: median (least to most); varve's median "
+        "/ that of the engine",
+        "- keys of 16 bytes, values that compress to half, about 580 MB; the same memory, codec (LevelDB: snappy; LMDB, "
+        "WiredTiger: none), filters and durability for all: [benchmarking](../benchmarking.md)",
+        "- checksums over all that was read were equal, between engines and between rounds",
+        "- beyond their own memory the engines read through the page cache, "
+        + (f"bounded by `{results['memory_limiter']}` where data is larger than memory" if results["memory_limiter"]
+           else "which was not bounded: what is 'larger than memory' is larger than the engine's, and comes from there")
+        + "; LMDB has no other cache",
+        "",
+    ]  # fmt: skip
+    all_rows = []
+    for section, table, measured in section_tables(matrix.ROWS, records, engines):
+        all_rows += measured
+        lines += [f"## {section}", "", *table, "", f"![{section}: varve's median / that of the others]({plot_name(section)})", ""]
+    lines += ["## Where varve loses", "", *losses(all_rows), ""]
+    texts = as_loaded_texts(records, engines)
+    if texts:
+        lines += ["## The trees as loaded", "", *texts]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+# -- plots --
+
+
+def plot(path, section, measured, engines):
+    """Bars of ratios, varve / peer, on a logarithmic scale; better is up, also of what is better lower."""
+    peers = [engine for engine in engines if engine != "varve"]
+    rows = [(row, of_engines) for row, of_engines in measured if not row.info and "varve" in of_engines]
+    if not peers or not rows:
+        return False
+    table = []
+    for row, of_engines in rows:
+        cells = []
+        for peer in peers:
+            quotient = ratio(of_engines["varve"], of_engines[peer]) if peer in of_engines else None
+            usable = quotient not in (None, 0, float("inf"))
+            cells.append(f"{(1 / quotient if row.lower else quotient):.4g}" if usable else "?")
+        title = row.title.replace('"', "'")
+        table.append("\t".join([f'"{title}"', *cells]))
+    columns = ", ".join(f"$data using {i + 2}:xtic(1) title '{LABELS[peer]}'" for i, peer in enumerate(peers))
+    script = "\n".join([
+        "set terminal pngcairo size 1200,560 font 'sans,11'", f"set output '{path}'", "set datafile separator '\\t'",
+        "set datafile missing '?'", "$data << END", *table, "END", f"set title \"{section}: times as good as the others\"",
+        "set style data histograms", "set style histogram clustered gap 1", "set style fill solid 0.8 border -1",
+        "set logscale y 2", "set grid ytics", "set xtics rotate by -18 left noenhanced", "set key outside top horizontal noenhanced",
+        "set arrow from graph 0, first 1 to graph 1, first 1 nohead linewidth 2 front", f"plot {columns}", "",
+    ])  # fmt: skip
+    done = subprocess.run(["gnuplot"], input=script, text=True, stderr=subprocess.PIPE)
+    if done.returncode != 0:
+        raise Failure(f"gnuplot: {done.stderr.strip()}")
+    return True
+
+
+# -- files --
+
+
+def write(output, results):
+    records = results["steps"]
+    if not records:
+        raise Failure("nothing was measured yet")
+    for step in matrix.STEPS:
+        check_checksums(step, [record for record in records if record["step"] == step.name])
+    output.mkdir(parents=True, exist_ok=True)
+    engines = [engine for engine in matrix.ENGINES if any(record["engine"] == engine for record in records)]
+    for section, _, measured in section_tables(matrix.ROWS, records, engines):
+        plot(output / plot_name(section), section, measured, engines)
+    (output / "README.md").write_text(markdown(results))
+    head = {key: value for key, value in results.items() if key != "steps"}
+    lines = ",\n".join("  " + json.dumps(record) for record in records)
+    (output / "results.json").write_text(json.dumps(head, indent=1)[:-2] + ',\n "steps": [\n' + lines + "\n ]\n}\n")
+    print(f"compare: wrote {output}/README.md, results.json and plots", flush=True)
+
+
+def git(*arguments):
+    return subprocess.run(["git", *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+
+def complaints(folder):
+    """What is wrong with a report that is to be published."""
+    results = json.loads((folder / "results.json").read_text())
+    revision = results["revision"]
+    found = []
+    if results["quick"]:
+        found.append("it is of a quick run")
+    if revision.endswith("-dirty") or git("cat-file", "-e", revision + "^{commit}").returncode != 0:
+        found.append(f"its revision {revision} is no commit of this repository")
+    elif git("merge-base", "--is-ancestor", revision, "HEAD").returncode != 0:
+        found.append(f"its revision {revision} is no ancestor of what is checked out")
+    engines = set(matrix.ENGINES)
+    found += [f"not measured: {what}" for what in missing(results["steps"], engines, matrix.ROUNDS)]
+    try:
+        for step in matrix.STEPS:
+            check_checksums(step, [record for record in results["steps"] if record["step"] == step.name])
+    except Failure as failure:
+        found.append(str(failure))
+    text = markdown(results)
+    if (folder / "README.md").read_text() != text:
+        found.append("README.md is not what results.json says: bench/compare.sh --report writes both")
+    found += [f"{name} is missing" for name in {plot_name(row.section) for row in matrix.ROWS}
+              if f"]({name})" in text and not (folder / name).exists()]  # fmt: skip
+    return found
+
+
+def check(folder):
+    if not folder.exists():
+        print(f"compare: there is no {folder} yet")
+        return 0
+    found = complaints(folder)
+    for complaint in found:
+        print(f"{folder}: {complaint}")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3 or sys.argv[1] != "--check":
+        print(__doc__, file=sys.stderr)
+        sys.exit(2)
+    sys.exit(check(Path(sys.argv[2])))
