@@ -20,8 +20,8 @@ packages=(
   libgtest-dev libgmock-dev libbenchmark-dev libcli11-dev nlohmann-json3-dev
   # the engines that db-bench compares with
   librocksdb-dev libleveldb-dev liblmdb-dev libwiredtiger-dev libsqlite3-dev
-  # plots of benchmarks
-  gnuplot-nox
+  # plots of benchmarks; the guard counts instructions
+  gnuplot-nox valgrind
   # to unpack a Debian source package
   dpkg-dev xz-utils
 )

@@ -94,15 +94,16 @@ class Row:
 
 
 def reads_of(name, state, data="anchor", suffix="", **more):
-    """The same reads of a settled tree, or as loaded. What is warmed up is so much that every block was read."""
-    walk = "readseq,readseq,readseq,readseq"
+    """The same reads of a settled tree, or as loaded. What is warmed up is so much that every block was read. Walks are
+    fast: there are several, the more the fewer rows there are."""
+    walks = 1 + (5 if DATA[data].num > 1_000_000 else 11)
     kinds = {
         "readrandom": dict(benchmarks="readrandom", reads=1_000_000, warmup=1),
         "readmissing": dict(benchmarks="readmissing", reads=3_000_000, warmup=0.3),
         "seek10": dict(benchmarks="seekrandom", reads=1_000_000, warmup=1, flags="--seek_nexts=10"),
         "multi_get": dict(benchmarks="multireadrandom", reads=1_000_000, warmup=1),
-        "readseq": dict(benchmarks=walk, warmup=0),
-        "readreverse": dict(benchmarks=walk.replace("readseq", "readreverse"), warmup=0),
+        "readseq": dict(benchmarks=",".join(["readseq"] * walks), warmup=0),
+        "readreverse": dict(benchmarks=",".join(["readreverse"] * walks), warmup=0),
     }
     return Step(f"{data}.{state}.{name}{suffix}", data, start=state, **{**kinds[name], **more})
 
@@ -139,12 +140,13 @@ def anchor_steps():
 
 def value_size_steps():
     steps = []
-    for data, reads in (("v20", 1_000_000), ("v1000", 500_000), ("v16000", 100_000)):
+    for data, reads in (("v20", 1_000_000), ("v1000", 500_000), ("v16000", 300_000)):
+        num = DATA[data].num
         steps += [
             Step(f"{data}.settled", data, **LOAD),
             reads_of("readrandom", "settled", data=data, reads=reads),
             reads_of("readseq", "settled", data=data),
-            Step(f"{data}.mix", data, **{**MIX, "reads": reads}),
+            Step(f"{data}.mix", data, **{**MIX, "reads": min(reads, 2 * num)}),
         ]
     return steps
 

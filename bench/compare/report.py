@@ -2,10 +2,12 @@
 """Makes tables and plots of what run.py kept: README.md, results.json and a PNG for each section.
 
 usage: report.py --check DIR    for CI: whether DIR (docs/benchmarks) is a report of one revision of this repository, all
-                                of it measured, and README.md what results.json says; fine while there is no DIR
+                                of it measured, and README.md what was written with it; fine while there is no DIR
 """
 
+import hashlib
 import json
+import re
 import statistics
 import subprocess
 import sys
@@ -52,31 +54,38 @@ def figures(records, row):
     return {engine: sorted(of_row[engine]) for engine in matrix.ENGINES if engine in of_row}
 
 
-def check_checksums(step, records):
-    """All engines, and all rounds, must have read the same."""
-    for position, benchmark in enumerate(step.benchmarks.split(",")):
+def check_checksums(records):
+    """All engines, and all rounds, must have read the same in a step; `records` are of one."""
+    benchmarks = [line["benchmark"] for line in records[0]["lines"]] if records else []
+    by_time = any(flag.startswith("--duration=") for record in records for flag in record["flags"])
+    for position, benchmark in enumerate(benchmarks):
         read = {}
         for record in records:
             line = record["lines"][position]
-            if "checksum" in line:
+            if line["ops"] > 0:
                 read[record["engine"], record["round"]] = (int(line["checksum"], 16), line["ops"], line["found"])
-        if not read:
-            continue
-        sum_a, operations_a, found_a = next(iter(read.values()))
         for sum_b, operations_b, found_b in read.values():
+            sum_a, operations_a, found_a = next(iter(read.values()))
             # By time, the same rows are read more or less often: sums relate as the numbers of operations do.
-            same = (sum_a * operations_b - sum_b * operations_a) % MODULUS == 0 if step.duration else sum_a == sum_b
-            if not same or (not step.duration and found_a != found_b):
+            same = (sum_a * operations_b - sum_b * operations_a) % MODULUS == 0 if by_time else sum_a == sum_b
+            if not same or (not by_time and found_a != found_b):
                 told = "; ".join(f"{engine} in round {number}: {checksum:016x}, {found} found"
                                  for (engine, number), (checksum, _, found) in read.items())  # fmt: skip
-                raise Failure(f"{step.name}, {benchmark}: not all read the same: {told}")
+                raise Failure(f"{records[0]['step']}, {benchmark}: not all read the same: {told}")
 
 
-def missing(records, engines, rounds):
-    """Steps that were not measured by all engines in all rounds."""
+def by_step(records):
+    steps = {}
+    for record in records:
+        steps.setdefault(record["step"], []).append(record)
+    return steps
+
+
+def missing(records, expected):
+    """What of `expected` (lists of step, engine, round) was not measured."""
     there = {(record["step"], record["engine"], record["round"]) for record in records}
-    return [f"{step.name}, {engine}, round {number}" for step in matrix.STEPS for engine in step.engines_of
-            for number in range(1, rounds + 1) if engine in engines and (step.name, engine, number) not in there]  # fmt: skip
+    return [f"{step}, {engine}, round {number}" for step, engine, number in expected
+            if (step, engine, number) not in there]  # fmt: skip
 
 
 # -- text --
@@ -85,7 +94,7 @@ def missing(records, engines, rounds):
 def number(value):
     if value >= 100:
         return f"{value:,.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.3g}"
 
 
 def spread(values, scale):
@@ -105,7 +114,9 @@ def loses(row, quotient):
 
 
 def ratio_text(quotient):
-    return f"{quotient:.2f}" if quotient < 10 else f"{quotient:.1f}"
+    if quotient >= 10:
+        return f"{quotient:.1f}"
+    return f"{quotient:.2f}" if quotient >= 0.1 else f"{quotient:.2g}"
 
 
 def goal_text(row, of_engines):
@@ -256,20 +267,31 @@ def plot(path, section, measured, engines):
 
 
 def write(output, results):
+    """`results`: what run.py measured, in what it told of itself, and what was to be measured (`expected`)."""
     records = results["steps"]
     if not records:
         raise Failure("nothing was measured yet")
-    for step in matrix.STEPS:
-        check_checksums(step, [record for record in records if record["step"] == step.name])
+    for of_step in by_step(records).values():
+        check_checksums(of_step)
     output.mkdir(parents=True, exist_ok=True)
     engines = [engine for engine in matrix.ENGINES if any(record["engine"] == engine for record in records)]
     for section, _, measured in section_tables(matrix.ROWS, records, engines):
         plot(output / plot_name(section), section, measured, engines)
-    (output / "README.md").write_text(markdown(results))
-    head = {key: value for key, value in results.items() if key != "steps"}
-    lines = ",\n".join("  " + json.dumps(record) for record in records)
-    (output / "results.json").write_text(json.dumps(head, indent=1)[:-2] + ',\n "steps": [\n' + lines + "\n ]\n}\n")
+    text = markdown(results)
+    (output / "README.md").write_text(text)
+    head = {key: value for key, value in results.items() if key not in ("steps", "expected")}
+    head["readme_sha256"] = sha256(text)
+    with (output / "results.json").open("w") as file:
+        file.write(json.dumps(head, indent=1)[:-2])
+        for key in ("expected", "steps"):
+            lines = ",\n".join("  " + json.dumps(entry) for entry in results[key])
+            file.write(f',\n "{key}": [\n{lines}\n ]')
+        file.write("\n}\n")
     print(f"compare: wrote {output}/README.md, results.json and plots", flush=True)
+
+
+def sha256(text):
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def git(*arguments):
@@ -287,18 +309,19 @@ def complaints(folder):
         found.append(f"its revision {revision} is no commit of this repository")
     elif git("merge-base", "--is-ancestor", revision, "HEAD").returncode != 0:
         found.append(f"its revision {revision} is no ancestor of what is checked out")
-    engines = set(matrix.ENGINES)
-    found += [f"not measured: {what}" for what in missing(results["steps"], engines, matrix.ROUNDS)]
+    found += [f"not measured: {what}" for what in missing(results["steps"], results["expected"])]
     try:
-        for step in matrix.STEPS:
-            check_checksums(step, [record for record in results["steps"] if record["step"] == step.name])
+        for of_step in by_step(results["steps"]).values():
+            check_checksums(of_step)
     except Failure as failure:
         found.append(str(failure))
-    text = markdown(results)
-    if (folder / "README.md").read_text() != text:
-        found.append("README.md is not what results.json says: bench/compare.sh --report writes both")
-    found += [f"{name} is missing" for name in {plot_name(row.section) for row in matrix.ROWS}
-              if f"]({name})" in text and not (folder / name).exists()]  # fmt: skip
+    text = (folder / "README.md").read_text()
+    if sha256(text) != results["readme_sha256"]:
+        found.append("README.md is not what bench/compare.sh wrote beside results.json")
+    if f"Revision `{revision}`" not in text:
+        found.append(f"README.md does not name the revision {revision}")
+    found += [f"{name} is missing" for name in re.findall(r"]\(([^/()]+\.png)\)", text)
+              if not (folder / name).exists()]  # fmt: skip
     return found
 
 

@@ -49,16 +49,20 @@ def identity(bench):
 
 
 class Results:
-    """Kept results, a JSON line each, in the order in which they came."""
+    """Kept results, a JSON line each, in the order in which they came. Those of steps that are other ones by now are
+    left out."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, quick):
         self.path = folder / "steps.jsonl"
         self.records = []
         if self.path.exists():
             whole = self.path.read_text()
             # A line that was cut short by a crash is not a result.
             for line in whole[: whole.rfind("\n") + 1].splitlines():
-                self.records.append(json.loads(line))
+                record = json.loads(line)
+                step = STEP_BY_NAME.get(record["step"])
+                if step is not None and record["flags"] == flags_of(step, record["engine"], quick):
+                    self.records.append(record)
             self.path.write_text("".join(json.dumps(record) + "\n" for record in self.records))
 
     def add(self, record):
@@ -77,6 +81,9 @@ class Results:
         return [record for record in self.records if record["step"] == step.name]
 
 
+STEP_BY_NAME = {step.name: step for step in matrix.STEPS}
+
+
 class Databases:
     """Databases that steps left behind for others, of one data set and one round at a time."""
 
@@ -86,11 +93,14 @@ class Databases:
     def path(self, name, engine):
         return self.folder / f"{name}-{engine}"
 
+    def marker(self, name, engine):
+        return self.folder / f"{name}-{engine}.whole"
+
     def whole(self, name, engine):
-        return self.path(name, engine).with_suffix(".whole").exists()
+        return self.marker(name, engine).exists()
 
     def mark_whole(self, name, engine):
-        self.path(name, engine).with_suffix(".whole").touch()
+        self.marker(name, engine).touch()
 
     def begin(self, name, engine):
         """An empty place for a database of this name."""
@@ -99,7 +109,7 @@ class Databases:
         return self.path(name, engine)
 
     def drop(self, name, engine):
-        self.path(name, engine).with_suffix(".whole").unlink(missing_ok=True)
+        self.marker(name, engine).unlink(missing_ok=True)
         shutil.rmtree(self.path(name, engine), ignore_errors=True)
 
     def copy(self, name, engine):
@@ -152,7 +162,7 @@ class Runner:
                     for engine in self.engines_of(step):
                         if not self.results.has(step, engine, round_number):
                             self.run_step(step, engine, round_number)
-                    report.check_checksums(step, self.results.of(step))
+                    report.check_checksums(self.results.of(step))
                 self.databases.drop_all()
 
     def engines_of(self, step):
@@ -195,7 +205,7 @@ class Runner:
         source = f"{step.data}.{step.start}"
         if not self.databases.whole(source, engine):  # a run was broken off: its result is kept, its database is gone
             print(f"{source}, {engine}: loaded again, unmeasured", flush=True)
-            self.run_db_bench(next(load for load in matrix.STEPS if load.name == source), engine)
+            self.run_db_bench(STEP_BY_NAME[source], engine)
         if step.copies:
             return self.databases.copy(source, engine), True
         return self.databases.path(source, engine), False
@@ -258,7 +268,6 @@ def guess(step, engine):
     rates = matrix.GUESSES[engine]
     data = matrix.DATA[step.data]
     num = step.num or data.num
-    row_cost = max(1, data.value_size / 400)  # a large value costs more, a small one about what 100 bytes do
     kinds = {"fill": "write", "overwrite": "write", "delete": "write", "readseq": "walk", "readreverse": "walk",
              "seek": "seek", "readrandomw": "mix", "readwhile": "mix", "ycsba": "mix"}  # fmt: skip
     seconds = 1.5 + (1.5 if step.copies else 0)
@@ -274,6 +283,8 @@ def guess(step, engine):
             kind = "sync"
         load = benchmark.startswith("fill")
         operations = num if load else (step.reads or num) * (1 + step.warmup)
+        # A large value costs more, a small one about what 100 bytes do.
+        row_cost = max(1, data.value_size / (1000 if kind in ("write", "mix") else 4000))
         seconds += operations / 1000 / rates[kind] * row_cost
     return seconds
 
@@ -332,7 +343,7 @@ def main(arguments):
     folder = Path(parsed.build, "compare", f"{told['revision']}-{place}" + ("-quick" if parsed.quick else ""))
     if parsed.fresh or (parsed.quick and not parsed.report and not parsed.plan):
         shutil.rmtree(folder, ignore_errors=True)
-    results = Results(folder)
+    results = Results(folder, parsed.quick)
     if parsed.plan:
         Plan(parsed, results).show()
         return 0
@@ -342,14 +353,17 @@ def main(arguments):
         if not parsed.quick and shutil.disk_usage(work).free < FREE_GIB_NEEDED << 30:
             raise Failure(f"{work}: {FREE_GIB_NEEDED} GiB of free disk are needed")
         Runner(parsed, results, Databases(work)).run_all()
-    publishes = not parsed.quick and parsed.output is None
-    lacking = report.missing(results.records, set(parsed.engines), parsed.rounds) if publishes else []
-    if lacking:
+    expected = [[step.name, engine, number] for step in (parsed.steps if parsed.output or parsed.quick else matrix.STEPS)
+                for engine in step.engines_of if engine in parsed.engines
+                for number in range(1, parsed.rounds + 1)]  # fmt: skip
+    lacking = report.missing(results.records, expected)
+    if lacking and not parsed.output:
         raise Failure(f"{len(lacking)} runs are missing for a whole report, such as {lacking[0]}; "
                       "--output DIR makes one of what there is")  # fmt: skip
     output = Path(parsed.output or (folder / "report" if parsed.quick else "docs/benchmarks"))
     limiter = parsed.memory_limiter or None
-    report.write(output, {**told, "quick": parsed.quick, "memory_limiter": limiter, "steps": results.records})
+    report.write(output, {**told, "quick": parsed.quick, "memory_limiter": limiter, "expected": expected,
+                          "steps": results.records})  # fmt: skip
     return 0
 
 

@@ -1,4 +1,5 @@
-// Blocks: walking, seeking, point reads, building, loading, compressing. 16-byte keys and 100-byte
+// Blocks: walking, seeking, point reads, building, loading, compressing; beside them, as limit_...,
+// bare loops over the same bytes. 16-byte keys and 100-byte
 // values that compress to about half, in blocks of 16 KiB, unless a name says otherwise.
 //
 // `hot` works on one block, in the processor's caches. `cold` takes one of many blocks at random
@@ -16,12 +17,13 @@
 #include <string>
 #include <vector>
 
+#include "base/coding.h"
 #include "base/hash.h"
 #include "base/random.h"
+#include "bench/micro/limits.h"
 #include "lsm/block_builder.h"
 #include "lsm/block_reader.h"
 #include "lsm/codec.h"
-#include "lsm/filter.h"
 #include "lsm/run_cursor.h"
 #include "lsm/sstable_writer.h"
 #include "memory/epoch.h"
@@ -142,6 +144,21 @@ void BM_next_row(benchmark::State& state) {
 }
 BENCHMARK(BM_next_row)->Apply(hot_shapes);
 
+// Every word of the same block: memory bandwidth, here of the caches.
+void limit_read_block(benchmark::State& state) {
+  const LoadedBlock& block = blocks(Keys::random)[0];
+  uint64_t sum = 0;
+  for (auto _ : state) {
+    for (size_t at = 0; at + sizeof(uint64_t) <= block.payload.size(); at += sizeof(uint64_t)) {
+      sum += load_le<uint64_t>(block.payload.data() + at);
+    }
+    benchmark::DoNotOptimize(sum);
+  }
+  state.SetItemsProcessed(state.iterations() * block.view.row_count());
+  state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(block.payload.size()));
+}
+BENCHMARK(limit_read_block);
+
 // The same through RunCursor, which hands out whole keys, over a file of 64 blocks in the cache.
 void BM_next_run_cursor(benchmark::State& state) {
   EpochDomain epochs;
@@ -241,6 +258,12 @@ void BM_seek_by_heads(benchmark::State& state) {
 }
 BENCHMARK(BM_seek_by_heads)->Apply(shapes);
 
+// A search in blocks of 64 MiB: the tags with the offsets behind them, the row.
+void limit_two_loads(benchmark::State& state) {
+  bench::run_dependent_loads(state, 4096 * kBlockSize, 2);
+}
+BENCHMARK(limit_two_loads);
+
 // -- building and loading --
 
 std::vector<Row> rows_of_a_block(Keys keys) {
@@ -319,27 +342,6 @@ void BM_write_sstable(benchmark::State& state) {
 }
 BENCHMARK(BM_write_sstable)->ArgName("zstd")->Arg(0)->Arg(1)->Unit(benchmark::kMillisecond);
 
-// -- filters --
-
-void BM_filter_probe(benchmark::State& state) {
-  const size_t keys = static_cast<size_t>(state.range(0));
-  Random random(3);
-  std::vector<uint64_t> hashes(keys);
-  for (uint64_t& hash : hashes) hash = random.next();
-  Buffer payload(&memory(), MemoryRole::filter);
-  if (!build_filter(hashes, 10, &payload)) std::abort();
-  const FilterView filter = *FilterView::parse(payload.view());
-  uint64_t hash = 1;
-  uint64_t passed = 0;
-  for (auto _ : state) {
-    hash = mix64(hash + 0x9e3779b97f4a7c15ull);
-    passed += filter.may_contain(hash);
-  }
-  state.counters["false_positives"] =
-      benchmark::Counter(static_cast<double>(passed), benchmark::Counter::kAvgIterations);
-}
-BENCHMARK(BM_filter_probe)->ArgName("keys")->Arg(30'000)->Arg(50'000'000);
-
 // -- compression --
 
 void BM_compress(benchmark::State& state) {
@@ -367,6 +369,27 @@ void BM_decompress(benchmark::State& state) {
   state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(block.payload.size()));
 }
 BENCHMARK(BM_decompress);
+
+// zstd itself, and copying as much as comes out.
+void limit_zstd_decompress(benchmark::State& state) {
+  const LoadedBlock& block = blocks(Keys::random)[0];
+  std::string stored(ZSTD_compressBound(block.payload.size()), '\0');
+  stored.resize(
+      ZSTD_compress(stored.data(), stored.size(), block.payload.data(), block.payload.size(), 1));
+  std::string to(block.payload.size(), '\0');
+  ZSTD_DCtx* context = ZSTD_createDCtx();
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(
+        ZSTD_decompressDCtx(context, to.data(), to.size(), stored.data(), stored.size()));
+  }
+  ZSTD_freeDCtx(context);
+  state.SetItemsProcessed(state.iterations() * block.view.row_count());
+  state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(block.payload.size()));
+}
+BENCHMARK(limit_zstd_decompress);
+
+void limit_copy_block(benchmark::State& state) { bench::run_copies(state, kBlockSize, kBlockSize); }
+BENCHMARK(limit_copy_block);
 
 // Levels side by side, on the same block, with contexts of the heap.
 void BM_zstd_level(benchmark::State& state) {

@@ -1,5 +1,5 @@
-// What memory/ costs, beside malloc: slabs by size on one and two threads, arenas, epoch guards,
-// buffer pools. Ratios within one run count, not the figures.
+// What memory/ costs, beside malloc and a bare list of free blocks: slabs by size on one and two
+// threads, arenas, epoch guards, buffer pools. Ratios within one run count, not the figures.
 
 #include <benchmark/benchmark.h>
 
@@ -46,6 +46,27 @@ void allocate_release(benchmark::State& state) {
   }
   state.SetItemsProcessed(state.iterations());
 }
+// A list of free blocks of one size and one thread: what no allocator of any size can beat.
+void limit_free_list(benchmark::State& state) {
+  struct Block {
+    Block* next;
+  };
+  std::array<Block, 64> blocks;
+  Block* volatile free = nullptr;  // in memory, as an allocator's is
+  for (Block& block : blocks) {
+    block.next = free;
+    free = &block;
+  }
+  for (auto _ : state) {
+    Block* const block = free;
+    free = block->next;
+    benchmark::DoNotOptimize(block);
+    block->next = free;
+    free = block;
+  }
+  state.SetItemsProcessed(state.iterations());
+}
+BENCHMARK(limit_free_list);
 #define VARVE_SIZES Arg(48)->Arg(256)->Arg(1024)->Arg(4096)->Arg(16384)->Arg(131072)->Arg(1 << 20)
 BENCHMARK_TEMPLATE(allocate_release, Slab)->VARVE_SIZES->Threads(1)->Threads(2);
 BENCHMARK_TEMPLATE(allocate_release, Malloc)->VARVE_SIZES->Threads(1)->Threads(2);
