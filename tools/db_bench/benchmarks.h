@@ -33,6 +33,7 @@ struct Benchmark {
   WorkloadFactory beside = nullptr;   // one more thread, until the others are done
   bool until_beside_ends = false;     // instead: as long as it takes that thread, and no warm-up
   Preparation preparation = nullptr;  // unmeasured, before the warm-up
+  bool settled = false;               // what it wrote, as `settle` does
   bool own_rows = false;              // reads no others: it can begin with an empty database
   bool transactions = false;          // an engine without them cannot run it; reports conflicts
   VerificationFactory verification = nullptr;

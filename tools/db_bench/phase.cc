@@ -240,6 +240,7 @@ PhaseFigures run_phase(const PhaseInputs& inputs, Monitor& monitor) {
     std::atomic<uint64_t> rows{0};
     monitor.begin(inputs.benchmark.name, {&rows}, inputs.settings.num, 0);
     inputs.benchmark.preparation(*inputs.engine.new_session(), inputs.settings, &rows);
+    if (inputs.benchmark.settled) inputs.engine.settle();
     monitor.end();
   }
   std::unique_ptr<Verification> verification;

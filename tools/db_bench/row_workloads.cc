@@ -40,7 +40,7 @@ uint64_t accounts_of(const Settings& settings) {
 }
 
 // As many as there are to delete, warm-up included.
-uint64_t items_to_load(const Settings& settings) {
+uint64_t items_to_delete(const Settings& settings) {
   const double operations = static_cast<double>(settings.writes_per_thread()) *
                             (1 + settings.warmup) * static_cast<double>(settings.threads);
   const uint64_t wanted = (static_cast<uint64_t>(operations) + 1) * kRowsPerOperation;
@@ -128,7 +128,7 @@ class ItemsVerification final : public Verification {
 class DeleteRows final : public Workload {
  public:
   explicit DeleteRows(const WorkloadContext& context)
-      : order_(items_to_load(context.settings), context.settings.seed), ids_(kRowsPerOperation) {}
+      : order_(items_to_delete(context.settings), context.settings.seed), ids_(kRowsPerOperation) {}
   void run(Worker& worker) override {
     RowSession& rows = worker.session().rows();
     while (worker.more()) {
@@ -250,7 +250,11 @@ void load_items(Session& session, uint64_t all, uint64_t seed, std::atomic<uint6
 }  // namespace
 
 void prepare_items(Session& session, const Settings& settings, std::atomic<uint64_t>* rows) {
-  load_items(session, items_to_load(settings), settings.seed, rows);
+  load_items(session, items_of(settings), settings.seed, rows);
+}
+void prepare_items_to_delete(Session& session, const Settings& settings,
+                             std::atomic<uint64_t>* rows) {
+  load_items(session, items_to_delete(settings), settings.seed, rows);
 }
 void prepare_items_to_index(Session& session, const Settings& settings,
                             std::atomic<uint64_t>* rows) {

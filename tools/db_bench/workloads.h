@@ -87,6 +87,8 @@ uint64_t id_in_set(const Settings& settings, uint64_t set, uint64_t number);
 
 // -- row_workloads.cc: rows in tables, written by a preparation --
 void prepare_items(Session& session, const Settings& settings, std::atomic<uint64_t>* rows);
+void prepare_items_to_delete(Session& session, const Settings& settings,
+                             std::atomic<uint64_t>* rows);
 std::unique_ptr<Workload> update_rows(const WorkloadContext&);
 std::unique_ptr<Workload> delete_rows(const WorkloadContext&);
 std::unique_ptr<Workload> iterate_index(const WorkloadContext&);
