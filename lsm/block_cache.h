@@ -26,6 +26,7 @@
 #include <optional>
 
 #include "base/atomic.h"
+#include "base/spread_counter.h"
 #include "lsm/codec.h"
 #include "lsm/frame_ring.h"
 #include "lsm/pin_counter.h"
@@ -75,12 +76,19 @@ struct BlockSource {
   Urgency urgency = Urgency::normal;  // at least; of what flushes and compactions leave behind
 };
 
+// What a point read did.
+struct ReadTally {
+  uint64_t block_hits = 0;
+  uint64_t filter_probes = 0;
+  uint64_t filter_negatives = 0;
+};
+
 struct BlockCacheStatistics {
-  Counter hits;
+  SpreadCounter hits;
   Counter misses;
   Counter evictions;
-  Counter filter_probes;
-  Counter filter_negatives;
+  SpreadCounter filter_probes;
+  SpreadCounter filter_negatives;
 };
 
 class BlockCache {
@@ -154,6 +162,11 @@ class BlockCache {
   EpochDomain& epochs() { return ring_->epochs(); }
   MemoryManager* manager() { return ring_->manager(); }
   BlockCacheStatistics& statistics() { return statistics_; }
+  void count(const ReadTally& tally) {
+    if (tally.block_hits != 0) statistics_.hits.add(tally.block_hits);
+    if (tally.filter_probes != 0) statistics_.filter_probes.add(tally.filter_probes);
+    if (tally.filter_negatives != 0) statistics_.filter_negatives.add(tally.filter_negatives);
+  }
   PinCounter& pins() { return pins_; }
   void append_statistics(std::vector<PoolStatistics>* pools) {
     pools->push_back(scratch_.statistics());

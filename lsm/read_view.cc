@@ -53,15 +53,25 @@ Status ReadView::get(std::span<PointRead> reads, Timestamp snapshot, EpochDomain
       if (!read.found) open[open_count++] = &read;
     }
   }
+  if (open_count == 0 || levels_->runs().empty()) return Status();
+  ReadAccess reading = access;
+  const Status status = get_from_levels({open, open_count}, snapshot, &reading);
+  levels_->runs().front().files.front()->count(reading.tally);
+  return status;
+}
+
+Status ReadView::get_from_levels(std::span<PointRead*> open, Timestamp snapshot,
+                                 ReadAccess* access) const {
+  size_t open_count = open.size();
   constexpr size_t kProbesMax = 16;
   Sstable::Probe probes[kProbesMax];  // of each read, one a run
   for (std::span<const Run> rest = levels_->runs(); !rest.empty() && open_count != 0;) {
     // Several runs at once only where reads wait for memory, not for files.
-    const size_t runs = access.resident_only ? std::min(kProbesMax / open_count, rest.size()) : 1;
+    const size_t runs = access->resident_only ? std::min(kProbesMax / open_count, rest.size()) : 1;
     for (size_t i = 0; i < open_count; ++i) {
-      make_probes(*open[i], snapshot, access, rest.first(runs), &probes[i * runs]);
+      make_probes(*open[i], snapshot, *access, rest.first(runs), &probes[i * runs]);
     }
-    if (access.resident_only && open_count > 1) prefetch({probes, open_count * runs}, runs);
+    if (access->resident_only && open_count > 1) prefetch({probes, open_count * runs}, runs);
     size_t still_open = 0;
     for (size_t i = 0; i < open_count; ++i) {
       VARVE_RETURN_IF_ERROR(get_from_files({&probes[i * runs], runs}, access, open[i]));
@@ -103,12 +113,13 @@ void ReadView::prefetch(std::span<Sstable::Probe> probes, size_t runs) {
   for (size_t i = 0; i < count; ++i) found[i].block->view.prefetch(found[i].hash);
 }
 
-Status ReadView::get_from_files(std::span<const Sstable::Probe> probes, ReadAccess access,
+Status ReadView::get_from_files(std::span<const Sstable::Probe> probes, ReadAccess* access,
                                 PointRead* read) {
+  access->missed = false;
   for (const Sstable::Probe& probe : probes) {
     if (probe.file == nullptr) continue;
-    VARVE_ASSIGN_OR_RETURN(read->found, probe.file->get(probe, &access, &read->version));
-    read->missed = access.missed;
+    VARVE_ASSIGN_OR_RETURN(read->found, probe.file->get(probe, access, &read->version));
+    read->missed = access->missed;
     if (read->found || read->missed) break;
   }
   return Status();

@@ -60,11 +60,12 @@ class ReadView : public ControlObject {
  private:
   ReadView() = default;
   ~ReadView();
+  Status get_from_levels(std::span<PointRead*> open, Timestamp snapshot, ReadAccess* access) const;
   bool get_from_memtables(Timestamp snapshot, PointRead* read) const;
   static void make_probes(const PointRead& read, Timestamp snapshot, const ReadAccess& access,
                           std::span<const Run> runs, Sstable::Probe* probes);
   static void prefetch(std::span<Sstable::Probe> probes, size_t runs);
-  static Status get_from_files(std::span<const Sstable::Probe> probes, ReadAccess access,
+  static Status get_from_files(std::span<const Sstable::Probe> probes, ReadAccess* access,
                                PointRead* read);
   Retired retired_;
   Atomic<uint32_t> references_{1};

@@ -239,11 +239,11 @@ Result<FrameRef> Sstable::filter(uint32_t i, bool fill_cache) const {
   return frame;
 }
 
-Frame* Sstable::resident(const FrameSlot* slot) const {
+Frame* Sstable::resident(const FrameSlot* slot, ReadTally* tally) const {
   Frame* frame = slot->load(kAcquire);  // pairs with the cache's install
   if (frame != nullptr) {
     cache_->touch(frame);
-    cache_->statistics().hits.add();
+    ++tally->block_hits;
   }
   return frame;
 }
@@ -252,7 +252,7 @@ template <typename Load>
 Result<Frame*> Sstable::fetch(const FrameSlot* slot, ReadAccess* access, FrameRef* pin,
                               Load load) const {
   if (access->resident_only) {
-    Frame* frame = resident(slot);
+    Frame* frame = resident(slot, &access->tally);
     access->missed |= frame == nullptr;
     return frame;
   }
@@ -298,7 +298,7 @@ Result<bool> Sstable::may_have(const Probe& probe, uint32_t p, ReadAccess* acces
   FrameRef pin;
   const Frame* frame;
   if (access->resident_only) {
-    frame = resident(&filters_[p]);
+    frame = resident(&filters_[p], &access->tally);
     if (frame == nullptr) {
       VARVE_ASSIGN_OR_RETURN(const BlockHandle handle, partition_handle(p));
       access->missed = handle.filter_stored_size != 0;
@@ -308,9 +308,9 @@ Result<bool> Sstable::may_have(const Probe& probe, uint32_t p, ReadAccess* acces
     frame = pin.get();
   }
   if (frame == nullptr) return true;
-  cache_->statistics().filter_probes.add();
+  ++access->tally.filter_probes;
   if (frame->filter.may_contain(probe.hash)) return true;
-  cache_->statistics().filter_negatives.add();
+  ++access->tally.filter_negatives;
   if (p < probe.after) return false;
   VARVE_ASSIGN_OR_RETURN(const BlockHandle handle, partition_handle(p));
   return Status::corruption(

@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/atomic.h"
 #include "lsm/block_cache.h"
@@ -27,6 +28,9 @@ struct ReadAccess {
   bool resident_only = false;
   bool fill_cache = true;
   bool missed = false;
+  // What was done, and is to be counted once for many steps: counters that all threads share cost
+  // more than the steps.
+  ReadTally tally = {};
 };
 
 // What the manifest knows of an sstable.
@@ -110,13 +114,18 @@ class Sstable : public ControlObject {
   // False: the filter denies the key. Inside an epoch guard, which get() is to be called in, too.
   bool prefetch(Probe* probe, const Frame** block) const;
   // Newest version at or below the snapshot in this file. False: there is none, or access->missed.
+  // With a probe, access->tally is the caller's to count().
   Result<bool> get(const Probe& probe, ReadAccess* access, FoundVersion* found) const;
   Result<bool> get(std::string_view user_key, uint64_t hash, Timestamp snapshot, ReadAccess* access,
                    FoundVersion* found) const {
     const Probe probe = this->probe(user_key, hash, snapshot, *access);
     if (probe.file == nullptr) return false;
-    return get(probe, access, found);
+    Result<bool> got = get(probe, access, found);
+    count(std::exchange(access->tally, {}));
+    return got;
   }
+  // Into the statistics.
+  void count(const ReadTally& tally) const { cache_->count(tally); }
 
   // For cursors: partitions and blocks by number, pinned.
   uint32_t partition_count() const { return top().row_count(); }
@@ -140,7 +149,7 @@ class Sstable : public ControlObject {
   Result<BlockHandle> handle(const BlockView& index, uint32_t i, bool partition) const;
   BlockSource source(const BlockHandle& handle, FrameKind kind) const;
   // The frame, in an epoch guard; null: it is not in memory.
-  Frame* resident(const FrameSlot* slot) const;
+  Frame* resident(const FrameSlot* slot, ReadTally* tally) const;
   // The frame, from the slot or pinned by `load`. Null without an error: access->missed.
   template <typename Load>
   Result<Frame*> fetch(const FrameSlot* slot, ReadAccess* access, FrameRef* pin, Load load) const;
