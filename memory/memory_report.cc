@@ -37,11 +37,13 @@ const char* memory_role_name(MemoryRole role) {
       return "transaction";
     case MemoryRole::conflict_table:
       return "conflict_table";
+    case MemoryRole::scan_cache:
+      return "scan_cache";
   }
   return "unknown";
 }
 
-static_assert(static_cast<size_t>(MemoryRole::conflict_table) + 1 == kMemoryRoleCount);
+static_assert(static_cast<size_t>(MemoryRole::scan_cache) + 1 == kMemoryRoleCount);
 
 std::string MemoryReport::to_string() const {
   std::string text = format("memory: held %" PRIu64 " (live %" PRIu64 ", idle %" PRIu64

@@ -247,6 +247,7 @@ void CommitPipeline::run_group() {
     // Also beside an `os` commit, which promises less about power and nothing about time.
     store_->schedule_log_sync();
   }
+  if (watch_->watches_any()) mark_group();
   VARVE_SYNC_POINT("commit_before_publish");
   const Timestamp last = group_.back()->timestamp;
   store_->oracle().publish(last);
@@ -352,6 +353,10 @@ void CommitPipeline::apply_group(Timestamp first, Lsn start, Lsn end) {
                           entry.value);
     }
   }
+}
+
+void CommitPipeline::mark_group() {
+  for (const Request* request : group_) watch_->mark(request->batch, request->timestamp);
 }
 
 }  // namespace varve

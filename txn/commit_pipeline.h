@@ -4,8 +4,9 @@
 //   leader    where groups sync, waits a little for more; takes the group in front; one clock read,
 //             a block of timestamps; checks transactions against earlier commits, those of the
 //             group included; one log write; applies the changes; syncs if a member asked for it;
-//             publishes; passes the lead, wakes the members; and puts what the memtable holds
-//             in order, if much waits for that
+//             marks the watched ranges that it touched (txn/change_watch.h); publishes; passes
+//             the lead, wakes the members; and puts what the memtable holds in order, if much
+//             waits for that
 //
 // The order is protocol 1's: everything that may wait or fail for want of memory comes before the
 // timestamps; publishing comes last.
@@ -34,15 +35,18 @@
 #include "lsm/batch_format.h"
 #include "lsm/store.h"
 #include "memory/buffer.h"
+#include "txn/change_watch.h"
 #include "txn/commit_check.h"
 
 namespace varve {
 
 class CommitPipeline {
  public:
-  CommitPipeline(Store* store, ConflictTable* conflicts, TransactionCounters* counters)
+  CommitPipeline(Store* store, ConflictTable* conflicts, ChangeWatch* watch,
+                 TransactionCounters* counters)
       : store_(store),
         conflicts_(conflicts),
+        watch_(watch),
         checker_(store, conflicts, counters),
         logged_part_(&store->memory(), MemoryRole::commit_queue) {}
 
@@ -55,7 +59,8 @@ class CommitPipeline {
                 Timestamp* committed);
 
   // Runs `action` in commit order, alone: every earlier commit is published, no later one has
-  // begun. It gets a timestamp of its own, which is published when it returns ok.
+  // begun. It gets a timestamp of its own, which is published when it returns ok. What it changes
+  // of watched ranges it marks itself.
   class Action {
    public:
     virtual Status run(Timestamp timestamp) = 0;
@@ -121,6 +126,7 @@ class CommitPipeline {
   Status log_group(Timestamp first, Lsn* start);
   std::string_view logged_part(const Request& request);
   void apply_group(Timestamp first, Lsn start, Lsn end);
+  void mark_group();
   void fail_group(const Status& status);
   // Before anything of it was done.
   void refuse_group(const Status& status);
@@ -138,6 +144,7 @@ class CommitPipeline {
 
   Store* const store_;
   ConflictTable* const conflicts_;
+  ChangeWatch* const watch_;
   const CommitChecker checker_;
   Mutex mutex_;
   Request* front_ VARVE_GUARDED_BY(mutex_) = nullptr;

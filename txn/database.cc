@@ -280,13 +280,17 @@ Status Database::drop_keyspace(Keyspace keyspace) {
   VARVE_RETURN_IF_ERROR(impl_->closed());
   struct Drop final : CommitPipeline::Action {
     Store* store = nullptr;
+    ChangeWatch* watch = nullptr;
     Keyspace keyspace;
     Status run(Timestamp timestamp) override {
-      return store->commit_drop_keyspace(keyspace, timestamp);
+      VARVE_RETURN_IF_ERROR(store->commit_drop_keyspace(keyspace, timestamp));
+      watch->mark_all(keyspace, timestamp);
+      return Status();
     }
     bool changes_data() const override { return true; }
   } drop;
   drop.store = impl_->store_.get();
+  drop.watch = &impl_->watch_;
   drop.keyspace = keyspace;
   return impl_->pipeline_.run_alone(&drop);
 }

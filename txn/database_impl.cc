@@ -46,8 +46,9 @@ DatabaseImpl::DatabaseImpl(std::unique_ptr<Executor> executor, std::unique_ptr<S
       reader_(store_.get()),
       conflicts_(&store_->memory(), store_->options().memory_budget / kConflictTableShare,
                  store_->oracle().last_allocated()),
+      watch_(&store_->oracle()),
       checker_(store_.get(), &conflicts_, &counters_),
-      pipeline_(store_.get(), &conflicts_, &counters_),
+      pipeline_(store_.get(), &conflicts_, &watch_, &counters_),
       cursors_("cursor", &store_->memory(), MemoryRole::cursor, kIdleCursors),
       snapshots_("snapshot", &store_->memory(), MemoryRole::snapshot_registry, kIdleSnapshots),
       transactions_("transaction", &store_->memory(), MemoryRole::transaction, kIdleTransactions),
@@ -204,6 +205,7 @@ namespace {
 struct CommitSpilled final : CommitPipeline::Action {
   Store* store = nullptr;
   const CommitChecker* checker = nullptr;
+  ChangeWatch* watch = nullptr;
   CommitCheck* check = nullptr;
   Timestamp committed;
 
@@ -216,6 +218,7 @@ struct CommitSpilled final : CommitPipeline::Action {
     uint64_t entries = 0;
     uint64_t bytes = 0;
     for (const Store::SpilledRun& run : check->spilled) {
+      watch->mark_all(run.keyspace, timestamp);
       for (const Sstable* file : run.files) {
         entries += file->info().versions;
         bytes += file->info().raw_bytes;
@@ -257,6 +260,7 @@ Status DatabaseImpl::commit_spilled(CommitCheck* check, Timestamp* committed,
       CommitSpilled action;
       action.store = store_.get();
       action.checker = &checker_;
+      action.watch = &watch_;
       action.check = check;
       status = pipeline_.run_alone(&action);
       *committed = action.committed;

@@ -15,6 +15,7 @@
 #include "memory/budget.h"
 #include "memory/buffer_pool.h"
 #include "memory/object_pool.h"
+#include "txn/change_watch.h"
 #include "txn/commit_check.h"
 #include "txn/commit_pipeline.h"
 #include "txn/conflict_table.h"
@@ -142,6 +143,7 @@ class DatabaseImpl final : private Store::MemoryHelp {
   const VersionReader reader_;
   TransactionCounters counters_;
   ConflictTable conflicts_;
+  ChangeWatch watch_;
   const CommitChecker checker_;
   CommitPipeline pipeline_;
   OpenCursors open_cursors_;

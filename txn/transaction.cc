@@ -522,6 +522,10 @@ Result<Savepoint> Transaction::set_savepoint() {
 }
 
 uint64_t Transaction::changes() const { return impl_ == nullptr ? UINT64_MAX : impl_->changes(); }
+bool Transaction::reads_as_snapshot() const {
+  return impl_ != nullptr && impl_->reads_as_snapshot();
+}
+bool Transaction::is_read_only() const { return impl_ != nullptr && impl_->is_read_only(); }
 
 Status Transaction::rollback_to(Savepoint savepoint) {
   return impl_ == nullptr ? ended() : impl_->rollback_to(savepoint);

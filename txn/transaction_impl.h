@@ -63,6 +63,12 @@ class TransactionImpl final : public PoolLink {
   Timestamp start() const { return open_ ? entry_.timestamp : kTimestampMin; }
   // Differs after each change of what it wrote, its end included.
   uint64_t changes() const { return changes_; }
+  // What it reads is what its snapshot shows, and nobody need know of it: so far it wrote nothing.
+  bool reads_as_snapshot() const {
+    return open_ && writes_.empty() && writes_.place() == 0 &&
+           (options_.read_only || options_.isolation != Isolation::serializable);
+  }
+  bool is_read_only() const { return options_.read_only; }
 
  private:
   // The part of its memory that what it read may take.

@@ -28,8 +28,9 @@ enum class MemoryRole : uint8_t {
   control,         // levels, views, keyspaces, tables of files
   transaction,     // what transactions wrote and read, and they themselves
   conflict_table,  // what was committed lately, for their checks
+  scan_cache,      // what scans of tables found
 };
-inline constexpr size_t kMemoryRoleCount = 14;
+inline constexpr size_t kMemoryRoleCount = 15;
 const char* memory_role_name(MemoryRole role);
 
 // Counters of one allocator, pool or size class.

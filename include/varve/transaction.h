@@ -127,11 +127,15 @@ class Transaction {
  private:
   friend class Database;
   friend class RowScanner;
+  friend class CachedScan;
   // Differs after each change of what it wrote, its end included.
   uint64_t changes() const;
   // As multi_get(), without values that the caller holds.
   Status visit(std::span<const std::string_view> keys, const ReadOptions& options,
                class ValueVisitor* visitor);
+  // What it reads is what its snapshot shows, and nobody need know of it: so far it wrote nothing.
+  bool reads_as_snapshot() const;
+  bool is_read_only() const;
   explicit Transaction(class TransactionImpl* impl) : impl_(impl) {}
   void let_go();
 

@@ -206,6 +206,7 @@ TEST_F(BudgetRolesTest, all_together_fill_it_and_it_drains) {
   const MemoryReport report = db_->memory_report();
   uint64_t live_bytes = 0;
   for (size_t role = 0; role < kMemoryRoleCount; ++role) {
+    if (static_cast<MemoryRole>(role) == MemoryRole::scan_cache) continue;  // of tables
     EXPECT_GT(report.roles[role].high_water_bytes, 0u)
         << memory_role_name(static_cast<MemoryRole>(role));
     live_bytes += report.roles[role].live_bytes;
