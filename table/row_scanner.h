@@ -53,10 +53,14 @@ class RowScanner final : private ValueVisitor {
   Status prepare(std::shared_ptr<const TablePlan> table, const ScanDefinition& scan);
   const std::shared_ptr<const TablePlan>& table() const { return table_; }
   std::string explain() const { return plan_.explain(filter_); }
+  // Whether entries of an index lead it to rows.
+  bool fetches_rows() const { return plan_.index != nullptr && !plan_.covering; }
 
   // Before the first row. Requires that it is prepared. Errors: as FilterExpression::bind(), and
   // those of opening a cursor.
   Status open(const RowSource& source, std::span<const Value> arguments = {});
+  // Between which keys, in order, what it reads of its index or rows lies; none: no row can pass.
+  std::span<const ScanBounds::Range> ranges() const { return bounds_.ranges(); }
   // To the next row; false: there is none, or status().
   bool next();
   // The i-th of the columns that were asked for. Requires that next() was true.

@@ -10,20 +10,40 @@
 
 #include "base/mutex.h"
 #include "memory/object_pool.h"
+#include "table/cached_scan.h"
 #include "table/catalog.h"
 #include "table/row_scanner.h"
 #include "table/row_writer.h"
+#include "table/scan_cache.h"
 
 namespace varve {
 
+class DatabaseImpl;
 class TablesState;
 
-// A scanner with what it takes to notice that its table has changed.
+// A scanner with what it takes to notice that its table has changed, and to find what others found.
 class PooledScanner : public PoolLink {
  public:
   explicit PooledScanner(MemoryManager* memory) : scanner(memory) {}
 
+  // Errors: as RowScanner's.
+  Status prepare(std::shared_ptr<const TablePlan> plan, const ScanDefinition& scan);
+  // `at`: what `source` reads at.
+  Status open(const RowSource& source, Timestamp at, std::span<const Value> arguments);
+  void close();
+  bool next() {
+    if (cached.is_reading()) return cached.next();
+    const bool more = scanner.next();
+    if (cached.is_filling()) cached.note(scanner, more);
+    return more;
+  }
+  const Value& value(size_t i) const {
+    return cached.is_reading() ? cached.value(i) : scanner.value(i);
+  }
+  const Status& status() const { return cached.is_reading() ? cached.status() : scanner.status(); }
+
   RowScanner scanner;
+  CachedScan cached;
   ScanDefinition definition;
   std::shared_ptr<TableState> table;
 };
@@ -61,7 +81,8 @@ class TableState {
 
 class TablesState {
  public:
-  TablesState(Database* database, MemoryManager* memory, const Catalog& catalog);
+  TablesState(Database* database, DatabaseImpl* engine, const Catalog& catalog,
+              uint64_t scan_cache_bytes);
 
   // Changes a table's description in a transaction; `change(TableSchema*)` -> Status.
   template <typename Change>
@@ -79,8 +100,9 @@ class TablesState {
   Status erase_leftovers();
 
   Database* const database;
-  MemoryManager* const memory;
+  DatabaseImpl* const engine;  // its
   const Catalog catalog;
+  const std::unique_ptr<ScanCache> scan_cache;  // null: there is none
   ObjectPool<RowWriter> writers;
   ObjectPool<PooledScanner> scanners;
 };

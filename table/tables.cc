@@ -31,12 +31,17 @@ Status is_gone(uint32_t tenant, uint32_t table) {
 
 // -- state --
 
-TablesState::TablesState(Database* database, MemoryManager* memory, const Catalog& catalog)
+TablesState::TablesState(Database* database, DatabaseImpl* engine, const Catalog& catalog,
+                         uint64_t scan_cache_bytes)
     : database(database),
-      memory(memory),
+      engine(engine),
       catalog(catalog),
-      writers("row writers", memory, MemoryRole::transaction, kIdleMax),
-      scanners("row scanners", memory, MemoryRole::cursor, kIdleMax) {}
+      scan_cache(scan_cache_bytes == 0
+                     ? nullptr
+                     : std::make_unique<ScanCache>(&engine->store_->memory(), &engine->watch_,
+                                                   scan_cache_bytes)),
+      writers("row writers", &engine->store_->memory(), MemoryRole::transaction, kIdleMax),
+      scanners("row scanners", &engine->store_->memory(), MemoryRole::cursor, kIdleMax) {}
 
 Status TablesState::erase_leftovers() {
   VARVE_ASSIGN_OR_RETURN(Transaction reader, database->begin());
@@ -115,6 +120,25 @@ Status TableRows::get_all(std::span<const Value> keys, std::span<Row> rows, std:
 
 // -- scans --
 
+Status PooledScanner::prepare(std::shared_ptr<const TablePlan> plan, const ScanDefinition& scan) {
+  VARVE_RETURN_IF_ERROR(scanner.prepare(std::move(plan), scan));
+  cached.prepare(table->tables->scan_cache.get(), scanner, scan);
+  return Status();
+}
+
+Status PooledScanner::open(const RowSource& source, Timestamp at,
+                           std::span<const Value> arguments) {
+  if (cached.open(source, at, arguments)) return Status();
+  VARVE_RETURN_IF_ERROR(scanner.open(source, arguments));
+  cached.begin(scanner);
+  return Status();
+}
+
+void PooledScanner::close() {
+  scanner.close();
+  cached.close();
+}
+
 RowCursor::RowCursor(RowCursor&& other) noexcept
     : scanner_(std::exchange(other.scanner_, nullptr)) {}
 
@@ -125,7 +149,7 @@ RowCursor& RowCursor::operator=(RowCursor&& other) noexcept {
 
 RowCursor::~RowCursor() {
   if (scanner_ == nullptr) return;
-  scanner_->scanner.close();
+  scanner_->close();
   TablesState* const tables = std::exchange(scanner_->table, nullptr)->tables;
   tables->scanners.release(scanner_);
 }
@@ -133,30 +157,37 @@ RowCursor::~RowCursor() {
 Status RowCursor::open(Transaction* transaction, std::span<const Value> arguments,
                        const Cancellation* cancellation) {
   const TableState& table = *scanner_->table;
-  scanner_->scanner.close();
+  scanner_->close();
   VARVE_ASSIGN_OR_RETURN(const std::optional<PinnedValue> description,
                          table.tables->catalog.description(transaction, table.tenant, table.id));
   VARVE_RETURN_IF_ERROR(prepare(description));
-  return scanner_->scanner.open({.rows = table.tables->catalog.rows(),
-                                 .transaction = transaction,
-                                 .cancellation = cancellation},
-                                arguments);
+  return scanner_->open({.rows = table.tables->catalog.rows(),
+                         .transaction = transaction,
+                         .cancellation = cancellation},
+                        transaction->snapshot_timestamp(), arguments);
 }
 
 Status RowCursor::open(const Snapshot& snapshot, std::span<const Value> arguments,
                        const Cancellation* cancellation) {
   const TableState& table = *scanner_->table;
   Database* const database = table.tables->database;
-  scanner_->scanner.close();
+  scanner_->close();
   VARVE_ASSIGN_OR_RETURN(
       const std::optional<PinnedValue> description,
       table.tables->catalog.description(database, snapshot, table.tenant, table.id));
   VARVE_RETURN_IF_ERROR(prepare(description));
-  return scanner_->scanner.open({.rows = table.tables->catalog.rows(),
-                                 .database = database,
-                                 .snapshot = &snapshot,
-                                 .cancellation = cancellation},
-                                arguments);
+  const RowSource source{.rows = table.tables->catalog.rows(),
+                         .database = database,
+                         .snapshot = &snapshot,
+                         .cancellation = cancellation};
+  if (scanner_->cached.is_asked_for()) {
+    // A result would not tell that the keyspace keeps no history at the snapshot.
+    Tree* tree;
+    std::optional<Timestamp> at;
+    const ReadOptions options{.keyspace = source.rows, .snapshot = &snapshot};
+    VARVE_RETURN_IF_ERROR(table.tables->engine->resolve(options, &tree, &at));
+  }
+  return scanner_->open(source, snapshot.timestamp(), arguments);
 }
 
 // Where the table is not as it was when the scan was compiled, it is compiled again.
@@ -165,13 +196,13 @@ Status RowCursor::prepare(const std::optional<PinnedValue>& description) {
   if (!description) return is_gone(table.tenant, table.id);
   if (scanner_->scanner.table()->description() == description->view()) return Status();
   VARVE_ASSIGN_OR_RETURN(std::shared_ptr<const TablePlan> plan, table.plan_of(description->view()));
-  return scanner_->scanner.prepare(std::move(plan), scanner_->definition);
+  return scanner_->prepare(std::move(plan), scanner_->definition);
 }
 
-void RowCursor::close() { scanner_->scanner.close(); }
-bool RowCursor::next() { return scanner_->scanner.next(); }
-const Value& RowCursor::value(size_t i) const { return scanner_->scanner.value(i); }
-const Status& RowCursor::status() const { return scanner_->scanner.status(); }
+void RowCursor::close() { scanner_->close(); }
+bool RowCursor::next() { return scanner_->next(); }
+const Value& RowCursor::value(size_t i) const { return scanner_->value(i); }
+const Status& RowCursor::status() const { return scanner_->status(); }
 size_t RowCursor::columns() const { return scanner_->scanner.columns(); }
 const std::string& RowCursor::column_name(size_t i) const {
   return scanner_->scanner.column(i).name;
@@ -194,12 +225,12 @@ Result<TableRows> Table::rows(Transaction* transaction) const {
 
 Result<RowCursor> Table::scan(const ScanDefinition& scan) const {
   VARVE_ASSIGN_OR_RETURN(const std::shared_ptr<const TablePlan> plan, state_->current_plan());
-  PooledScanner* const scanner = state_->tables->scanners.acquire(state_->tables->memory);
+  PooledScanner* const scanner = state_->tables->scanners.acquire(&state_->tables->engine->store_->memory());
   if (scanner == nullptr) return refused("a scan");
   scanner->table = state_;
   RowCursor cursor(scanner);
   if (scanner->scanner.table() != plan || scanner->definition != scan) {
-    VARVE_RETURN_IF_ERROR(scanner->scanner.prepare(plan, scan));
+    VARVE_RETURN_IF_ERROR(scanner->prepare(plan, scan));
     scanner->definition = scan;
   }
   return cursor;
@@ -273,17 +304,40 @@ Status Table::create_index(const IndexDefinition& index) const {
 Tables::Tables(std::unique_ptr<TablesState> state) : state_(std::move(state)) {}
 Tables::~Tables() = default;
 
-Result<std::unique_ptr<Tables>> Tables::open(Database* database, bool create_if_missing) {
-  VARVE_ASSIGN_OR_RETURN(const Catalog catalog, Catalog::open(database, create_if_missing));
+namespace {
+
+// A larger cache would leave too little to everybody else.
+constexpr uint64_t kScanCacheShare = 2;
+
+Status check_scan_cache(uint64_t bytes, uint64_t budget) {
+  if (bytes == 0) return Status();
+  if (bytes < kScanCacheBytesMin) {
+    return Status::invalid_argument(format("scan_cache_bytes: at least %llu, or 0",
+                                           static_cast<unsigned long long>(kScanCacheBytesMin)));
+  }
+  if (budget == 0 || bytes <= budget / kScanCacheShare) return Status();
+  return Status::invalid_argument(
+      format("scan_cache_bytes: at most half of the memory budget of %llu bytes",
+             static_cast<unsigned long long>(budget)));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Tables>> Tables::open(Database* database, const TablesOptions& options) {
+  DatabaseImpl* const engine = database->impl_.get();
+  VARVE_RETURN_IF_ERROR(
+      check_scan_cache(options.scan_cache_bytes, engine->store_->memory().budget_bytes()));
+  VARVE_ASSIGN_OR_RETURN(const Catalog catalog, Catalog::open(database, options.create_if_missing));
   const auto create_default = [&](Transaction& transaction) {
     const Status status = catalog.find_tenant(&transaction, kDefaultTenant).status();
     if (status.code() != StatusCode::not_found) return status;
     return catalog.create_tenant(&transaction, kDefaultTenant).status();
   };
-  if (create_if_missing) VARVE_RETURN_IF_ERROR(database->transact(create_default).status());
-  MemoryManager* const memory = &database->impl_->store_->memory();
-  return std::unique_ptr<Tables>(
-      new Tables(std::make_unique<TablesState>(database, memory, catalog)));
+  if (options.create_if_missing) {
+    VARVE_RETURN_IF_ERROR(database->transact(create_default).status());
+  }
+  return std::unique_ptr<Tables>(new Tables(
+      std::make_unique<TablesState>(database, engine, catalog, options.scan_cache_bytes)));
 }
 
 Status Tables::create_tenant(std::string_view name) {
@@ -356,6 +410,10 @@ Result<TableVerifyReport> Tables::verify() {
     }
   }
   return report;
+}
+
+ScanCacheStatistics Tables::scan_cache_statistics() {
+  return state_->scan_cache == nullptr ? ScanCacheStatistics() : state_->scan_cache->statistics();
 }
 
 std::vector<PoolStatistics> Tables::pools() {

@@ -149,6 +149,9 @@ struct ScanDefinition {
   std::string filter = {};
   bool reverse = false;
   uint64_t limit = UINT64_MAX;  // rows
+  // What it finds is kept for whoever asks the same, until a commit changes it; where Tables has a
+  // cache for that (TablesOptions). Worth it for what is asked more often than it changes.
+  bool cached = false;
   friend bool operator==(const ScanDefinition&, const ScanDefinition&) = default;
 };
 
@@ -235,6 +238,34 @@ class Table {
   std::shared_ptr<class TableState> state_;
 };
 
+// How a cache of scans fares. Counters since it was opened; only scans that ask for it count.
+struct ScanCacheStatistics {
+  uint64_t capacity_bytes = 0;
+  uint64_t bytes = 0;        // taken, with what walks have found so far
+  uint64_t entries = 0;      // results
+  uint64_t hits = 0;         // scans that were answered with a result
+  uint64_t misses = 0;       // that were not, and might have been
+  uint64_t bypassed = 0;     // that could not be: see TablesOptions
+  uint64_t invalidated = 0;  // results that a commit had changed when they were asked for
+  uint64_t evicted = 0;      // results that made room for others
+  uint64_t refused = 0;      // results that were too large, or that there was no memory for
+  // hits / (hits + misses); 0 before the first of them.
+  double hit_rate() const;
+};
+// As the one of Statistics, of which it is no part: metrics named varve_scan_cache_....
+std::string to_prometheus(const ScanCacheStatistics& statistics);
+
+struct TablesOptions {
+  bool create_if_missing = true;
+  // Memory for what scans found that ask for it (ScanDefinition::cached), of the database's budget
+  // and at most half of it; 0: none. Who asks the same, or has an older snapshot that sees the
+  // same, is answered from it: in a transaction while that has written nothing, and unless it is
+  // serializable and may write, or may write and the scan reads index entries with their rows. A
+  // result of more than an eighth of it is not kept.
+  uint64_t scan_cache_bytes = 0;
+};
+inline constexpr uint64_t kScanCacheBytesMin = 64 * 1024;
+
 struct TableVerifyReport {
   uint64_t tables = 0;
   uint64_t rows = 0;
@@ -246,9 +277,10 @@ struct TableVerifyReport {
 // and rows.
 class Tables {
  public:
-  // Errors: not_found (the database has no tables yet, and is not to be prepared for them); those
-  // of reads and commits.
-  static Result<std::unique_ptr<Tables>> open(Database* database, bool create_if_missing = true);
+  // Errors: not_found (the database has no tables yet, and is not to be prepared for them);
+  // invalid_argument (scan_cache_bytes); those of reads and commits.
+  static Result<std::unique_ptr<Tables>> open(Database* database,
+                                              const TablesOptions& options = {});
   ~Tables();
   Tables(const Tables&) = delete;
   Tables& operator=(const Tables&) = delete;
@@ -273,6 +305,8 @@ class Tables {
   Result<TableVerifyReport> verify();
 
   std::vector<PoolStatistics> pools();
+  // Zeros where there is no cache.
+  ScanCacheStatistics scan_cache_statistics();
 
  private:
   friend class Table;

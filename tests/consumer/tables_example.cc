@@ -92,6 +92,24 @@ void change_the_table(varve::Table& accounts) {
 }
 // -- end --
 
+// -- cached --
+// Reads the accounts of an owner once, however often they are asked for, until one of them changes.
+void ask_again(varve::Database& db) {
+  std::unique_ptr<varve::Tables> tables =
+      varve::Tables::open(&db, {.scan_cache_bytes = 1 << 20}).value();
+  varve::Table accounts = tables->find_table("accounts").value();
+  varve::RowCursor cursor =
+      accounts.scan({.columns = {"id"}, .filter = "owner = ?", .cached = true}).value();
+  const varve::Value owner[] = {varve::Value::text("Ann")};
+  for (int i = 0; i < 3; ++i) {
+    const varve::Snapshot now = db.snapshot().value();
+    CHECK(cursor.open(now, owner).ok());
+    while (cursor.next()) CHECK(cursor.value(0).as_int64() == 1);
+  }
+  CHECK(tables->scan_cache_statistics().hits == 2);
+}
+// -- end --
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -109,6 +127,7 @@ int main(int argc, char** argv) {
   }
   varve::Database& db = **opened;
   open_an_account(db);
+  ask_again(db);
   {
     const std::unique_ptr<varve::Tables> tables = varve::Tables::open(&db).value();
     varve::Table accounts = tables->find_table("accounts").value();

@@ -536,4 +536,73 @@ MUTANTS = {
         ";",
         ["table:RowWriterBesideABuild.*"],
     ),
+    # -- what scans found, kept --
+    "commits_do_not_mark_what_is_watched": (
+        "txn/commit_pipeline.cc",
+        "for (const Request* request : group_) watch_->mark(request->batch, request->timestamp);",
+        ";",
+        ["txn:ChangeWatchCommits.*", "table:ScanCache*"],
+    ),
+    "what_is_watched_is_marked_after_publishing": (
+        "txn/commit_pipeline.cc",
+        "if (watch_->watches_any()) mark_group();",
+        "store_->oracle().publish(group_.back()->timestamp); "
+        "if (watch_->watches_any()) mark_group();",
+        ["txn:ChangeWatchCommits.*"],
+    ),
+    "commits_under_way_do_not_count_where_a_range_is_added": (
+        "txn/change_watch.cc",
+        "range->steady_from_.store([[oracle_->last_allocated().nanos]]);",
+        "oracle_->published().nanos",
+        ["txn:ChangeWatch*"],
+    ),
+    "spilled_commits_do_not_mark_what_is_watched": (
+        "txn/database_impl.cc",
+        "watch->mark_all(run.keyspace, timestamp);",
+        ";",
+        ["table:ScanCacheTest.a_commit_that_had_spilled*"],
+    ),
+    "dropped_keyspaces_do_not_mark_what_is_watched": (
+        "txn/database.cc",
+        "watch->mark_all(keyspace, timestamp);",
+        ";",
+        ["table:ScanCacheTest.a_dropped_keyspace*"],
+    ),
+    "results_are_shown_to_snapshots_from_before_a_change": (
+        "table/scan_cache.cc",
+        "if ([[question.at < steady_from]]) return nullptr;",
+        "false",
+        ["table:ScanCacheTest.snapshots_from_before*", "table:ScanCacheModelTest.*"],
+    ),
+    "results_outlive_changes": (
+        "table/scan_cache.cc",
+        "if ([[entry->result->read_at_ < steady_from]]) {",
+        "false",
+        ["table:ScanCacheTest.commits_within*"],
+    ),
+    "own_writes_are_not_shown_by_cached_scans": (
+        "txn/transaction_impl.h",
+        "open_ && [[writes_.empty() && writes_.place() == 0]]",
+        "true",
+        ["table:ScanCacheTransactionTest.own_writes*"],
+    ),
+    "reads_of_serializable_transactions_go_unnoted": (
+        "txn/transaction_impl.h",
+        "(options_.read_only || [[options_.isolation != Isolation::serializable]])",
+        "true",
+        ["table:ScanCacheTransactionTest.only_those*"],
+    ),
+    "rows_that_an_index_leads_to_are_not_watched": (
+        "table/cached_scan.cc",
+        "const std::string_view lower = [[fetches_rows_ ? std::string_view(row_prefix_) : "
+        "std::string_view(ranges.front().lower)]];",
+        "std::string_view(ranges.front().lower)",
+        ["table:ScanCacheTest.commits_within*"],
+    ),
+    "what_a_cursor_reads_is_given_back_with_its_entry": (
+        "table/scan_cache.cc",
+        "if ([[result->readers_ == 0]]) free(result);",
+        "true",
+        ["table:ScanCacheTest.what_a_cursor_reads*"],
+    ),
 }

@@ -241,7 +241,7 @@ void print_figures(const ImportFigures& figures, bool created, double seconds,
 Result<int> import(Session& session, Output& out, const ImportCommand& options, Input& input) {
   const auto start = std::chrono::steady_clock::now();
   const Result<std::unique_ptr<Tables>> tables =
-      Tables::open(session.database.get(), options.create);
+      Tables::open(session.database.get(), {.create_if_missing = options.create});
   if (!tables.ok()) return tables.status();
   Result<Table> table = (*tables)->find_table(options.table, options.tenant);
   const bool created = options.create && table.status().code() == StatusCode::not_found;

@@ -53,7 +53,7 @@ Status print_rows(RowCursor& cursor, const SelectOptions& options, Output& out) 
 
 Result<int> select(Session& session, Output& out, const SelectOptions& options) {
   const Result<std::unique_ptr<Tables>> tables =
-      Tables::open(session.database.get(), /*create_if_missing=*/false);
+      Tables::open(session.database.get(), {.create_if_missing = false});
   if (!tables.ok()) return tables.status();
   const Result<Table> table = (*tables)->find_table(options.table, options.tenant);
   if (!table.ok()) return table.status();

@@ -42,7 +42,7 @@ int with_tables(const TableOptions& options, OpenFor purpose,
                 const std::function<Result<int>(Tables& tables, Output& out)>& body) {
   return with_session(options.common, purpose, [&](Session& session, Output& out) -> Result<int> {
     Result<std::unique_ptr<Tables>> tables =
-        Tables::open(session.database.get(), purpose == OpenFor::create);
+        Tables::open(session.database.get(), {.create_if_missing = purpose == OpenFor::create});
     if (!tables.ok()) return tables.status();
     return body(**tables, out);
   });

@@ -35,7 +35,7 @@ struct VerifyOptions {
 // Of a database without tables: all zeros.
 Result<TableVerifyReport> verify_tables(Session& session) {
   const Result<std::unique_ptr<Tables>> tables =
-      Tables::open(session.database.get(), /*create_if_missing=*/false);
+      Tables::open(session.database.get(), {.create_if_missing = false});
   if (tables.status().code() == StatusCode::not_found) return TableVerifyReport();
   if (!tables.ok()) return tables.status();
   return (*tables)->verify();
