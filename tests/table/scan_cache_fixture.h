@@ -63,6 +63,12 @@ class ScanCacheFixture : public DatabaseTest {
     ASSERT_OK(opened);
     tables_ = std::move(*opened);
   }
+  void reopen_tables(uint64_t cache_bytes) {
+    table_ = Table();
+    tables_.reset();
+    open_tables(cache_bytes);
+    table_ = *tables_->find_table("accounts");
+  }
   Table make(const TableDefinition& definition) {
     Result<Table> made = tables_->create_table(definition);
     EXPECT_OK(made);

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/hash.h"
@@ -154,16 +155,15 @@ TEST_F(ScanCacheTest, a_cancelled_scan_says_so) {
 }
 
 TEST_F(ScanCacheTest, without_being_asked_for_nothing_is_kept) {
-  Result<RowCursor> cursor = table_.scan({.filter = "id < 50"});
-  for (int i = 0; i < 3; ++i) EXPECT_EQ(rows_now(&*cursor).size(), 50u);
-  tables_.reset();
-  open_tables(0);
-  table_ = *tables_->find_table("accounts");
-  RowCursor without = scan({.filter = "id < 50"});
-  for (int i = 0; i < 3; ++i) EXPECT_EQ(rows_now(&without).size(), 50u);
-  const ScanCacheStatistics statistics = tables_->scan_cache_statistics();
-  EXPECT_EQ(statistics.hits + statistics.misses + statistics.bypassed, 0u);
-  EXPECT_EQ(statistics.hit_rate(), 0);
+  const auto expect_unused = [&](RowCursor cursor) {
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(rows_now(&cursor).size(), 50u);
+    const ScanCacheStatistics statistics = tables_->scan_cache_statistics();
+    EXPECT_EQ(statistics.hits + statistics.misses + statistics.bypassed, 0u);
+    EXPECT_EQ(statistics.hit_rate(), 0);
+  };
+  expect_unused(std::move(*table_.scan({.filter = "id < 50"})));
+  reopen_tables(0);
+  expect_unused(scan({.filter = "id < 50"}));
   EXPECT_EQ(live(MemoryRole::scan_cache), 0u);
 }
 
@@ -414,10 +414,8 @@ TEST_F(ScanCacheTransactionTest, a_walk_ends_with_its_transaction) {
 // -- what it takes --
 
 TEST_F(ScanCacheTest, it_never_takes_more_than_it_may) {
-  tables_.reset();
   constexpr uint64_t kSmall = kScanCacheBytesMin;
-  open_tables(kSmall);
-  table_ = *tables_->find_table("accounts");
+  reopen_tables(kSmall);
   RowCursor cursor = scan({.filter = "id >= ? and id < ?"});
   Result<RowCursor> uncached = table_.scan({.filter = "id >= ? and id < ?"});
   for (int round = 0; round < 2; ++round) {
@@ -438,9 +436,7 @@ TEST_F(ScanCacheTest, it_never_takes_more_than_it_may) {
 }
 
 TEST_F(ScanCacheTest, who_was_not_used_for_longest_goes_first) {
-  tables_.reset();
-  open_tables(kScanCacheBytesMin);
-  table_ = *tables_->find_table("accounts");
+  reopen_tables(kScanCacheBytesMin);
   const ScanDefinition definition{.filter = "id >= ? and id < 95"};
   RowCursor cursor = scan(definition);
   const std::vector<Value> often{Value::int64(94)};
@@ -473,9 +469,7 @@ TEST_F(ScanCacheTest, what_is_too_large_is_not_kept) {
 }
 
 TEST_F(ScanCacheTest, what_a_cursor_reads_stays_while_others_make_room) {
-  tables_.reset();
-  open_tables(kScanCacheBytesMin);
-  table_ = *tables_->find_table("accounts");
+  reopen_tables(kScanCacheBytesMin);
   RowCursor reading = scan({.filter = "id < 80"});
   const Texts all = rows_now(&reading);
   const Snapshot now = snapshot();
