@@ -603,6 +603,6 @@ MUTANTS = {
         "table/scan_cache.cc",
         "if ([[result->readers_ == 0]]) free(result);",
         "true",
-        ["table:ScanCacheTest.what_a_cursor_reads*"],
+        ["table:ScanCacheMemory.what_is_held*"],
     ),
 }

@@ -519,6 +519,28 @@ TEST(ScanCacheMemory, what_is_refused_is_not_kept) {
   EXPECT_EQ(cache.statistics().bytes, memory.live_bytes(MemoryRole::scan_cache));
 }
 
+TEST(ScanCacheMemory, what_is_held_is_given_back_when_it_is_released) {
+  MemoryManager memory(0);
+  ManualClock clock;
+  TimestampOracle oracle(&clock, Timestamp{100}, kTimestampMax);
+  ChangeWatch watch(&oracle);
+  ScanCache cache(&memory, &watch, 1 << 20);
+  const ScanCache::Question question{
+      .bytes = "question", .hash = key_hash("question"), .at = oracle.published()};
+  ASSERT_TRUE(cache.watch(question, {.lower = "a", .upper = "b"}));
+  const uint64_t without = cache.statistics().bytes;
+  cache.keep(question, "rows");
+  const CachedResult* const found = cache.find(question);
+  ASSERT_NE(found, nullptr);
+  const uint64_t with = cache.statistics().bytes;
+  watch.mark_all({}, oracle.allocate(1));
+  EXPECT_EQ(cache.find(question), nullptr);
+  ASSERT_EQ(cache.statistics().bytes, with);
+  EXPECT_EQ(found->rows(), "rows");
+  cache.release(found);
+  EXPECT_EQ(cache.statistics().bytes, without);
+}
+
 TEST_F(ScanCacheTest, sizes_that_make_no_sense_are_refused) {
   for (const uint64_t bytes : {uint64_t{1}, kScanCacheBytesMin - 1, options_.memory_budget}) {
     EXPECT_EQ(Tables::open(db_.get(), {.scan_cache_bytes = bytes}).status().code(),
