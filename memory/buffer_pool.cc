@@ -11,7 +11,7 @@ namespace varve {
 
 BufferPool::~BufferPool() {
   trim();
-  VARVE_DCHECK(in_use_.load() == 0);
+  check_.expect_none();
 }
 
 size_t BufferPool::tier_of(size_t size) {
@@ -26,7 +26,13 @@ size_t BufferPool::idle_items_max(size_t tier) {
 // Threads without a slot share one with others.
 BufferPool::Shard& BufferPool::this_shard() { return shards_[this_thread_slot() % kShardCount]; }
 
-BufferPool::Item BufferPool::acquire(size_t size) {
+BufferPool::Item BufferPool::acquire(size_t size, const void* acquirer) {
+  const Item item = take(size);
+  if (item.data != nullptr) check_.acquired(item.data, item.capacity, acquirer);
+  return item;
+}
+
+BufferPool::Item BufferPool::take(size_t size) {
   Shard& shard = this_shard();
   if (size > kTierSizeMax) return allocate(MemoryManager::usable_size(size), shard);
   const size_t number = tier_of(size);
@@ -60,6 +66,7 @@ BufferPool::Item BufferPool::allocate(size_t capacity, Shard& shard) {
 
 void BufferPool::release(const Item& item) {
   VARVE_DCHECK(item.data != nullptr);
+  if (!check_.released(item.data)) check_.refuse(waits(item.data));
   in_use_bytes_.fetch_sub(static_cast<int64_t>(item.capacity), kRelaxed);  // a statistic
   if (!keep(item)) manager_->release(item.data, item.capacity, settings_.role);
   // Last: who waits for zero may free the pool.
@@ -83,6 +90,18 @@ bool BufferPool::keep(const Item& item) {
   poison(item.data, size);
   tier.items[tier.count++] = item.data;
   return true;
+}
+
+bool BufferPool::waits(const char* data) {
+  for (Shard& shard : shards_) {
+    MutexLock lock(shard.mutex);
+    for (const Tier& tier : shard.tiers) {
+      if (std::find(tier.items, tier.items + tier.count, data) != tier.items + tier.count) {
+        return true;
+      }
+    }
+  }
+  return false;
 }
 
 void BufferPool::count_acquired(size_t bytes) {
@@ -125,7 +144,8 @@ bool BufferPool::validate() {
   }
   return within_limits && idle_bytes == idle_bytes_.load() &&
          idle_bytes <= settings_.idle_bytes_max && in_use_.load() >= 0 &&
-         in_use_bytes_.load() >= 0 && in_use_.load() <= high_water_.load();
+         in_use_bytes_.load() >= 0 && in_use_.load() <= high_water_.load() &&
+         check_.counts(static_cast<uint64_t>(in_use_.load()));
 }
 
 PoolStatistics BufferPool::statistics() {

@@ -7,6 +7,8 @@
 //
 // Thread rule: all functions from any thread; a buffer may be given back by another thread.
 // Ownership: the caller owns a buffer until release(). All must be back before destruction.
+// Debug builds mark each buffer in use with its acquirer (memory/pool_check.h), and
+// AddressSanitizer sees uses of idle ones.
 // Invariants:
 // 1. Idle buffers: at most idle_items_max(tier) in each shard and tier, idle_bytes_max in all.
 // 2. held_bytes = buffers in use + idle ones; all are live bytes of the pool's role.
@@ -21,6 +23,7 @@
 #include "base/atomic.h"
 #include "base/mutex.h"
 #include "memory/memory_manager.h"
+#include "memory/pool_check.h"
 
 namespace varve {
 
@@ -39,13 +42,15 @@ class BufferPool {
   };
 
   BufferPool(MemoryManager* manager, const Settings& settings)
-      : manager_(manager), settings_(settings) {}
+      : manager_(manager), settings_(settings), check_(settings.name) {}
   ~BufferPool();
   BufferPool(const BufferPool&) = delete;
   BufferPool& operator=(const BufferPool&) = delete;
 
   // At least `size` bytes, uninitialised, aligned to 64.
-  Item acquire(size_t size);
+  Item acquire(size_t size) { return acquire(size, __builtin_return_address(0)); }
+  // For who acquires for somebody else: an address in that one's code.
+  Item acquire(size_t size, const void* acquirer);
   // As it was acquired.
   void release(const Item& item);
 
@@ -82,8 +87,10 @@ class BufferPool {
   // In one shard: fewer of the larger ones.
   static size_t idle_items_max(size_t tier);
   Shard& this_shard();
+  Item take(size_t size);
   Item allocate(size_t capacity, Shard& shard);
   bool keep(const Item& item);
+  bool waits(const char* data);
   void count_acquired(size_t bytes);
 
   MemoryManager* const manager_;
@@ -93,12 +100,14 @@ class BufferPool {
   alignas(64) Atomic<int64_t> in_use_{0};
   Atomic<int64_t> in_use_bytes_{0};
   Atomic<int64_t> high_water_{0};
+  [[no_unique_address]] PoolCheck check_;
 };
 
 // Gives its buffer back when it goes out of scope.
 class PooledBuffer {
  public:
-  PooledBuffer(BufferPool& pool, size_t size) : pool_(pool), buffer_(pool.acquire(size)) {}
+  PooledBuffer(BufferPool& pool, size_t size)
+      : pool_(pool), buffer_(pool.acquire(size, __builtin_return_address(0))) {}
   ~PooledBuffer() {
     if (buffer_.data != nullptr) pool_.release(buffer_);
   }

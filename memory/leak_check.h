@@ -13,15 +13,9 @@
 #include <cstdint>
 
 #include "base/mutex.h"
-#include "varve/statistics.h"
+#include "memory/allocation_table.h"
 
 namespace varve {
-
-struct Allocation {
-  size_t size = 0;
-  MemoryRole role{};
-  const void* acquirer = nullptr;  // an address in the calling function's code
-};
 
 #if defined(VARVE_DEBUG)
 
@@ -42,23 +36,13 @@ class LeakCheck {
   static constexpr size_t kShards = 64;
   static constexpr size_t kShardEntries = 8 * 1024;  // a power of two
   static constexpr size_t kEntries = kShards * kShardEntries;
-  struct Entry {
-    const void* block;  // null: free
-    Allocation allocation;
-  };
-  // Open addressing with linear probing; removal shifts entries back, so there are no tombstones.
   struct alignas(64) Shard {
     Mutex mutex;
-    size_t count VARVE_GUARDED_BY(mutex) = 0;
-    size_t unrecorded VARVE_GUARDED_BY(mutex) = 0;  // living ones that found the shard full
-    Entry* entries = nullptr;
+    AllocationTable living VARVE_GUARDED_BY(mutex);
   };
-  static uint64_t hash(const void* block);
-  Shard& shard_of(const void* block) { return shards_[hash(block) % kShards]; }
-  static size_t home_of(const void* block) { return hash(block) / kShards % kShardEntries; }
-  static size_t find(const Entry* entries, const void* block);
-  static void remove(Entry* entries, size_t place);
+  Shard& shard_of(const void* block) { return shards_[AllocationTable::hash(block) % kShards]; }
 
+  AllocationTable::Entry* const entries_;
   Shard shards_[kShards];
 };
 

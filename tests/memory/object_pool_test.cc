@@ -6,6 +6,7 @@
 
 #include "base/atomic.h"
 #include "base/thread.h"
+#include "memory/allocation_faults.h"
 
 namespace varve {
 namespace {
@@ -54,6 +55,30 @@ TEST(ObjectPool, FewWaitTheRestIsDestroyed) {
   EXPECT_EQ(living, 0);
 }
 
+TEST(ObjectPool, FiguresAgreeWhateverIsDone) {
+  MemoryManager manager(64 << 20);
+  int living = 0;
+  ObjectPool<Thing> pool("things", &manager, MemoryRole::cursor, 2);
+  EXPECT_TRUE(pool.validate());
+  std::vector<Thing*> things;
+  for (int i = 0; i < 4; ++i) things.push_back(pool.acquire(&living));
+  EXPECT_TRUE(pool.validate());
+  for (Thing* thing : things) {
+    pool.release(thing);
+    EXPECT_TRUE(pool.validate());
+  }
+  const AllThroughSlabs all;
+  things = {pool.acquire(&living), pool.acquire(&living)};
+  AllocationFaults::begin(1);
+  EXPECT_EQ(pool.acquire(&living), nullptr);
+  AllocationFaults::end();
+  EXPECT_EQ(pool.in_use(), 2u);
+  EXPECT_TRUE(pool.validate());
+  for (Thing* thing : things) pool.release(thing);
+  EXPECT_EQ(pool.trim(), 2u);
+  EXPECT_TRUE(pool.validate());
+}
+
 TEST(ObjectPool, ThreadsShareIt) {
   MemoryManager manager(64 << 20);
   struct Plain : PoolLink {
@@ -78,6 +103,7 @@ TEST(ObjectPool, ThreadsShareIt) {
     }
     EXPECT_EQ(collisions.load(), 0);
     EXPECT_EQ(pool.in_use(), 0u);
+    EXPECT_TRUE(pool.validate());
   }
   EXPECT_EQ(manager.live_bytes(), 0u);
 }
