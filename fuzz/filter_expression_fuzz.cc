@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -39,8 +40,8 @@ Value read_argument(Input* input, const std::string& text) {
 class FilterCheck {
  public:
   FilterCheck(const TablePlan& table, const FilterExpression& filter,
-              const std::vector<FilterLiteral>& literals)
-      : table_(table), filter_(filter), literals_(literals) {}
+              std::span<const FilterLiteral> literals, RowPools* pools)
+      : table_(table), filter_(filter), literals_(literals), bounds_(pools) {}
 
   void check_row(const std::vector<Value>& row) {
     std::string written(table_.layout().size_of(row), '\0');
@@ -67,8 +68,7 @@ class FilterCheck {
                   bool passes) {
     const ScanPlan plan = plan_scan(table_, filter_, columns);
     FUZZ_CHECK(!plan.explain(filter_).empty());
-    ScanBounds bounds;
-    bounds.find(table_, filter_, plan, literals_);
+    FUZZ_CHECK(bounds_.find(table_, filter_, plan, literals_));
     std::string buffer(4096, '\0');
     KeyWriter key(buffer);
     if (plan.index == nullptr) {
@@ -77,7 +77,7 @@ class FilterCheck {
       table_.append_entry_key(*plan.index, row, &key);
     }
     bool found = plan.index == nullptr || TablePlan::has_entry(*plan.index, row);
-    found = found && std::any_of(bounds.ranges().begin(), bounds.ranges().end(),
+    found = found && std::any_of(bounds_.ranges().begin(), bounds_.ranges().end(),
                                  [&](const ScanBounds::Range& range) {
                                    return key.key() >= range.lower &&
                                           (range.upper.empty() || key.key() < range.upper);
@@ -90,7 +90,8 @@ class FilterCheck {
 
   const TablePlan& table_;
   const FilterExpression& filter_;
-  const std::vector<FilterLiteral>& literals_;
+  const std::span<const FilterLiteral> literals_;
+  ScanBounds bounds_;
 };
 
 // Of what the text stands in, without arguments.
@@ -139,7 +140,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     FUZZ_CHECK(!filter.status().message().empty());
     return 0;
   }
-  std::vector<FilterLiteral> literals(filter->literals().begin(), filter->literals().end());
+  static MemoryManager memory(0);
+  static RowPools pools(&memory);
+  PooledArray<FilterLiteral> literals(&pools.filters);
+  FUZZ_CHECK(literals.assign(filter->literals()));
   arguments.resize(std::min(arguments.size(), filter->argument_count()));
   if (filter->argument_count() > 0) {
     const Status bound = filter->bind(arguments, &literals);
@@ -148,7 +152,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   } else if (!filter->is_empty()) {
     check_logic(*table, *filter, rows);
   }
-  FilterCheck check(*table, *filter, literals);
+  FilterCheck check(*table, *filter, literals, &pools);
   for (const std::vector<Value>& row : rows) check.check_row(row);
   return 0;
 }

@@ -258,12 +258,14 @@ bool FilterExpression::has_arguments(const FilterConjunct& conjunct) const {
 }
 
 Status FilterExpression::bind(std::span<const Value> arguments,
-                              std::vector<FilterLiteral>* literals) const {
+                              PooledArray<FilterLiteral>* literals) const {
   if (arguments.size() != arguments_.size()) {
     return Status::invalid_argument(
         format("%zu arguments, the filter has %zu", arguments.size(), arguments_.size()));
   }
-  *literals = literals_;
+  if (!literals->assign(literals_)) {
+    return Status::out_of_memory("no memory for the literals of a filter");
+  }
   for (size_t i = 0; i < arguments.size(); ++i) {
     const Argument& argument = arguments_[i];
     const Value& value = arguments[i];

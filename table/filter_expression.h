@@ -30,6 +30,7 @@
 #include <string_view>
 #include <vector>
 
+#include "memory/pooled_array.h"
 #include "table/schema.h"
 
 namespace varve {
@@ -87,9 +88,10 @@ class FilterExpression {
   std::span<const FilterLiteral> literals() const { return literals_; }
   size_t argument_count() const { return arguments_.size(); }
   // `*literals` becomes the expression's with `arguments` in the places of the `?`, in turn; they
-  // view what the arguments view. Errors: invalid_argument: another number, a null, a type that the
-  // column cannot be held against (integers and decimals are numbers to each other).
-  Status bind(std::span<const Value> arguments, std::vector<FilterLiteral>* literals) const;
+  // view what the arguments view. Errors: out_of_memory; invalid_argument: another number, a null,
+  // a type that the column cannot be held against (integers and decimals are numbers to each
+  // other).
+  Status bind(std::span<const Value> arguments, PooledArray<FilterLiteral>* literals) const;
 
   // -- what a row makes of it, or of a conjunct --
   // Values by place.

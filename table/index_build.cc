@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 #include "base/assert.h"
+#include "memory/pooled_bytes.h"
 #include "table/key_range.h"
 #include "table/row_writer.h"
 
@@ -17,6 +19,8 @@ constexpr size_t kRowsMax = 256;
 constexpr size_t kErasedMax = 1024;
 constexpr size_t kErasedBytesMax = 256 << 10;  // a batch must fit into a small budget
 
+Status refused() { return Status::out_of_memory("no memory for keys of rows"); }
+
 // What the rows of a table and the entries of all its indexes begin with.
 std::string encoded_table(const TableKeyPrefix& prefix) {
   char buffer[kTableKeySizeMax];
@@ -28,29 +32,30 @@ std::string encoded_table(const TableKeyPrefix& prefix) {
 
 }  // namespace
 
-Status build_index(Database* database, const Catalog& catalog, uint32_t tenant, uint32_t table,
-                   uint32_t index) {
-  std::string next = encoded_prefix({.tenant = tenant, .table = table, .index = 0});
-  std::string end = next;
+Status build_index(Database* database, const Catalog& catalog, RowPools* pools, uint32_t tenant,
+                   uint32_t table, uint32_t index) {
+  std::string end = encoded_prefix({.tenant = tenant, .table = table, .index = 0});
+  PooledBytes next(&pools->table_keys);
+  PooledBytes reached(&pools->table_keys);
+  if (!next.assign(end)) return refused();
   step_behind(&end);
   // What is lost with the process is built again; publishing makes it as durable as other commits.
   const TransactionOptions options{.durability = Durability::os, .attempts_max = 1};
-  RowWriter rows;
+  RowWriter rows(pools);
   size_t rows_max = kRowsMax;
   for (bool done = false; !done;) {
-    std::string reached;
     const auto add_some = [&](Transaction& transaction) {
       VARVE_RETURN_IF_ERROR(rows.attach(&transaction, catalog, tenant, table, rows.plan()));
       VARVE_ASSIGN_OR_RETURN(
           Cursor cursor,
-          transaction.scan({.keyspace = catalog.rows(), .lower = next, .upper = end}));
+          transaction.scan({.keyspace = catalog.rows(), .lower = next.view(), .upper = end}));
       size_t added = 0;
       for (cursor.seek_to_first(); cursor.valid() && added < rows_max; cursor.next()) {
         VARVE_RETURN_IF_ERROR(rows.add_entry(cursor.key(), index));
         ++added;
       }
       done = !cursor.valid();
-      reached = done ? std::string_view() : cursor.key();
+      if (!reached.assign(done ? std::string_view() : cursor.key())) return refused();
       return cursor.status();
     };
     const Status status = database->transact(add_some, options).status();
@@ -61,20 +66,23 @@ Status build_index(Database* database, const Catalog& catalog, uint32_t tenant, 
       continue;
     }
     VARVE_RETURN_IF_ERROR(status);
-    next = reached;
+    std::swap(next, reached);
     rows_max = std::min(2 * rows_max, kRowsMax);
   }
   return Status();
 }
 
-Status erase_leftover(Database* database, const Catalog& catalog, const TableKeyPrefix& prefix) {
-  std::string next = prefix.index == 0 ? encoded_table(prefix) : encoded_prefix(prefix);
-  std::string end = next;
+Status erase_leftover(Database* database, const Catalog& catalog, RowPools* pools,
+                      const TableKeyPrefix& prefix) {
+  std::string end = prefix.index == 0 ? encoded_table(prefix) : encoded_prefix(prefix);
+  PooledBytes next(&pools->table_keys);
+  if (!next.assign(end)) return refused();
   step_behind(&end);
   while (!next.empty()) {
     WriteBatch batch(*database);
     VARVE_ASSIGN_OR_RETURN(
-        Cursor cursor, database->scan({.keyspace = catalog.rows(), .lower = next, .upper = end}));
+        Cursor cursor,
+        database->scan({.keyspace = catalog.rows(), .lower = next.view(), .upper = end}));
     size_t erased = 0;
     for (cursor.seek_to_first();
          cursor.valid() && erased < kErasedMax && batch.size_bytes() < kErasedBytesMax;
@@ -83,7 +91,7 @@ Status erase_leftover(Database* database, const Catalog& catalog, const TableKey
       ++erased;
     }
     VARVE_RETURN_IF_ERROR(cursor.status());
-    next = cursor.valid() ? cursor.key() : std::string_view();
+    if (!next.assign(cursor.valid() ? cursor.key() : std::string_view())) return refused();
     // What is lost with the process is erased again.
     if (erased > 0) VARVE_RETURN_IF_ERROR(database->write(batch, {.durability = Durability::os}));
   }

@@ -14,17 +14,19 @@
 #include <cstdint>
 
 #include "table/catalog.h"
+#include "table/row_pools.h"
 #include "varve/database.h"
 
 namespace varve {
 
 // Errors: already_exists (a unique index: two rows with one key, named); not_found (the index, or
 // the table, is gone); those of transactions. What was added stays.
-Status build_index(Database* database, const Catalog& catalog, uint32_t tenant, uint32_t table,
-                   uint32_t index);
+Status build_index(Database* database, const Catalog& catalog, RowPools* pools, uint32_t tenant,
+                   uint32_t table, uint32_t index);
 
 // Erases all keys that begin with `prefix`; index 0: the table's rows and all entries of its
 // indexes. Nobody writes there any more.
-Status erase_leftover(Database* database, const Catalog& catalog, const TableKeyPrefix& prefix);
+Status erase_leftover(Database* database, const Catalog& catalog, RowPools* pools,
+                      const TableKeyPrefix& prefix);
 
 }  // namespace varve

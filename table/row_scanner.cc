@@ -10,6 +10,19 @@
 
 namespace varve {
 
+namespace {
+
+Status refused() { return Status::out_of_memory("no memory for a scan of rows"); }
+
+}  // namespace
+
+RowScanner::RowScanner(RowPools* pools)
+    : arguments_(&pools->filters),
+      bounds_(pools),
+      values_(&pools->rows),
+      scratch_(&pools->filters),
+      fetched_rows_(&pools->rows) {}
+
 Status RowScanner::prepare(std::shared_ptr<const TablePlan> table, const ScanDefinition& scan) {
   close();
   const TableSchema& schema = table->schema();
@@ -24,13 +37,13 @@ Status RowScanner::prepare(std::shared_ptr<const TablePlan> table, const ScanDef
     places.push_back(*place);
   }
   if (scan.columns.empty()) places.assign(table->columns().begin(), table->columns().end());
+  if (!values_.resize(schema.columns.size())) return refused();
   filter_ = std::move(filter);
   places_ = std::move(places);
   plan_ = plan_scan(*table, filter_, places_);
   reverse_ = scan.reverse;
   limit_ = scan.limit;
-  values_.assign(schema.columns.size(), Value());
-  scratch_.resize(values_.size());
+  std::ranges::fill(values_, Value());
   if (plan_.index != nullptr && !plan_.covering) {
     fetched_.resize(kFetchedMax);
     row_keys_.resize(kFetchedMax);
@@ -42,7 +55,10 @@ Status RowScanner::prepare(std::shared_ptr<const TablePlan> table, const ScanDef
 void RowScanner::close() {
   cursor_ = Cursor();
   row_ = PinnedValue();
-  if (fetched_rows_.capacity() > kFetchedBytesKept) fetched_rows_.reset();
+  fetched_rows_.keep_at_most(RowPools::kKeptBytesMax);
+  bounds_.clear();
+  arguments_.keep_at_most(RowPools::kKeptBytesMax);
+  scratch_.keep_at_most(RowPools::kKeptBytesMax);
   done_ = true;
 }
 
@@ -61,7 +77,7 @@ Status RowScanner::open(const RowSource& source, std::span<const Value> argument
     VARVE_RETURN_IF_ERROR(filter_.bind(arguments, &arguments_));
     literals_ = arguments_;
   }
-  bounds_.find(*table_, filter_, plan_, literals_);
+  if (!bounds_.find(*table_, filter_, plan_, literals_)) return refused();
   if (bounds_.ranges().empty()) return Status();
   ScanOptions options;
   options.keyspace = source_.rows;
@@ -272,14 +288,21 @@ bool RowScanner::load_row(std::string_view row) {
 bool RowScanner::load_entry() {
   const TableSchema& schema = table_->schema();
   const IndexSchema& index = *plan_.index->schema;
+  if (!scratch_.resize(entry_.size() + cursor_.value().size())) {
+    status_ = refused();
+    return false;
+  }
   // Bounds begin with the prefix, and so does what lies between them.
   VARVE_DCHECK(entry_.starts_with(plan_.index->prefix));
   KeyReader key(entry_.substr(plan_.index->prefix.size()));
   bool ok = true;
+  std::span<char> scratch = scratch_.room();  // as much for each value as it takes encoded
   const auto read = [&](KeyReader* from, const std::vector<KeyColumn>& columns) {
     for (const KeyColumn& column : columns) {
-      ok = ok && read_value(from, schema.columns[column.place].kind, column.order,
-                            &scratch_[column.place], &values_[column.place]);
+      const size_t before = from->rest().size();
+      ok = ok && read_value(from, schema.columns[column.place].kind, column.order, scratch,
+                            &values_[column.place]);
+      scratch = scratch.subspan(before - from->rest().size());
     }
   };
   read(&key, index.columns);

@@ -5,14 +5,14 @@
 //   next      entry -> its row, unless the entry covers what is asked for -> what is left over of
 //             the filter -> columns; rows of several entries are fetched together
 //
-// Opened again, it goes on with the memory that it has.
+// Opened again, it goes on with the memory that it has, which lies in pools.
 //
 // Entries are those of the opening. Where the transaction changed a row since, the row is as it is
 // now, and has to pass all of the filter; one that was erased is passed over.
 //
 // Thread rule: one thread. Lifetime: what it reads from outlives the scan, and arguments that are
 // views; values are valid until the next call. Errors: status(), after next() was false: corruption
-// (also of an entry whose row is missing), and those of cursors and gets.
+// (also of an entry whose row is missing), out_of_memory, and those of cursors and gets.
 
 #pragma once
 
@@ -23,8 +23,10 @@
 #include <string>
 #include <vector>
 
-#include "memory/buffer.h"
+#include "memory/pooled_array.h"
+#include "memory/pooled_bytes.h"
 #include "table/filter_expression.h"
+#include "table/row_pools.h"
 #include "table/scan_plan.h"
 #include "table/table_plan.h"
 #include "txn/value_visitor.h"
@@ -44,12 +46,12 @@ struct RowSource {
 
 class RowScanner final : private ValueVisitor {
  public:
-  explicit RowScanner(MemoryManager* memory) : fetched_rows_(memory, MemoryRole::cursor) {}
+  explicit RowScanner(RowPools* pools);
   RowScanner(const RowScanner&) = delete;
   RowScanner& operator=(const RowScanner&) = delete;
 
   // Compiles `scan` for the table. Errors: invalid_argument (a column that the table lacks; a
-  // filter that does not parse, with the byte).
+  // filter that does not parse, with the byte); out_of_memory.
   Status prepare(std::shared_ptr<const TablePlan> table, const ScanDefinition& scan);
   const std::shared_ptr<const TablePlan>& table() const { return table_; }
   std::string explain() const { return plan_.explain(filter_); }
@@ -68,7 +70,8 @@ class RowScanner final : private ValueVisitor {
   const ColumnSchema& column(size_t i) const { return table_->schema().columns[places_[i]]; }
   const Value& value(size_t i) const { return values_[places_[i]]; }
   const Status& status() const { return status_; }
-  // Lets go of what it reads from; what is prepared stays.
+  // Lets go of what it reads from, and of memory that was needed for something large; what is
+  // prepared stays.
   void close();
 
  private:
@@ -86,7 +89,6 @@ class RowScanner final : private ValueVisitor {
   // Of rows that are fetched together; what does not fit in is read when its turn comes.
   static constexpr size_t kFetchedBytesMin = 4096;
   static constexpr size_t kFetchedBytesMax = 256 << 10;
-  static constexpr size_t kFetchedBytesKept = 16 << 10;  // between scans
 
   // To the next entry within the bounds; false: there is none, or status_.
   bool step();
@@ -119,7 +121,7 @@ class RowScanner final : private ValueVisitor {
   uint64_t limit_ = UINT64_MAX;
 
   RowSource source_;
-  std::vector<FilterLiteral> arguments_;
+  PooledArray<FilterLiteral> arguments_;
   std::span<const FilterLiteral> literals_;
   ScanBounds bounds_;
   size_t range_ = 0;  // the cursor is in
@@ -128,11 +130,11 @@ class RowScanner final : private ValueVisitor {
   bool stands_ = false;  // the cursor does, on the next entry
   bool done_ = true;
   uint64_t rows_ = 0;
-  std::vector<Value> values_;         // by place
-  std::vector<std::string> scratch_;  // by place: what of a key cannot be read in place
-  std::vector<Fetched> fetched_;      // fetched_count_ of them
+  PooledArray<Value> values_;     // by place
+  PooledBytes scratch_;           // what of an entry cannot be read in place
+  std::vector<Fetched> fetched_;  // fetched_count_ of them
   std::vector<std::string_view> row_keys_;
-  Buffer fetched_rows_;
+  PooledBytes fetched_rows_;
   size_t left_out_bytes_ = 0;
   PinnedValue row_;  // that was left out
   size_t fetched_count_ = 0;

@@ -12,6 +12,11 @@ namespace varve {
 
 namespace {
 
+// Most keys are no longer.
+constexpr size_t kKeyRoom = 128;
+
+Status refused() { return Status::out_of_memory("no memory for a row"); }
+
 Status wrong_count(const TableSchema& table, size_t given, size_t expected, const char* of) {
   return Status::invalid_argument(format("table %s: %zu values, %s has %zu",
                                          readable(table.name).c_str(), given, of, expected));
@@ -19,22 +24,35 @@ Status wrong_count(const TableSchema& table, size_t given, size_t expected, cons
 
 }  // namespace
 
-template <typename Write>
-bool RowWriter::KeyBuffer::write(const Write& write) {
-  for (;;) {
-    KeyWriter key(bytes_);
-    write(&key);
-    size_ = key.size();
-    if (key.ok()) return size_ <= kKeySizeMax;
-    if (bytes_.size() > 2 * kKeySizeMax) return false;
-    bytes_.resize(2 * bytes_.size());
-  }
-}
+RowWriter::Entry::Entry(RowPools* pools)
+    : old_key(&pools->index_keys),
+      new_key(&pools->index_keys),
+      old_value(&pools->rows),
+      new_value(&pools->rows) {}
 
-void RowWriter::KeyBuffer::assign(std::string_view key) {
-  if (bytes_.size() < key.size()) bytes_.resize(key.size());
-  std::copy(key.begin(), key.end(), bytes_.begin());
-  size_ = key.size();
+RowWriter::RowWriter(RowPools* pools)
+    : pools_(pools),
+      old_(&pools->rows),
+      new_(&pools->rows),
+      covered_(&pools->rows),
+      row_key_(&pools->table_keys),
+      row_(&pools->rows),
+      entries_(&pools->rows),
+      keys_(&pools->table_keys),
+      key_ends_(&pools->table_keys),
+      key_views_(&pools->table_keys),
+      found_(&pools->rows) {}
+
+template <typename Write, typename TooLong>
+Status RowWriter::write_key(PooledBytes* key, const Write& write, const TooLong& too_long) {
+  for (size_t room = std::max(key->capacity(), kKeyRoom);; room *= 2) {
+    if (!key->reserve(room)) return refused();
+    KeyWriter writer(key->room());
+    write(&writer);
+    key->set_size(writer.size());
+    if (writer.ok() && writer.size() <= kKeySizeMax) return Status();
+    if (writer.ok() || room > 2 * kKeySizeMax) return too_long();
+  }
 }
 
 Status RowWriter::attach(Transaction* transaction, const Catalog& catalog, uint32_t tenant,
@@ -44,19 +62,33 @@ Status RowWriter::attach(Transaction* transaction, const Catalog& catalog, uint3
   if (known == nullptr || known->description() != description.view()) {
     VARVE_ASSIGN_OR_RETURN(known, TablePlan::make(description.view()));
   }
+  const size_t places = known->layout().places();
+  const size_t entries = std::max(entries_.size(), known->indexes().size());
+  if (!old_.resize(places) || !new_.resize(places) || !entries_.resize(entries, pools_)) {
+    return refused();
+  }
   transaction_ = transaction;
   keyspace_ = catalog.rows();
   plan_ = std::move(known);
-  old_.resize(plan_->layout().places());
-  new_.resize(plan_->layout().places());
-  if (entries_.size() < plan_->indexes().size()) entries_.resize(plan_->indexes().size());
   return Status();
 }
 
 void RowWriter::detach() {
+  constexpr size_t kKept = RowPools::kKeptBytesMax;
   transaction_ = nullptr;
   old_bytes_ = PinnedValue();
   found_.clear();
+  row_key_.keep_at_most(kKept);
+  row_.keep_at_most(kKept);
+  for (Entry& entry : entries_) {
+    for (PooledBytes* each : {&entry.old_key, &entry.new_key, &entry.old_value, &entry.new_value}) {
+      each->keep_at_most(kKept);
+    }
+  }
+  keys_.keep_at_most(kKept);
+  key_ends_.keep_at_most(kKept);
+  key_views_.keep_at_most(kKept);
+  found_.keep_at_most(kKept);
 }
 
 // -- values --
@@ -121,10 +153,10 @@ Status RowWriter::malformed(std::string_view key) const {
                             readable(key) + " is malformed");
 }
 
-Status RowWriter::write_row_key() {
-  return row_key_.write([&](KeyWriter* key) { plan_->append_row_key(new_, key); })
-             ? Status()
-             : too_long("the rows");
+Status RowWriter::write_row_key(PooledBytes* key) {
+  return write_key(
+      key, [&](KeyWriter* to) { plan_->append_row_key(new_, to); },
+      [&] { return too_long("the rows"); });
 }
 
 // -- calls --
@@ -141,7 +173,7 @@ Result<bool> RowWriter::read_old() {
 
 Status RowWriter::insert(std::span<const Value> row) {
   VARVE_RETURN_IF_ERROR(to_values(row));
-  VARVE_RETURN_IF_ERROR(write_row_key());
+  VARVE_RETURN_IF_ERROR(write_row_key(&row_key_));
   VARVE_ASSIGN_OR_RETURN(const bool exists, read_old());
   if (exists) {
     return Status::already_exists("table " + readable(plan_->schema().name) +
@@ -153,17 +185,17 @@ Status RowWriter::insert(std::span<const Value> row) {
 
 Status RowWriter::upsert(std::span<const Value> row) {
   VARVE_RETURN_IF_ERROR(to_values(row));
-  VARVE_RETURN_IF_ERROR(write_row_key());
+  VARVE_RETURN_IF_ERROR(write_row_key(&row_key_));
   VARVE_ASSIGN_OR_RETURN(const bool exists, read_old());
   return change(exists, true);
 }
 
 Result<bool> RowWriter::update(std::span<const Value> key, std::span<const ColumnChange> changes) {
   VARVE_RETURN_IF_ERROR(to_key_values(key));
-  VARVE_RETURN_IF_ERROR(write_row_key());
+  VARVE_RETURN_IF_ERROR(write_row_key(&row_key_));
   VARVE_ASSIGN_OR_RETURN(const bool exists, read_old());
   if (!exists) return false;
-  new_ = old_;
+  if (!new_.assign(old_)) return refused();
   for (const ColumnChange& each : changes) {
     if (each.column >= plan_->columns().size()) {
       return Status::invalid_argument(format("table %s: column %zu of %zu",
@@ -186,7 +218,7 @@ Result<bool> RowWriter::update(std::span<const Value> key, std::span<const Colum
 
 Result<bool> RowWriter::erase(std::span<const Value> key) {
   VARVE_RETURN_IF_ERROR(to_key_values(key));
-  VARVE_RETURN_IF_ERROR(write_row_key());
+  VARVE_RETURN_IF_ERROR(write_row_key(&row_key_));
   VARVE_ASSIGN_OR_RETURN(const bool exists, read_old());
   if (!exists) return false;
   VARVE_RETURN_IF_ERROR(change(true, false));
@@ -202,7 +234,7 @@ Status RowWriter::set_row(std::string_view key, PinnedValue bytes, Row* row) con
 
 Result<bool> RowWriter::read(std::span<const Value> key, bool for_update, Row* row) {
   VARVE_RETURN_IF_ERROR(to_key_values(key));
-  VARVE_RETURN_IF_ERROR(write_row_key());
+  VARVE_RETURN_IF_ERROR(write_row_key(&row_key_));
   const ReadOptions options{.keyspace = keyspace_};
   VARVE_ASSIGN_OR_RETURN(std::optional<PinnedValue> found,
                          for_update ? transaction_->get_for_update(row_key_.view(), options)
@@ -266,15 +298,19 @@ Status RowWriter::get_all(std::span<const Value> keys, std::span<Row> rows, std:
         format("table %s: %zu values of keys and %zu answers for %zu rows",
                readable(plan_->schema().name).c_str(), keys.size(), found.size(), rows.size()));
   }
-  if (keys_.size() < rows.size()) keys_.resize(rows.size());
-  key_views_.resize(rows.size());
-  found_.resize(rows.size());
+  if (!key_ends_.resize(rows.size()) || !key_views_.resize(rows.size()) ||
+      !found_.resize(rows.size())) {
+    return refused();
+  }
+  keys_.clear();
   for (size_t i = 0; i < rows.size(); ++i) {
     VARVE_RETURN_IF_ERROR(to_key_values(keys.subspan(i * size, size)));
-    if (!keys_[i].write([&](KeyWriter* key) { plan_->append_row_key(new_, key); })) {
-      return too_long("the rows");
-    }
-    key_views_[i] = keys_[i].view();
+    VARVE_RETURN_IF_ERROR(write_row_key(&row_key_));
+    if (!keys_.append(row_key_.view())) return refused();
+    key_ends_[i] = keys_.size();
+  }
+  for (size_t i = 0, begin = 0; i < rows.size(); begin = key_ends_[i++]) {
+    key_views_[i] = keys_.view().substr(begin, key_ends_[i] - begin);
   }
   VARVE_RETURN_IF_ERROR(transaction_->multi_get(key_views_, found_, {.keyspace = keyspace_}));
   for (size_t i = 0; i < rows.size(); ++i) {
@@ -291,17 +327,19 @@ Status RowWriter::get_all(std::span<const Value> keys, std::span<Row> rows, std:
 Status RowWriter::prepare_entry(const IndexPlan& index, bool was, bool is, Entry* entry) {
   entry->was = was = was && TablePlan::has_entry(index, old_);
   entry->is = is = is && TablePlan::has_entry(index, new_);
-  const auto write = [&](std::span<const Value> values, KeyBuffer* key, std::string* value) {
-    if (!key->write([&](KeyWriter* to) { plan_->append_entry_key(index, values, to); })) {
-      return too_long(("index " + readable(index.schema->name)).c_str());
-    }
-    value->clear();
-    plan_->append_entry_value(index, values, row_key_.view(), &covered_, value);
-    return Status();
-  };
-  if (was) VARVE_RETURN_IF_ERROR(write(old_, &entry->old_key, &entry->old_value));
-  if (is) VARVE_RETURN_IF_ERROR(write(new_, &entry->new_key, &entry->new_value));
+  if (was) VARVE_RETURN_IF_ERROR(write_entry(index, old_, &entry->old_key, &entry->old_value));
+  if (is) VARVE_RETURN_IF_ERROR(write_entry(index, new_, &entry->new_key, &entry->new_value));
   return Status();
+}
+
+Status RowWriter::write_entry(const IndexPlan& index, std::span<const Value> values,
+                              PooledBytes* key, PooledBytes* value) {
+  VARVE_RETURN_IF_ERROR(write_key(
+      key, [&](KeyWriter* to) { plan_->append_entry_key(index, values, to); },
+      [&] { return too_long(("index " + readable(index.schema->name)).c_str()); }));
+  value->clear();
+  return plan_->append_entry_value(index, values, row_key_.view(), &covered_, value) ? Status()
+                                                                                     : refused();
 }
 
 Status RowWriter::look_for_old_entry(const IndexPlan& index, Entry* entry) {
@@ -310,7 +348,7 @@ Status RowWriter::look_for_old_entry(const IndexPlan& index, Entry* entry) {
   VARVE_ASSIGN_OR_RETURN(
       const std::optional<PinnedValue> found,
       transaction_->get_for_update(entry->old_key.view(), {.keyspace = keyspace_}));
-  if (found && found->view() == entry->old_value) return Status();
+  if (found && found->view() == entry->old_value.view()) return Status();
   entry->was = false;
   // A row that keeps its key may change; that two have it is for the build to find.
   if (found && entry->is && entry->old_key.view() == entry->new_key.view()) entry->is = false;
@@ -341,11 +379,11 @@ Status RowWriter::add_entry(std::string_view row_key, uint32_t index) {
     return Status::not_found(
         format("table %s has no index %u any more", readable(plan_->schema().name).c_str(), index));
   }
-  row_key_.assign(row_key);
+  if (!row_key_.assign(row_key)) return refused();
   VARVE_ASSIGN_OR_RETURN(const bool exists, read_old());
   if (!exists) return Status();
-  new_ = old_;
-  Entry& entry = entries_.front();
+  if (!new_.assign(old_)) return refused();
+  Entry& entry = entries_[0];
   VARVE_RETURN_IF_ERROR(prepare_entry(*plan, /*was=*/false, /*is=*/true, &entry));
   if (!entry.is) return Status();
   const WriteOptions options{.keyspace = keyspace_};
@@ -354,15 +392,15 @@ Status RowWriter::add_entry(std::string_view row_key, uint32_t index) {
         const std::optional<PinnedValue> found,
         transaction_->get_for_update(entry.new_key.view(), {.keyspace = keyspace_}));
     // Of another row, unless a writer, or an earlier try, was here before.
-    if (found && found->view() != entry.new_value) return taken(*plan, entry);
+    if (found && found->view() != entry.new_value.view()) return taken(*plan, entry);
     if (found) return Status();
   }
-  return transaction_->put(entry.new_key.view(), entry.new_value, options);
+  return transaction_->put(entry.new_key.view(), entry.new_value.view(), options);
 }
 
 Status RowWriter::change(bool was, bool is) {
   if (is) {
-    row_.resize(plan_->layout().size_of(new_));
+    if (!row_.resize(plan_->layout().size_of(new_))) return refused();
     plan_->layout().write(new_, row_.data());
   }
   const std::span<const IndexPlan> indexes = plan_->indexes();
@@ -379,15 +417,16 @@ Status RowWriter::change(bool was, bool is) {
 
 Status RowWriter::write_all(bool is) {
   const WriteOptions options{.keyspace = keyspace_};
-  VARVE_RETURN_IF_ERROR(is ? transaction_->put(row_key_.view(), row_, options)
+  VARVE_RETURN_IF_ERROR(is ? transaction_->put(row_key_.view(), row_.view(), options)
                            : transaction_->erase(row_key_.view(), options));
   for (const Entry& entry : std::span(entries_).first(plan_->indexes().size())) {
     const bool moved = !entry.was || !entry.is || entry.old_key.view() != entry.new_key.view();
     if (entry.was && moved) {
       VARVE_RETURN_IF_ERROR(transaction_->erase(entry.old_key.view(), options));
     }
-    if (entry.is && (moved || entry.old_value != entry.new_value)) {
-      VARVE_RETURN_IF_ERROR(transaction_->put(entry.new_key.view(), entry.new_value, options));
+    if (entry.is && (moved || entry.old_value.view() != entry.new_value.view())) {
+      VARVE_RETURN_IF_ERROR(
+          transaction_->put(entry.new_key.view(), entry.new_value.view(), options));
     }
   }
   return Status();

@@ -4,24 +4,25 @@
 // A change is checked before anything is written: a call that fails leaves the transaction as it
 // was.
 //
-// Used again, in another transaction, it goes on with the memory that it has.
+// Used again, in another transaction, it goes on with the memory that it has, which lies in pools.
 //
 // Thread rule: as the transaction's. Lifetime: a transaction outlives its use here.
 // Errors: invalid_argument (a value that its column cannot hold, named; a key that is too long);
-// already_exists (a unique key that another row has: names index and key); and those of the
-// transaction's calls.
+// already_exists (a unique key that another row has: names index and key); out_of_memory; and those
+// of the transaction's calls.
 
 #pragma once
 
 #include <memory>
 #include <optional>
 #include <span>
-#include <string>
 #include <string_view>
-#include <vector>
 
 #include "memory/object_pool.h"
+#include "memory/pooled_array.h"
+#include "memory/pooled_bytes.h"
 #include "table/catalog.h"
+#include "table/row_pools.h"
 #include "table/table_plan.h"
 #include "varve/table.h"
 #include "varve/transaction.h"
@@ -30,7 +31,7 @@ namespace varve {
 
 class RowWriter : public PoolLink {
  public:
-  RowWriter() = default;
+  explicit RowWriter(RowPools* pools);
   RowWriter(const RowWriter&) = delete;
   RowWriter& operator=(const RowWriter&) = delete;
 
@@ -39,7 +40,7 @@ class RowWriter : public PoolLink {
   // table is gone.
   Status attach(Transaction* transaction, const Catalog& catalog, uint32_t tenant, uint32_t table,
                 std::shared_ptr<const TablePlan> known);
-  // Lets go of the transaction; memory stays.
+  // Lets go of the transaction; memory stays, but for what was needed for something large.
   void detach();
   const std::shared_ptr<const TablePlan>& plan() const { return plan_; }
 
@@ -68,33 +69,25 @@ class RowWriter : public PoolLink {
   Status get_all(std::span<const Value> keys, std::span<Row> rows, std::span<bool> found);
 
  private:
-  // Where a key is put together; grows up to the longest that there may be.
-  class KeyBuffer {
-   public:
-    // False: it would be longer than kKeySizeMax, or some array is none.
-    template <typename Write>
-    bool write(const Write& write);
-    void assign(std::string_view key);
-    std::string_view view() const { return {bytes_.data(), size_}; }
-
-   private:
-    std::string bytes_ = std::string(128, '\0');
-    size_t size_ = 0;
-  };
   // An entry of an index before and after a change.
   struct Entry {
+    explicit Entry(RowPools* pools);
     bool was = false;
     bool is = false;
-    KeyBuffer old_key;
-    KeyBuffer new_key;
-    std::string old_value;
-    std::string new_value;
+    PooledBytes old_key;
+    PooledBytes new_key;
+    PooledBytes old_value;
+    PooledBytes new_value;
   };
 
   Status to_values(std::span<const Value> row);
   Status to_key_values(std::span<const Value> key);
   Status fit(size_t place, const Value& value, Value* fitted) const;
-  Status write_row_key();
+  // Puts a key together; `too_long()` makes the status of one that is longer than kKeySizeMax, or
+  // holds an array that is none.
+  template <typename Write, typename TooLong>
+  static Status write_key(PooledBytes* key, const Write& write, const TooLong& too_long);
+  Status write_row_key(PooledBytes* key);
   Result<bool> read(std::span<const Value> key, bool for_update, Row* row);
   // The row under row_key_, for update; its values go to old_. False: there is none.
   Result<bool> read_old();
@@ -104,6 +97,8 @@ class RowWriter : public PoolLink {
   // Of a unique index that is being built: the entry under the old key may be missing as yet, or be
   // that of another row with the same key, which is left alone.
   Status look_for_old_entry(const IndexPlan& index, Entry* entry);
+  Status write_entry(const IndexPlan& index, std::span<const Value> values, PooledBytes* key,
+                     PooledBytes* value);
   Status check_unique(const IndexPlan& index, const Entry& entry);
   Status taken(const IndexPlan& index, const Entry& entry) const;
   Status write_all(bool is);
@@ -118,21 +113,23 @@ class RowWriter : public PoolLink {
   Status for_each(std::span<const Value> values, size_t size, const Body& body);
   Status set_row(std::string_view key, PinnedValue bytes, Row* row) const;
 
+  RowPools* const pools_;
   Transaction* transaction_ = nullptr;
   Keyspace keyspace_;
   std::shared_ptr<const TablePlan> plan_;
   // By place.
-  std::vector<Value> old_;
-  std::vector<Value> new_;
-  std::vector<Value> covered_;
+  PooledArray<Value> old_;
+  PooledArray<Value> new_;
+  PooledArray<Value> covered_;
   PinnedValue old_bytes_;  // what old_ views
-  KeyBuffer row_key_;
-  std::string row_;
-  std::vector<Entry> entries_;  // of the plan's indexes, and more that were needed before
+  PooledBytes row_key_;
+  PooledBytes row_;
+  PooledArray<Entry> entries_;  // of the plan's indexes, and more that were needed before
   // Of get_all().
-  std::vector<KeyBuffer> keys_;
-  std::vector<std::string_view> key_views_;
-  std::vector<std::optional<PinnedValue>> found_;
+  PooledBytes keys_;  // one behind the other
+  PooledArray<size_t> key_ends_;
+  PooledArray<std::string_view> key_views_;
+  PooledArray<std::optional<PinnedValue>> found_;
 };
 
 }  // namespace varve

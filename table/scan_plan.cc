@@ -150,13 +150,22 @@ Comparison comparison_of(FilterOperator op, Place place) {
   return made;
 }
 
-// Arguments can be longer than any key.
+constexpr size_t kBoundRoom = 64;
+// Arrays can be longer than any key.
 constexpr size_t kBoundSizeMax = size_t{1} << 32;
 
+// What of it counts: bytes that lie behind those of any key bound none.
+Value beginning_of(const Value& value) {
+  constexpr size_t kMost = kKeySizeMax + 1;
+  if (value.is(ColumnType::text)) return Value::text(value.as_text().substr(0, kMost));
+  if (value.is(ColumnType::bytes)) return Value::bytes(value.as_bytes().substr(0, kMost));
+  return value;
+}
+
 // One that is longer than keys can be bounds them as does what follows its beginning.
-void shorten(std::string* key) {
+void shorten(PooledBytes* key) {
   if (key->size() <= kKeySizeMax) return;
-  key->resize(kKeySizeMax);
+  key->set_size(kKeySizeMax);
   step_behind(key);
 }
 
@@ -197,45 +206,95 @@ std::string ScanPlan::explain(const FilterExpression& filter) const {
 
 // -- bounds --
 
-void ScanBounds::find(const TablePlan& table, const FilterExpression& filter, const ScanPlan& plan,
+ScanBounds::ScanBounds(RowPools* pools)
+    : ranges_(&pools->filters),
+      lower_(&pools->filters),
+      upper_(&pools->filters),
+      key_(&pools->filters),
+      prefix_(&pools->filters),
+      bytes_(&pools->filters),
+      places_(&pools->filters) {}
+
+void ScanBounds::clear() {
+  constexpr size_t kKept = RowPools::kKeptBytesMax;
+  ranges_.clear();
+  ranges_.keep_at_most(kKept);
+  for (PooledBytes* each : {&lower_, &upper_, &key_, &prefix_, &bytes_}) each->keep_at_most(kKept);
+  places_.keep_at_most(kKept);
+}
+
+bool ScanBounds::find(const TablePlan& table, const FilterExpression& filter, const ScanPlan& plan,
                       std::span<const FilterLiteral> literals) {
   table_ = &table;
   filter_ = &filter;
   plan_ = &plan;
   literals_ = literals;
   columns_ = columns_of(table, plan.index);
-  count_ = 0;
-  for (const FilterConjunct& conjunct : filter.conjuncts()) {
-    if (conjunct.form == Form::comparison &&
-        comparison_of(conjunct.op, literals[conjunct.first].place).never) {
-      return;
-    }
-  }
-  if (plan.among) return find_among(filter.conjuncts()[plan.range.front()]);
-  Range* const range = add();
-  for (const uint32_t i : plan.range) narrow(filter.conjuncts()[i], range);
-  if (!plan.range.empty()) {
-    // A null passes none of them.
-    write_value(Value(), &key_);
-    if (columns_[plan.equal.size()].order == Order::ascending) {
-      step_behind(&key_);
-      raise(range);
-    } else {
-      cut(range);
-    }
-  }
-  shorten(&range->lower);
-  shorten(&range->upper);
-  if (!range->upper.empty() && range->lower >= range->upper) count_ = 0;
+  refused_ = false;
+  ranges_.clear();
+  const bool never = std::ranges::any_of(filter.conjuncts(), [&](const FilterConjunct& conjunct) {
+    return conjunct.form == Form::comparison &&
+           comparison_of(conjunct.op, literals[conjunct.first].place).never;
+  });
+  if (never) return true;
+  plan.among ? find_among(filter.conjuncts()[plan.range.front()]) : find_one();
+  if (refused_) ranges_.clear();
+  return !refused_;
 }
 
-ScanBounds::Range* ScanBounds::add() {
-  if (count_ == ranges_.size()) ranges_.emplace_back();
-  Range& range = ranges_[count_++];
-  write_key([](KeyWriter*) {}, &range.lower);
-  range.upper = range.lower;
-  step_behind(&range.upper);
-  return &range;
+void ScanBounds::add(std::string_view lower, std::string_view upper) {
+  set(ranges_.push_back({.lower = lower, .upper = upper}));
+}
+
+void ScanBounds::find_one() {
+  write_key([](KeyWriter*) {}, &lower_);
+  set(upper_.assign(lower_.view()));
+  if (refused_) return;
+  step_behind(&upper_);
+  for (const uint32_t i : plan_->range) narrow(filter_->conjuncts()[i]);
+  if (!plan_->range.empty()) {
+    // A null passes none of them.
+    write_value(Value(), &key_);
+    if (columns_[plan_->equal.size()].order == Order::ascending) {
+      step_behind(&key_);
+      raise();
+    } else {
+      cut();
+    }
+  }
+  if (refused_) return;
+  shorten(&lower_);
+  shorten(&upper_);
+  if (upper_.empty() || lower_.view() < upper_.view()) add(lower_.view(), upper_.view());
+}
+
+void ScanBounds::find_among(const FilterConjunct& conjunct) {
+  bytes_.clear();
+  places_.clear();
+  for (uint32_t i = 0; i < conjunct.count && !refused_; ++i) {
+    const FilterLiteral& literal = literals_[conjunct.first + i];
+    if (literal.place != FilterLiteral::Place::exact) continue;
+    write_value(literal.value, &key_);
+    if (refused_ || key_.size() > kKeySizeMax) continue;  // no row has it
+    Place place{.begin = bytes_.size(), .lower_size = key_.size()};
+    set(bytes_.append(key_.view()));
+    step_behind(&key_);
+    place.upper_size = key_.size();
+    set(bytes_.append(key_.view()) && places_.push_back(place));
+  }
+  // Where the bytes lie is known only now.
+  set(ranges_.reserve(places_.size()));
+  if (refused_) return;
+  for (const Place& place : places_) {
+    const std::string_view both = bytes_.view().substr(place.begin);
+    add(both.substr(0, place.lower_size), both.substr(place.lower_size, place.upper_size));
+  }
+  std::sort(ranges_.begin(), ranges_.end(),
+            [](const Range& a, const Range& b) { return a.lower < b.lower; });
+  // Given twice, one is left.
+  const auto end = std::unique(ranges_.begin(), ranges_.end(),
+                               [](const Range& a, const Range& b) { return a.lower == b.lower; });
+  ranges_.cut(static_cast<size_t>(end - ranges_.begin()));
 }
 
 void ScanBounds::write_equal(KeyWriter* key) const {
@@ -247,66 +306,45 @@ void ScanBounds::write_equal(KeyWriter* key) const {
   for (size_t i = 0; i < plan_->equal.size(); ++i) {
     const FilterConjunct& conjunct = filter_->conjuncts()[plan_->equal[i]];
     const bool is_null = conjunct.form == Form::null;
-    append_value(is_null ? Value() : literals_[conjunct.first].value, columns_[i].order, key);
+    append_value(is_null ? Value() : beginning_of(literals_[conjunct.first].value),
+                 columns_[i].order, key);
   }
 }
 
 template <typename Write>
-void ScanBounds::write_key(const Write& write_more, std::string* key) const {
-  for (size_t room = std::max<size_t>(key->capacity(), 64);; room *= 2) {
-    key->resize(room);
-    KeyWriter writer(*key);
+void ScanBounds::write_key(const Write& write_more, PooledBytes* key) {
+  for (size_t room = std::max(key->capacity(), kBoundRoom);; room *= 2) {
+    key->clear();  // nothing of it is copied
+    if (!key->reserve(room)) {
+      refused_ = true;
+      return;
+    }
+    KeyWriter writer(key->room());
     write_equal(&writer);
     write_more(&writer);
     if (!writer.ok() && room < kBoundSizeMax) continue;
-    key->resize(writer.size());
+    key->set_size(writer.size());
     return;
   }
 }
 
-void ScanBounds::write_value(const Value& value, std::string* key) const {
+void ScanBounds::write_value(const Value& value, PooledBytes* key) {
   const Order order = columns_[plan_->equal.size()].order;
-  write_key([&](KeyWriter* to) { append_value(value, order, to); }, key);
+  write_key([&](KeyWriter* to) { append_value(beginning_of(value), order, to); }, key);
 }
 
-void ScanBounds::raise(Range* range) {
-  if (key_ > range->lower) range->lower = key_;
+void ScanBounds::raise() {
+  if (key_.view() > lower_.view()) std::swap(lower_, key_);
 }
 
-void ScanBounds::cut(Range* range) {
-  if (range->upper.empty() || key_ < range->upper) range->upper = key_;
+void ScanBounds::cut() {
+  if (upper_.empty() || key_.view() < upper_.view()) std::swap(upper_, key_);
 }
 
-void ScanBounds::find_among(const FilterConjunct& conjunct) {
-  for (uint32_t i = 0; i < conjunct.count; ++i) {
-    const FilterLiteral& literal = literals_[conjunct.first + i];
-    if (literal.place != Place::exact) continue;
-    Range* const range = add();
-    write_value(literal.value, &range->lower);
-    if (range->lower.size() > kKeySizeMax) {
-      --count_;  // no row has it
-      continue;
-    }
-    range->upper = range->lower;
-    step_behind(&range->upper);
-  }
-  const auto begin = ranges_.begin();
-  const auto end = begin + static_cast<ptrdiff_t>(count_);
-  std::sort(begin, end, [](const Range& a, const Range& b) { return a.lower < b.lower; });
-  // Given twice, one is left; the others keep their memory behind it.
-  size_t kept = 0;
-  for (size_t i = 0; i < count_; ++i) {
-    if (kept > 0 && ranges_[kept - 1].lower == ranges_[i].lower) continue;
-    if (kept != i) std::swap(ranges_[kept], ranges_[i]);
-    ++kept;
-  }
-  count_ = kept;
-}
-
-void ScanBounds::narrow(const FilterConjunct& conjunct, Range* range) {
+void ScanBounds::narrow(const FilterConjunct& conjunct) {
   if (conjunct.form == Form::not_null) return;
   const FilterLiteral& literal = literals_[conjunct.first];
-  if (conjunct.form == Form::prefix) return narrow_by_prefix(literal.value.as_bytes(), range);
+  if (conjunct.form == Form::prefix) return narrow_by_prefix(literal.value.as_bytes());
   const Comparison comparison = comparison_of(conjunct.op, literal.place);
   if (comparison.always) return;
   const bool above =
@@ -317,15 +355,15 @@ void ScanBounds::narrow(const FilterConjunct& conjunct, Range* range) {
   write_value(literal.value, &key_);
   if (above == ascending) {
     if (!included) step_behind(&key_);
-    raise(range);
+    raise();
   } else {
     if (included) step_behind(&key_);
-    cut(range);
+    cut();
   }
 }
 
 // `like 'a%'`: from 'a' to before what follows all that begins with it.
-void ScanBounds::narrow_by_prefix(std::string_view prefix, Range* range) {
+void ScanBounds::narrow_by_prefix(std::string_view prefix) {
   const KeyColumn& column = columns_[plan_->equal.size()];
   const bool is_text = table_->schema().columns[column.place].kind.type == ColumnType::text;
   const auto write = [&](std::string_view bytes) {
@@ -334,20 +372,21 @@ void ScanBounds::narrow_by_prefix(std::string_view prefix, Range* range) {
   const bool ascending = column.order == Order::ascending;
   write(prefix);
   if (ascending) {
-    raise(range);
+    raise();
   } else {
     step_behind(&key_);
-    cut(range);
+    cut();
   }
-  prefix_ = prefix;
-  prefix_.resize(prefix_successor(prefix_));
+  set(prefix_.assign(prefix));
+  if (refused_) return;
+  step_behind(&prefix_);
   if (prefix_.empty()) return;  // nothing follows
-  write(prefix_);
+  write(prefix_.view());
   if (ascending) {
-    cut(range);
+    cut();
   } else {
     step_behind(&key_);
-    raise(range);
+    raise();
   }
 }
 

@@ -7,16 +7,21 @@
 // behind them, then one with a range, then one that covers all columns that are asked for (as the
 // rows themselves do), then a partial one, then the first.
 //
-// Thread rule: a plan is immutable; bounds are their thread's. Errors: none.
+// Thread rule: a plan is immutable; bounds are their thread's. Errors: of bounds, that memory is
+// refused.
 
 #pragma once
 
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "memory/pooled_array.h"
+#include "memory/pooled_bytes.h"
 #include "table/filter_expression.h"
+#include "table/row_pools.h"
 #include "table/table_plan.h"
 
 namespace varve {
@@ -38,43 +43,61 @@ struct ScanPlan {
 ScanPlan plan_scan(const TablePlan& table, const FilterExpression& filter,
                    std::span<const uint32_t> columns);
 
-// Keys between which what passes lies, in order. Used again, it allocates only where keys are
-// longer than before.
+// Keys between which what passes lies, in order. Used again, it goes on with the memory that it
+// has, which lies in pools.
 class ScanBounds {
  public:
+  // Keys in [lower, upper); upper empty: to the last.
   struct Range {
-    std::string lower;
-    std::string upper;  // keys in [lower, upper); empty: to the last
+    std::string_view lower;
+    std::string_view upper;
   };
 
-  // None: no row can pass.
-  std::span<const Range> ranges() const { return {ranges_.data(), count_}; }
-  // `plan` is the table's and the filter's.
-  void find(const TablePlan& table, const FilterExpression& filter, const ScanPlan& plan,
-            std::span<const FilterLiteral> literals);
+  explicit ScanBounds(RowPools* pools);
+
+  // None: no row can pass. They hold until the next find().
+  std::span<const Range> ranges() const { return ranges_; }
+  // `plan` is the table's and the filter's. False: memory was refused.
+  [[nodiscard]] bool find(const TablePlan& table, const FilterExpression& filter,
+                          const ScanPlan& plan, std::span<const FilterLiteral> literals);
+  // Gives back what was needed for something large; there are no ranges then.
+  void clear();
 
  private:
-  // One more, of all keys that begin with the values that `plan` holds columns to.
-  Range* add();
-  void write_equal(KeyWriter* key) const;
-  template <typename Write>
-  void write_key(const Write& write_more, std::string* key) const;
-  void write_value(const Value& value, std::string* key) const;
+  // A range of several, in bytes_.
+  struct Place {
+    size_t begin = 0;
+    size_t lower_size = 0;
+    size_t upper_size = 0;  // behind lower
+  };
+
+  void find_one();
   void find_among(const FilterConjunct& conjunct);
-  void narrow(const FilterConjunct& conjunct, Range* range);
-  void narrow_by_prefix(std::string_view prefix, Range* range);
-  void raise(Range* range);  // at least key_
-  void cut(Range* range);    // below key_
+  void write_equal(KeyWriter* key) const;
+  // The values that `plan` holds columns to, and what `write_more` writes.
+  template <typename Write>
+  void write_key(const Write& write_more, PooledBytes* key);
+  void write_value(const Value& value, PooledBytes* key);
+  void narrow(const FilterConjunct& conjunct);
+  void narrow_by_prefix(std::string_view prefix);
+  void raise();  // lower_ to at least key_
+  void cut();    // upper_ to key_ at most
+  void add(std::string_view lower, std::string_view upper);
+  void set(bool done) { refused_ = refused_ || !done; }
 
   const TablePlan* table_ = nullptr;
   const FilterExpression* filter_ = nullptr;
   const ScanPlan* plan_ = nullptr;
   std::span<const FilterLiteral> literals_;
   std::span<const KeyColumn> columns_;
-  std::vector<Range> ranges_;
-  size_t count_ = 0;
-  std::string key_;
-  std::string prefix_;
+  PooledArray<Range> ranges_;
+  PooledBytes lower_;
+  PooledBytes upper_;
+  PooledBytes key_;
+  PooledBytes prefix_;
+  PooledBytes bytes_;  // of several ranges, one behind the other
+  PooledArray<Place> places_;
+  bool refused_ = false;  // memory
 };
 
 }  // namespace varve

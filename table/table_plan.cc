@@ -74,21 +74,28 @@ void TablePlan::append_entry_key(const IndexPlan& index, std::span<const Value> 
   if (has_primary_key(index, values)) append_primary_key(values, key);
 }
 
-void TablePlan::append_entry_value(const IndexPlan& index, std::span<const Value> values,
-                                   std::string_view row_key, std::vector<Value>* scratch,
-                                   std::string* value) const {
+bool TablePlan::append_entry_value(const IndexPlan& index, std::span<const Value> values,
+                                   std::string_view row_key, PooledArray<Value>* scratch,
+                                   PooledBytes* value) const {
   if (!has_primary_key(index, values)) {
     // What the row's key has behind its prefix.
     KeyReader key(row_key);
     for (int i = 0; i < 3; ++i) key.skip();
-    append_sized(value, key.rest());
+    char size[kVarint64BytesMax];
+    const char* const end = store_varint(size, key.rest().size());
+    if (!value->append({size, static_cast<size_t>(end - size)}) || !value->append(key.rest())) {
+      return false;
+    }
   }
-  if (!index.covered) return;
+  if (!index.covered) return true;
   scratch->clear();
-  for (const uint32_t place : index.schema->covered) scratch->push_back(values[place]);
+  for (const uint32_t place : index.schema->covered) {
+    if (!scratch->push_back(values[place])) return false;
+  }
   const size_t before = value->size();
-  value->resize(before + index.covered->size_of(*scratch));
+  if (!value->resize(before + index.covered->size_of(*scratch))) return false;
   index.covered->write(*scratch, value->data() + before);
+  return true;
 }
 
 bool TablePlan::row_key_of_entry(const IndexPlan& index, std::string_view entry_key,

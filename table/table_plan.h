@@ -22,6 +22,8 @@
 #include <string_view>
 #include <vector>
 
+#include "memory/pooled_array.h"
+#include "memory/pooled_bytes.h"
 #include "table/filter_expression.h"
 #include "table/schema.h"
 
@@ -53,10 +55,11 @@ class TablePlan {
   void append_row_key(std::span<const Value> values, KeyWriter* key) const;
   void append_entry_key(const IndexPlan& index, std::span<const Value> values,
                         KeyWriter* key) const;
-  // Appends what the entry holds besides its key. `scratch`: memory that is used again.
-  void append_entry_value(const IndexPlan& index, std::span<const Value> values,
-                          std::string_view row_key, std::vector<Value>* scratch,
-                          std::string* value) const;
+  // Appends what the entry holds besides its key. `scratch`: memory that is used again. False:
+  // memory was refused.
+  [[nodiscard]] bool append_entry_value(const IndexPlan& index, std::span<const Value> values,
+                                        std::string_view row_key, PooledArray<Value>* scratch,
+                                        PooledBytes* value) const;
   // `*row_key` becomes the key of the row whose entry it is. False: the entry is malformed.
   bool row_key_of_entry(const IndexPlan& index, std::string_view key, std::string_view value,
                         std::string* row_key) const;

@@ -10,8 +10,10 @@
 
 #include "base/mutex.h"
 #include "memory/object_pool.h"
+#include "memory/pool_group.h"
 #include "table/cached_scan.h"
 #include "table/catalog.h"
+#include "table/row_pools.h"
 #include "table/row_scanner.h"
 #include "table/row_writer.h"
 #include "table/scan_cache.h"
@@ -24,7 +26,7 @@ class TablesState;
 // A scanner with what it takes to notice that its table has changed, and to find what others found.
 class PooledScanner : public PoolLink {
  public:
-  explicit PooledScanner(MemoryManager* memory) : scanner(memory) {}
+  explicit PooledScanner(RowPools* pools) : scanner(pools) {}
 
   // Errors: as RowScanner's.
   Status prepare(std::shared_ptr<const TablePlan> plan, const ScanDefinition& scan);
@@ -79,10 +81,12 @@ class TableState {
   std::shared_ptr<const TablePlan> plan_ VARVE_GUARDED_BY(mutex_);
 };
 
-class TablesState {
+class TablesState final : public PoolGroup {
  public:
+  // `engine`: what the database is made of.
   TablesState(Database* database, DatabaseImpl* engine, const Catalog& catalog,
               uint64_t scan_cache_bytes);
+  ~TablesState();
 
   // Changes a table's description in a transaction; `change(TableSchema*)` -> Status.
   template <typename Change>
@@ -99,10 +103,14 @@ class TablesState {
   // Erases what dropped tables and indexes left.
   Status erase_leftovers();
 
+  void append_statistics(std::vector<PoolStatistics>* pools) override;
+  void trim() override;
+
   Database* const database;
-  DatabaseImpl* const engine;  // its
+  DatabaseImpl* const engine;
   const Catalog catalog;
   const std::unique_ptr<ScanCache> scan_cache;  // null: there is none
+  RowPools buffers;
   ObjectPool<RowWriter> writers;
   ObjectPool<PooledScanner> scanners;
 };

@@ -3,7 +3,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "base/assert.h"
 #include "base/format.h"
@@ -16,16 +15,22 @@ namespace {
 
 class TableVerifier {
  public:
-  TableVerifier(Transaction* transaction, Keyspace rows, const TablePlan& plan,
+  TableVerifier(Transaction* transaction, Keyspace rows, const TablePlan& plan, RowPools* pools,
                 TableVerifyReport* report)
       : transaction_(transaction),
         rows_(rows),
         plan_(plan),
         report_(*report),
-        values_(plan.layout().places()) {}
+        values_(&pools->rows),
+        covered_(&pools->rows),
+        key_(&pools->index_keys),
+        value_(&pools->rows) {}
 
   Status verify() {
     ++report_.tables;
+    if (!values_.resize(plan_.layout().places()) || !key_.reserve(2 * kKeySizeMax)) {
+      return refused();
+    }
     VARVE_RETURN_IF_ERROR(walk(0, [this](const Cursor& row) { return verify_row(row); }));
     for (const IndexPlan& index : plan_.indexes()) {
       VARVE_RETURN_IF_ERROR(
@@ -57,12 +62,12 @@ class TableVerifier {
     for (const IndexPlan& index : plan_.indexes()) {
       if (index.schema->state != IndexState::ready) continue;
       if (!TablePlan::has_entry(index, values_)) continue;
-      write_entry(index, row.key());
+      VARVE_RETURN_IF_ERROR(write_entry(index, row.key()));
       VARVE_ASSIGN_OR_RETURN(const std::optional<PinnedValue> found,
-                             transaction_->get(key_, {.keyspace = rows_}));
+                             transaction_->get(key_.view(), {.keyspace = rows_}));
       if (!found) return wrong(index, "a row has no entry; its key is ", row.key());
-      if (found->view() != value_) {
-        return wrong(index, "an entry does not say what its row does; its key is ", key_);
+      if (found->view() != value_.view()) {
+        return wrong(index, "an entry does not say what its row does; its key is ", key_.view());
       }
     }
     return Status();
@@ -78,8 +83,8 @@ class TableVerifier {
     if (!row) return wrong(index, "an entry without a row; its key is ", entry.key());
     VARVE_RETURN_IF_ERROR(read(row_key_, row->view()));
     if (TablePlan::has_entry(index, values_)) {
-      write_entry(index, row_key_);
-      if (key_ == entry.key() && value_ == entry.value()) return Status();
+      VARVE_RETURN_IF_ERROR(write_entry(index, row_key_));
+      if (key_.view() == entry.key() && value_.view() == entry.value()) return Status();
     }
     return wrong(index, "an entry does not say what its row does; its key is ", entry.key());
   }
@@ -89,27 +94,28 @@ class TableVerifier {
     const std::optional<RowView> view = RowView::open(&plan_.layout(), row);
     if (view && view->get_all(values_)) {
       write_key([&](KeyWriter* to) { plan_.append_row_key(values_, to); });
-      if (key_ == key) return Status();
+      if (key_.view() == key) return Status();
     }
     return Status::corruption("table " + readable(plan_.schema().name) + ": the row with key " +
                               readable(key) + " is malformed");
   }
 
-  void write_entry(const IndexPlan& index, std::string_view row_key) {
+  Status write_entry(const IndexPlan& index, std::string_view row_key) {
     write_key([&](KeyWriter* to) { plan_.append_entry_key(index, values_, to); });
     value_.clear();
-    plan_.append_entry_value(index, values_, row_key, &covered_, &value_);
+    return plan_.append_entry_value(index, values_, row_key, &covered_, &value_) ? Status()
+                                                                                 : refused();
   }
 
   // Into key_: as much of it as a key may have.
   template <typename Write>
   void write_key(const Write& write) {
-    key_.resize(2 * kKeySizeMax);
-    KeyWriter key(key_);
+    KeyWriter key(key_.room());
     write(&key);
-    key_.resize(key.size());
+    key_.set_size(key.size());
   }
 
+  static Status refused() { return Status::out_of_memory("no memory to verify a table"); }
   Status wrong(const IndexPlan& index, const char* what, std::string_view key) const {
     return Status::corruption("table " + readable(plan_.schema().name) + ", index " +
                               readable(index.schema->name) + ": " + what + readable(key));
@@ -119,20 +125,20 @@ class TableVerifier {
   const Keyspace rows_;
   const TablePlan& plan_;
   TableVerifyReport& report_;
-  std::vector<Value> values_;  // by place
-  std::vector<Value> covered_;
-  std::string key_;
-  std::string value_;
+  PooledArray<Value> values_;  // by place
+  PooledArray<Value> covered_;
+  PooledBytes key_;
+  PooledBytes value_;
   std::string row_key_;
 };
 
 }  // namespace
 
 Status verify_table(Transaction* transaction, Keyspace rows, const TableSchema& table,
-                    TableVerifyReport* report) {
+                    RowPools* pools, TableVerifyReport* report) {
   VARVE_ASSIGN_OR_RETURN(const std::shared_ptr<const TablePlan> plan,
                          TablePlan::make(table.encode()));
-  return TableVerifier(transaction, rows, *plan, report).verify();
+  return TableVerifier(transaction, rows, *plan, pools, report).verify();
 }
 
 }  // namespace varve

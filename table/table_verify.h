@@ -4,6 +4,7 @@
 
 #pragma once
 
+#include "table/row_pools.h"
 #include "table/schema.h"
 #include "varve/table.h"
 #include "varve/transaction.h"
@@ -11,8 +12,9 @@
 namespace varve {
 
 // As the transaction sees them; what there is is added to `*report`. An index that is being built
-// may lack entries. Errors: corruption, naming table, index and key; those of reads.
+// may lack entries. Errors: corruption, naming table, index and key; out_of_memory; those of
+// reads.
 Status verify_table(Transaction* transaction, Keyspace rows, const TableSchema& table,
-                    TableVerifyReport* report);
+                    RowPools* pools, TableVerifyReport* report);
 
 }  // namespace varve

@@ -40,15 +40,33 @@ TablesState::TablesState(Database* database, DatabaseImpl* engine, const Catalog
                      ? nullptr
                      : std::make_unique<ScanCache>(&engine->store_->memory(), &engine->watch_,
                                                    scan_cache_bytes)),
+      buffers(&engine->store_->memory(), engine->urgent_bytes_max()),
       writers("row writers", &engine->store_->memory(), MemoryRole::transaction, kIdleMax),
-      scanners("row scanners", &engine->store_->memory(), MemoryRole::cursor, kIdleMax) {}
+      scanners("row scanners", &engine->store_->memory(), MemoryRole::cursor, kIdleMax) {
+  engine->upper_pools_.add(this);
+}
+
+TablesState::~TablesState() { engine->upper_pools_.remove(this); }
+
+void TablesState::append_statistics(std::vector<PoolStatistics>* pools) {
+  pools->push_back(writers.statistics());
+  pools->push_back(scanners.statistics());
+  for (BufferPool* each : buffers.all()) pools->push_back(each->statistics());
+}
+
+void TablesState::trim() {
+  // They have buffers.
+  writers.trim();
+  scanners.trim();
+  for (BufferPool* each : buffers.all()) each->trim();
+}
 
 Status TablesState::erase_leftovers() {
   VARVE_ASSIGN_OR_RETURN(Transaction reader, database->begin());
   VARVE_ASSIGN_OR_RETURN(const std::vector<TableKeyPrefix> leftovers, catalog.leftovers(&reader));
   VARVE_RETURN_IF_ERROR(reader.rollback());
   for (const TableKeyPrefix& leftover : leftovers) {
-    VARVE_RETURN_IF_ERROR(erase_leftover(database, catalog, leftover));
+    VARVE_RETURN_IF_ERROR(erase_leftover(database, catalog, &buffers, leftover));
     VARVE_RETURN_IF_ERROR(database
                               ->transact([&](Transaction& transaction) {
                                 return catalog.remove_leftover(&transaction, leftover);
@@ -214,7 +232,7 @@ std::string RowCursor::explain() const { return scanner_->scanner.explain(); }
 
 Result<TableRows> Table::rows(Transaction* transaction) const {
   TablesState* const tables = state_->tables;
-  RowWriter* const writer = tables->writers.acquire();
+  RowWriter* const writer = tables->writers.acquire(&tables->buffers);
   if (writer == nullptr) return refused("a writer of rows");
   TableRows rows(writer, tables);
   VARVE_RETURN_IF_ERROR(
@@ -225,7 +243,7 @@ Result<TableRows> Table::rows(Transaction* transaction) const {
 
 Result<RowCursor> Table::scan(const ScanDefinition& scan) const {
   VARVE_ASSIGN_OR_RETURN(const std::shared_ptr<const TablePlan> plan, state_->current_plan());
-  PooledScanner* const scanner = state_->tables->scanners.acquire(&state_->tables->engine->store_->memory());
+  PooledScanner* const scanner = state_->tables->scanners.acquire(&state_->tables->buffers);
   if (scanner == nullptr) return refused("a scan");
   scanner->table = state_;
   RowCursor cursor(scanner);
@@ -288,7 +306,8 @@ Status Table::create_index(const IndexDefinition& index) const {
         VARVE_ASSIGN_OR_RETURN(id, begin_index(schema, index));
         return Status();
       }));
-  Status status = build_index(tables.database, tables.catalog, state_->tenant, state_->id, id);
+  Status status =
+      build_index(tables.database, tables.catalog, &tables.buffers, state_->tenant, state_->id, id);
   if (status.ok()) {
     return tables.change_table(state_->tenant, state_->id, [&](Transaction*, TableSchema* schema) {
       return publish_index(schema, id);
@@ -406,7 +425,8 @@ Result<TableVerifyReport> Tables::verify() {
     VARVE_ASSIGN_OR_RETURN(const std::vector<TableSchema> tables,
                            state_->catalog.tables(&reader, tenant.id));
     for (const TableSchema& table : tables) {
-      VARVE_RETURN_IF_ERROR(verify_table(&reader, state_->catalog.rows(), table, &report));
+      VARVE_RETURN_IF_ERROR(
+          verify_table(&reader, state_->catalog.rows(), table, &state_->buffers, &report));
     }
   }
   return report;
@@ -417,7 +437,9 @@ ScanCacheStatistics Tables::scan_cache_statistics() {
 }
 
 std::vector<PoolStatistics> Tables::pools() {
-  return {state_->writers.statistics(), state_->scanners.statistics()};
+  std::vector<PoolStatistics> pools;
+  state_->append_statistics(&pools);
+  return pools;
 }
 
 }  // namespace varve

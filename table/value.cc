@@ -84,15 +84,21 @@ bool append_value(const Value& value, Order order, KeyWriter* key) {
 namespace {
 
 // Of an array that is written descending, back to ascending.
-std::string_view inverted(std::string_view bytes, std::string* scratch) {
-  scratch->assign(bytes);
-  for (char& byte : *scratch) byte = static_cast<char>(~byte);
-  return *scratch;
+std::string_view inverted(std::string_view bytes, std::span<char> scratch) {
+  for (size_t i = 0; i < bytes.size(); ++i) scratch[i] = static_cast<char>(~bytes[i]);
+  return {scratch.data(), bytes.size()};
 }
 
 }  // namespace
 
 bool read_value(KeyReader* key, const ColumnKind& kind, Order order, std::string* scratch,
+                Value* value) {
+  const size_t room = kind.type >= ColumnType::bytes ? key->rest().size() : 0;
+  if (scratch->size() < room) scratch->resize(room);
+  return read_value(key, kind, order, std::span<char>(*scratch), value);
+}
+
+bool read_value(KeyReader* key, const ColumnKind& kind, Order order, std::span<char> scratch,
                 Value* value) {
   if (key->null(order)) {
     *value = Value();
@@ -121,14 +127,13 @@ bool read_value(KeyReader* key, const ColumnKind& kind, Order order, std::string
     case ColumnType::uuid:
       return set(key->uuid(order), Value::uuid);
     case ColumnType::bytes:
-    case ColumnType::text: {
-      if (scratch->size() < before.size()) scratch->resize(before.size());
-      return kind.type == ColumnType::text ? set(key->text(*scratch, order), Value::text)
-                                           : set(key->bytes(*scratch, order), Value::bytes);
-    }
+    case ColumnType::text:
+      return kind.type == ColumnType::text ? set(key->text(scratch, order), Value::text)
+                                           : set(key->bytes(scratch, order), Value::bytes);
     case ColumnType::array: {
       if (key->next_type(order) != KeyValueType::array || !key->skip(order)) return false;
       const std::string_view array = before.substr(0, before.size() - key->rest().size());
+      if (order == Order::descending && scratch.size() < array.size()) return false;
       *value = Value::array(order == Order::ascending ? array : inverted(array, scratch));
       return true;
     }

@@ -29,17 +29,6 @@ Store::CommitWait wait_of(const WriteOptions& options) {
   return {.timeout = options.timeout, .cancelled = cancellation_flag(options.cancellation)};
 }
 
-namespace {
-
-// What users hold must not keep anybody from writing: small single writes take what they need from
-// what is kept for commits. Many at once must not use that up.
-size_t urgent_bytes_max(const Store& store) {
-  const uint64_t budget = store.options().memory_budget;
-  return budget == 0 ? 0 : std::min<uint64_t>(budget / 512, 64 << 10);
-}
-
-}  // namespace
-
 DatabaseImpl::DatabaseImpl(std::unique_ptr<Executor> executor, std::unique_ptr<Store> store)
     : own_executor_(std::move(executor)),
       store_(std::move(store)),
@@ -55,7 +44,7 @@ DatabaseImpl::DatabaseImpl(std::unique_ptr<Executor> executor, std::unique_ptr<S
       batches_(&store_->memory(), {.name = "batch",
                                    .role = MemoryRole::batch,
                                    .idle_bytes_max = store_->options().memory_budget / 64,
-                                   .urgent_bytes_max = urgent_bytes_max(*store_)}),
+                                   .urgent_bytes_max = urgent_bytes_max()}),
       batch_memory_{.manager = &store_->memory(),
                     .value_size_max = store_->options().value_size_max} {
   store_->share_memory(this);
@@ -292,6 +281,7 @@ void DatabaseImpl::append_pools(std::vector<PoolStatistics>* pools) {
   pools->push_back(snapshots_.statistics());
   pools->push_back(transactions_.statistics());
   pools->push_back(batches_.statistics());
+  upper_pools_.append_statistics(pools);
 }
 
 void DatabaseImpl::add_statistics(Statistics* statistics) {
@@ -313,6 +303,7 @@ bool DatabaseImpl::give_up_idle_memory() {
   cursors_.trim();
   transactions_.trim();
   batches_.trim();
+  upper_pools_.trim();
   return open_cursors_.renew_parked() != 0;
 }
 
@@ -327,6 +318,7 @@ void DatabaseImpl::give_up_pools() {
   snapshots_.trim();
   transactions_.trim();
   batches_.trim();
+  upper_pools_.trim();
   conflicts_.release_memory();
   pipeline_.release_memory();
 }

@@ -15,6 +15,7 @@
 #include "memory/budget.h"
 #include "memory/buffer_pool.h"
 #include "memory/object_pool.h"
+#include "memory/pool_group.h"
 #include "txn/change_watch.h"
 #include "txn/commit_check.h"
 #include "txn/commit_pipeline.h"
@@ -129,6 +130,12 @@ class DatabaseImpl final : private Store::MemoryHelp {
     return (budget - Budget::quota_of(budget)) / 4;
   }
 
+  // What users hold must not keep anybody from writing: buffers of so many bytes, for single
+  // writes, are taken from what is kept for commits. Many at once must not use that up.
+  size_t urgent_bytes_max() const {
+    return std::min<uint64_t>(store_->options().memory_budget / 512, 64 << 10);
+  }
+
   // Cursors, snapshots, transactions and values that users hold.
   uint64_t held_by_users();
   void give_up_pools();
@@ -152,6 +159,7 @@ class DatabaseImpl final : private Store::MemoryHelp {
   ObjectPool<TransactionImpl> transactions_;
   BufferPool batches_;  // encodings of single changes that are too large for the stack
   BatchMemory batch_memory_;
+  PoolGroups upper_pools_;  // of the layers above
   Atomic<bool> closed_{false};
 
  private:

@@ -104,7 +104,8 @@ class BlockPath : public HotPath {
     }
     const uint32_t rows = builder.summary().rows;
     require(builder.finish(&payload_));
-    columns_.resize(BlockView::columns_size(rows, payload_.size()) / sizeof(uint64_t));
+    columns_.resize(BlockView::columns_size(rows, payload_.size(), /*with_tags=*/true) /
+                    sizeof(uint64_t));
     Result<BlockView> view = BlockView::parse(payload_.view(), rows, columns(), true);
     require(view.ok());
     view_ = *view;

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -133,6 +134,9 @@ bool append_value(const Value& value, Order order, KeyWriter* key);
 // Reads an element as a value of that kind. It views into the key, or into `*scratch` where that
 // does not do. False: it is none.
 bool read_value(KeyReader* key, const ColumnKind& kind, Order order, std::string* scratch,
+                Value* value);
+// The same with room of the caller's: what is left of the key always suffices.
+bool read_value(KeyReader* key, const ColumnKind& kind, Order order, std::span<char> scratch,
                 Value* value);
 // Whether it is an array as KeyWriter writes it, ascending, from begin_array() to end_array().
 bool is_array(std::string_view encoded);

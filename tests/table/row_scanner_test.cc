@@ -10,7 +10,6 @@
 #include <utility>
 #include <vector>
 
-#include "memory/memory_manager.h"
 #include "tests/support/seeded_test.h"
 #include "tests/table/table_fixture.h"
 #include "tests/table/things.h"
@@ -35,12 +34,11 @@ class RowScannerTest : public TableFixture {
   RowSource from(const Snapshot& snapshot) {
     return {.rows = catalog_->rows(), .database = db_.get(), .snapshot = &snapshot};
   }
-  MemoryManager memory_{0};
   // Ids, in the order in which they come.
   std::vector<int64_t> ids(const RowSource& source, std::string filter, bool reverse = false,
                            uint64_t limit = UINT64_MAX, const std::vector<Value>& arguments = {}) {
     std::vector<int64_t> ids;
-    RowScanner scanner(&memory_);
+    RowScanner scanner(pools());
     EXPECT_OK(scanner.prepare(
         plan_,
         {.columns = {"id"}, .filter = std::move(filter), .reverse = reverse, .limit = limit}));
@@ -67,7 +65,7 @@ TEST_F(RowScannerTest, yields_what_passes_whatever_the_index) {
   Transaction transaction = begin();
   const Result<Snapshot> snapshot = db_->snapshot();
   ASSERT_OK(snapshot);
-  RowScanner scanner(&memory_);
+  RowScanner scanner(pools());
   for (uint64_t round = 0; round < test_iterations(300); ++round) {
     ScanDefinition scan;
     if (!random.one_in(20)) scan.filter = random_filter(&random);
@@ -132,7 +130,7 @@ TEST_F(RowScannerTest, shows_a_transactions_own_rows_and_a_snapshots) {
   const Result<Snapshot> before = db_->snapshot();
   ASSERT_OK(before);
   Transaction transaction = begin();
-  RowWriter rows;
+  RowWriter rows(pools());
   ASSERT_OK(attach(&transaction, &rows));
   const Value key[] = {Value::int64(1)};
   const ColumnChange changes[] = {{1, Value::int64(2)}};
@@ -160,7 +158,6 @@ TableSchema notes() {
 class LargeRowsTest : public TableFixture {
  protected:
   LargeRowsTest() : TableFixture(notes()) {}
-  MemoryManager memory_{0};
 };
 
 // Rows are fetched together as far as there is room for them, and read one by one beyond that.
@@ -183,10 +180,10 @@ TEST_F(LargeRowsTest, rows_of_all_sizes_come_by_an_index) {
   const Result<Snapshot> snapshot = db_->snapshot();
   ASSERT_OK(snapshot);
   Transaction transaction = begin();
-  RowWriter rows;
+  RowWriter rows(pools());
   ASSERT_OK(attach(&transaction, &rows));
   for (size_t id = 100; id < 120; ++id) ASSERT_OK(insert(&rows, id));
-  RowScanner scanner(&memory_);
+  RowScanner scanner(pools());
   ASSERT_OK(scanner.prepare(plan_, {.columns = {"id", "note"}, .filter = "place >= 0"}));
   ASSERT_NE(scanner.explain().find("by_place"), std::string::npos) << scanner.explain();
   for (int round = 0; round < 4; ++round) {
@@ -205,8 +202,6 @@ TEST_F(LargeRowsTest, rows_of_all_sizes_come_by_an_index) {
     ASSERT_OK(scanner.status());
     EXPECT_EQ(found, past ? 100u : 120u);
   }
-  scanner.close();
-  EXPECT_LE(memory_.live_bytes(), 16u << 10);
 }
 
 TEST_F(RowScannerTest, what_is_malformed_is_told) {
@@ -217,7 +212,7 @@ TEST_F(RowScannerTest, what_is_malformed_is_told) {
   key.int64(1, Order::descending);
   const WriteOptions in_rows = in(catalog_->rows());
   const auto failure = [&] {
-    RowScanner scanner(&memory_);
+    RowScanner scanner(pools());
     EXPECT_OK(scanner.prepare(plan_, {.columns = {"c"}, .filter = "a = 1"}));
     Transaction transaction = begin();
     EXPECT_OK(scanner.open(from(&transaction)));

@@ -63,7 +63,7 @@ class RowWriterTest : public TableFixture {
     std::map<int64_t, Person> found;
     std::map<std::string, std::string> expected;
     Transaction transaction = begin();
-    RowWriter opened;
+    RowWriter opened(pools());
     EXPECT_OK(attach(&transaction, &opened));
     std::vector<std::pair<std::string, std::string>> entries;
     Result<Cursor> cursor = transaction.scan({.keyspace = catalog_->rows()});
@@ -143,7 +143,7 @@ TEST_F(RowWriterTest, rows_are_inserted_read_changed_and_erased) {
   EXPECT_EQ(check().at(1), ann);
   {
     Transaction transaction = begin();
-    RowWriter opened;
+    RowWriter opened(pools());
     EXPECT_OK(attach(&transaction, &opened));
     Row row;
     const Value key[] = {Value::int64(1)};
@@ -203,9 +203,9 @@ TEST_F(RowWriterTest, unique_keys_are_of_one_row) {
   Transaction first = begin();
   Transaction second = begin();
   {
-    RowWriter one;
+    RowWriter one(pools());
     EXPECT_OK(attach(&first, &one));
-    RowWriter two;
+    RowWriter two(pools());
     EXPECT_OK(attach(&second, &two));
     ASSERT_OK(one.insert(values_of(7, {"same@x", "x", 1, 1})));
     ASSERT_OK(two.insert(values_of(8, {"same@x", "y", 1, 1})));
@@ -279,7 +279,7 @@ TEST_F(RowWriterTest, calls_that_fail_change_nothing) {
   for (const auto& each : cases) {
     Transaction transaction = begin();
     {
-      RowWriter opened;
+      RowWriter opened(pools());
       EXPECT_OK(attach(&transaction, &opened));
       const Status status = each.call(&opened);
       EXPECT_EQ(status.code(), each.code) << each.message;
@@ -397,7 +397,7 @@ TEST_F(RowWriterTest, agree_with_a_map) {
     std::map<int64_t, Person> next = model;
     Transaction transaction = begin();
     {
-      RowWriter opened;
+      RowWriter opened(pools());
       EXPECT_OK(attach(&transaction, &opened));
       for (uint64_t steps = 1 + random.below(6); steps > 0; --steps) {
         const int64_t id = static_cast<int64_t>(random.below(20));

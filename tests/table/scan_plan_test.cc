@@ -117,7 +117,9 @@ TEST(ScanPlan, finds_exactly_what_passes) {
   const std::shared_ptr<const TablePlan> table = *TablePlan::make(things().encode());
   std::vector<std::vector<Value>> rows;
   for (int64_t id = -3; id < 200; ++id) rows.push_back(random_thing(&random, id));
-  ScanBounds bounds;
+  MemoryManager memory(64 << 20);
+  RowPools pools(&memory);
+  ScanBounds bounds(&pools);
   uint64_t by_index = 0;
   uint64_t among = 0;
   uint64_t passed = 0;
@@ -127,7 +129,7 @@ TEST(ScanPlan, finds_exactly_what_passes) {
     ASSERT_OK(filter) << text;
     const std::vector<uint32_t> wanted = {static_cast<uint32_t>(random.below(5))};
     const ScanPlan plan = plan_scan(*table, *filter, wanted);
-    bounds.find(*table, *filter, plan, filter->literals());
+    ASSERT_TRUE(bounds.find(*table, *filter, plan, filter->literals()));
     by_index += plan.index != nullptr;
     among += plan.among;
     for (const std::vector<Value>& row : rows) {

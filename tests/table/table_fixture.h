@@ -32,13 +32,17 @@ class TableFixture : public DatabaseTest {
   Status change(const std::function<Status(RowWriter*)>& body) {
     return db_
         ->transact([&](Transaction& transaction) {
-          RowWriter rows;
+          RowWriter rows(pools());
           Status status = attach(&transaction, &rows);
           return status.ok() ? body(&rows) : status;
         })
         .status();
   }
 
+  RowPools* pools() { return &pools_; }
+
+  MemoryManager memory_{64 << 20};
+  RowPools pools_{&memory_};
   std::optional<Catalog> catalog_;
   TableSchema schema_;
   std::shared_ptr<const TablePlan> plan_;

