@@ -287,6 +287,17 @@ Status Store::await_memory(const Status& refused, uint64_t drains, CommitWait* w
   return Status();
 }
 
+bool Store::await_flush(uint64_t drains) {
+  constexpr int kLooks = 10;
+  const bool sheds = engine_memory_->shed_worthwhile();
+  MutexLock lock(mutex_);
+  for (int looks = sheds ? kLooks : 0; looks > 0 && this->drains() == drains; --looks) {
+    if (failed_.load() || writes_ended_.load()) break;
+    changed_.wait_for(mutex_, kLookAgainNanos);
+  }
+  return this->drains() != drains;
+}
+
 void Store::add_waits(std::array<WaitStatistics, kWaitReasonCount>* waits) {
   const uint64_t now = options_.clock->monotonic_nanos();
   MutexLock lock(mutex_);

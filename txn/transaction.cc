@@ -12,6 +12,14 @@ namespace varve {
 
 namespace {
 
+// Each has waited for a flush of its own.
+constexpr int kReadTries = 5;
+
+template <typename T>
+bool is_refused(const Result<T>& answer) {
+  return __builtin_expect(!answer.ok(), 0) && answer.status().code() == StatusCode::out_of_memory;
+}
+
 Status ended() { return Status::invalid_argument("the transaction has ended"); }
 
 TransactionCounters::Event conflict_event(CommitCheck::Cause cause) {
@@ -114,7 +122,21 @@ auto TransactionImpl::read(std::string_view key, const ReadOptions& options, boo
   VARVE_ASSIGN_OR_RETURN(const bool is_own,
                          begin_read(options.keyspace, key, for_update, &entry, &spilled));
   if (is_own) return own(entry);
-  return others();
+  return with_patience(others);
+}
+
+// What others wrote may be what fills the budget, and is on its way to disk.
+template <typename Read>
+auto TransactionImpl::with_patience(const Read& read) -> decltype(read()) {
+  Store& store = *database_->store_;
+  uint64_t drains = store.drains();
+  auto answer = read();
+  for (int tries = kReadTries; is_refused(answer) && tries > 1 && store.await_flush(drains);
+       --tries) {
+    drains = store.drains();
+    answer = read();
+  }
+  return answer;
 }
 
 Result<std::optional<PinnedValue>> TransactionImpl::held(const BatchEntry& own) {
@@ -368,7 +390,7 @@ Result<Timestamp> TransactionImpl::commit_batch() {
   do {
     ++check.attempts;
     if (!check.in_queue()) {
-      VARVE_RETURN_IF_ERROR(database_->checker_.check_published(batch, &check));
+      VARVE_RETURN_IF_ERROR(check_published(batch, &check, &waited));
       if (check.verdict == CommitCheck::Verdict::conflict) break;
     }
     Status status =
@@ -378,6 +400,17 @@ Result<Timestamp> TransactionImpl::commit_batch() {
     VARVE_RETURN_IF_ERROR(status);
   } while (check.verdict == CommitCheck::Verdict::again);
   return settle(check, committed);
+}
+
+// It looks keys up, for which memory may be refused as well.
+Status TransactionImpl::check_published(std::string_view batch, CommitCheck* check,
+                                        Store::CommitWait* waited) {
+  for (;;) {
+    const uint64_t drains = database_->store_->drains();
+    const Status status = database_->checker_.check_published(batch, check);
+    if (status.code() != StatusCode::out_of_memory) return status;
+    VARVE_RETURN_IF_ERROR(database_->store_->await_memory(status, drains, waited));
+  }
 }
 
 Result<Timestamp> TransactionImpl::commit_spilled() {

@@ -13,6 +13,7 @@
 #include <optional>
 #include <string_view>
 
+#include "lsm/store.h"
 #include "memory/object_pool.h"
 #include "mvcc/snapshot_registry.h"
 #include "txn/read_set.h"
@@ -94,6 +95,9 @@ class TransactionImpl final : public PoolLink {
   template <typename Own, typename Others>
   Status read_each(std::span<const std::string_view> keys, const ReadOptions& options,
                    bool for_update, Own own, Others others);
+  // What `read` answers; again after a flush, if it was refused memory.
+  template <typename Read>
+  auto with_patience(const Read& read) -> decltype(read());
   // The commit relies on the key, at this level, or because of `for_update`.
   Status note_read(Keyspace keyspace, std::string_view key, bool for_update);
   // Bytes of its batch.
@@ -102,6 +106,7 @@ class TransactionImpl final : public PoolLink {
   Result<Timestamp> commit_spilled();
   Timestamp end_unwritten();
   Result<Timestamp> commit_batch();
+  Status check_published(std::string_view batch, CommitCheck* check, Store::CommitWait* waited);
   // The end of either.
   Result<Timestamp> settle(const CommitCheck& check, Timestamp committed);
   void attach(CursorImpl* cursor, const ScanOptions& options);

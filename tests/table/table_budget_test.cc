@@ -68,6 +68,42 @@ class TableBudgetTest : public DatabaseTest {
   std::unique_ptr<Tables> tables_;
 };
 
+// With little more than memtables and what they wrote themselves, transactions were refused reads
+// while a flush would have given memory back.
+TEST_F(TableBudgetTest, transactions_of_many_rows_share_a_small_budget) {
+  options_.memory_budget = 17 << 19;  // 8.5 MiB
+  options_.executor = nullptr;        // threads
+  options_.clock = nullptr;
+  const Table table = make();
+  constexpr int64_t kRows = 15'000;
+  constexpr int64_t kTransactions = 3;
+  const std::string owner(60, 'o');
+  for (int64_t first = 0; first < kRows; first += 1000) insert(table, first, first + 1000, owner);
+  for (int64_t round = 0; round < 4; ++round) {
+    std::vector<Transaction> transactions;
+    transactions.reserve(kTransactions);  // rows know where theirs is
+    std::vector<TableRows> rows;
+    for (int64_t i = 0; i < kTransactions; ++i) {
+      transactions.push_back(begin());
+      Result<TableRows> of_table = table.rows(&transactions.back());
+      ASSERT_OK(of_table);
+      rows.push_back(std::move(*of_table));
+    }
+    for (int64_t i = 0; i < 1000; ++i) {
+      for (int64_t each = 0; each < kTransactions; ++each) {
+        const int64_t id = (i * 7919 + round) % (kRows / kTransactions) * kTransactions + each;
+        const Value key[] = {Value::int64(id)};
+        const ColumnChange changes[] = {{2, Value::decimal({round * kRows + id + 1, 2})}};
+        const Result<bool> there = rows[static_cast<size_t>(each)].update(key, changes);
+        ASSERT_OK(there) << round << ", " << i << ": " << db_->memory_report().to_string();
+      }
+    }
+    rows.clear();
+    for (Transaction& transaction : transactions) ASSERT_OK(transaction.commit());
+  }
+  ASSERT_OK(tables_->verify());
+}
+
 // What waits for another use is given back when others are refused memory.
 TEST_F(TableBudgetTest, pools_are_in_the_memory_report_and_yield_to_others) {
   options_.memory_budget = 8 << 20;
