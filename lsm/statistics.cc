@@ -2,6 +2,8 @@
 
 #include "varve/statistics.h"
 
+#include <utility>
+
 #include "base/format.h"
 #include "base/time_text.h"
 #include "lsm/statistics_fields.h"
@@ -43,6 +45,38 @@ std::string waits_text(const std::array<WaitStatistics, kWaitReasonCount>& waits
                    ull(wait.longest_micros), ull(wait.waiting), ull(wait.oldest_micros));
   }
   return text;
+}
+
+std::string latencies_text(const Statistics& statistics) {
+  std::string text;
+  const auto micros = [](uint64_t nanos) { return static_cast<double>(nanos) / 1000; };
+  for (const LatencyField& field : kLatencyFields) {
+    const LatencyStatistics& latency = statistics.*field.field;
+    if (latency.count == 0) continue;
+    text += format(
+        "latency of %s, of %llu timed: p50 %.1f us, p95 %.1f, p99 %.1f, p99.9 %.1f, longest %.1f\n",
+        field.name, ull(latency.count), micros(latency.p50_nanos), micros(latency.p95_nanos),
+        micros(latency.p99_nanos), micros(latency.p999_nanos), micros(latency.longest_nanos));
+  }
+  return text;
+}
+
+std::string latencies_json(const Statistics& statistics) {
+  std::string json = "\"latencies\":{";
+  const char* comma = "";
+  for (const LatencyField& field : kLatencyFields) {
+    const LatencyStatistics& latency = statistics.*field.field;
+    json += format("%s\"%s\":{", std::exchange(comma, ","), field.name);
+    for (const LatencyNumber& number : kLatencyNumbers) {
+      json += format("\"%s\":%llu,", number.name, ull(latency.*number.field));
+    }
+    json += "\"counts\":[";
+    for (size_t i = 0; i < kLatencyBuckets; ++i) {
+      json += format("%s%llu", i == 0 ? "" : ",", ull(latency.counts[i]));
+    }
+    json += "]}";
+  }
+  return json + "},";
 }
 
 }  // namespace
@@ -87,6 +121,7 @@ std::string Statistics::to_string() const {
   }
   text += format("%-26s %.2f\n", "write_amplification", write_amplification());
   text += waits_text(waits);
+  text += latencies_text(*this);
   text += format("%-26s %s\n", "last commit", time_or_none(published).c_str());
   for (const KeyspaceStatistics& keyspace : keyspaces) {
     text += format("keyspace %u %s: memtables %.1f MiB, %llu entries, %u immutable; watermark %s\n",
@@ -112,6 +147,7 @@ std::string encode_statistics_json(const Statistics& statistics, const MemoryRep
   json += format("\"write_amplification\":%.4f,\"published\":%llu,\"oldest_snapshot\":%llu,",
                  statistics.write_amplification(), ull(statistics.published.nanos),
                  ull(statistics.oldest_snapshot.nanos));
+  json += latencies_json(statistics);
   json += "\"waits\":{";
   for (size_t i = 0; i < kWaitReasonCount; ++i) {
     const WaitStatistics& wait = statistics.waits[i];
@@ -142,9 +178,9 @@ std::string encode_statistics_json(const Statistics& statistics, const MemoryRep
   }
   json += format(
       "]},\"memory\":{\"budget_bytes\":%llu,\"live_bytes\":%llu,\"idle_bytes\":%llu,"
-      "\"held_bytes\":%llu,\"roles\":{",
+      "\"held_bytes\":%llu,\"allocations\":%llu,\"system_allocations\":%llu,\"roles\":{",
       ull(memory.budget_bytes), ull(memory.live_bytes), ull(memory.idle_bytes),
-      ull(memory.held_bytes));
+      ull(memory.held_bytes), ull(memory.allocations), ull(memory.system_allocations));
   for (size_t i = 0; i < kMemoryRoleCount; ++i) {
     json += format("%s\"%s\":{\"live_bytes\":%llu,\"high_water_bytes\":%llu}", i == 0 ? "" : ",",
                    memory_role_name(static_cast<MemoryRole>(i)), ull(memory.roles[i].live_bytes),

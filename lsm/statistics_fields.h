@@ -74,6 +74,8 @@ inline constexpr StatisticsField kStatisticsFields[] = {
      "varve_transactions_rolled_back_total", "", "Transactions rolled back without a conflict."},
     {"transactions_unknown", &Statistics::transactions_unknown, "varve_transactions_unknown_total",
      "", "Transactions whose commit failed on the way to disk."},
+    {"transactions_retried", &Statistics::transactions_retried, "varve_transactions_retried_total",
+     "", "Transactions begun again after a conflict."},
     {"conflicts_on_write", &Statistics::conflicts_on_write, "varve_conflicts_total",
      "kind=\"write\"", "Transactions that lost, by what others wrote meanwhile."},
     {"conflicts_on_read", &Statistics::conflicts_on_read, "varve_conflicts_total", "kind=\"read\"",
@@ -92,6 +94,35 @@ inline constexpr StatisticsField kStatisticsFields[] = {
     {"disk_bytes", &Statistics::disk_bytes, "varve_disk_bytes", "",
      "Files of the database, log segments included."},
     {"log_bytes", &Statistics::log_bytes, "varve_log_bytes", "", "Log segments."},
+};
+
+// Latencies likewise: histograms, to Prometheus.
+struct LatencyField {
+  const char* name;
+  LatencyStatistics Statistics::*field;
+  const char* metric;
+  const char* help;
+};
+
+inline constexpr LatencyField kLatencyFields[] = {
+    {"commit", &Statistics::commit_latency, "varve_commit_latency_seconds",
+     "Commits that were timed, from the call to the acknowledgement."},
+    {"get", &Statistics::get_latency, "varve_get_latency_seconds", "Point reads that were timed."},
+};
+
+// Its numbers one by one, for the file STATS.
+struct LatencyNumber {
+  const char* name;
+  uint64_t LatencyStatistics::*field;
+};
+inline constexpr LatencyNumber kLatencyNumbers[] = {
+    {"count", &LatencyStatistics::count},
+    {"total_nanos", &LatencyStatistics::total_nanos},
+    {"longest_nanos", &LatencyStatistics::longest_nanos},
+    {"p50_nanos", &LatencyStatistics::p50_nanos},
+    {"p95_nanos", &LatencyStatistics::p95_nanos},
+    {"p99_nanos", &LatencyStatistics::p99_nanos},
+    {"p999_nanos", &LatencyStatistics::p999_nanos},
 };
 
 }  // namespace varve

@@ -45,12 +45,20 @@ class Exposition {
     text_.append("# HELP ").append(name).append(" ").append(help).append("\n# TYPE ");
     text_.append(name).append(name.ends_with("_total") ? " counter\n" : " gauge\n");
   }
-  void sample(std::string_view labels, std::string_view value) {
-    text_ += name_;
+  void histogram(std::string_view name, std::string_view help) {
+    name_ = name;
+    text_.append("# HELP ").append(name).append(" ").append(help).append("\n# TYPE ");
+    text_.append(name).append(" histogram\n");
+  }
+  // `part`: what follows the family's name.
+  void sample(std::string_view labels, std::string_view value, std::string_view part = "") {
+    text_.append(name_).append(part);
     if (!labels.empty()) text_.append("{").append(labels).append("}");
     text_.append(" ").append(value).append("\n");
   }
-  void sample(std::string_view labels, uint64_t value) { sample(labels, std::to_string(value)); }
+  void sample(std::string_view labels, uint64_t value, std::string_view part = "") {
+    sample(labels, std::to_string(value), part);
+  }
 
   const std::string& name() const { return name_; }
   std::string take() { return std::move(text_); }
@@ -100,6 +108,22 @@ void add_waits(const Statistics& statistics, Exposition* to) {
   add("varve_writes_waiting_oldest_seconds",
       "How long the oldest write that waits does so, by reason.", &WaitStatistics::oldest_micros,
       true);
+}
+
+void add_latencies(const Statistics& statistics, Exposition* to) {
+  for (const LatencyField& field : kLatencyFields) {
+    const LatencyStatistics& latency = statistics.*field.field;
+    to->histogram(field.metric, field.help);
+    uint64_t below = 0;
+    for (size_t i = 0; i < kLatencyBuckets; ++i) {
+      below += latency.counts[i];
+      const bool is_last = i + 1 == kLatencyBuckets;
+      to->sample(label("le", is_last ? "+Inf" : nanos_as_seconds(latency_bound_nanos(i))), below,
+                 "_bucket");
+    }
+    to->sample("", nanos_as_seconds(latency.total_nanos), "_sum");
+    to->sample("", below, "_count");
+  }
 }
 
 std::string labels_of(const KeyspaceStatistics& keyspace) {
@@ -170,6 +194,10 @@ void add_memory(const MemoryReport& memory, Exposition* to) {
   add("varve_memory_live_bytes", "Memory in use: the sum of all roles.", memory.live_bytes);
   add("varve_memory_idle_bytes", "Memory held, and free for the next request.", memory.idle_bytes);
   add("varve_memory_held_bytes", "Memory held from the system: live and idle.", memory.held_bytes);
+  add("varve_allocations_total", "Requests of the engine to its own allocator.",
+      memory.allocations);
+  add("varve_system_allocations_total", "Requests of the engine's allocator to the system.",
+      memory.system_allocations);
   add_roles("varve_memory_role_live_bytes", "Memory in use, by role.",
             &MemoryReport::Role::live_bytes);
   add_roles("varve_memory_role_high_water_bytes", "The most that each role has held.",
@@ -198,6 +226,7 @@ std::string to_prometheus(const Statistics& statistics, const MemoryReport& memo
   add_time("varve_oldest_snapshot_timestamp_seconds", "Time that the oldest open snapshot sees.",
            statistics.oldest_snapshot, &exposition);
   add_waits(statistics, &exposition);
+  add_latencies(statistics, &exposition);
   add_keyspaces(statistics, &exposition);
   add_memory(memory, &exposition);
   return exposition.take();

@@ -198,7 +198,9 @@ MemoryReport MemoryManager::report() const {
   const uint64_t held = impl_->slabs.held_bytes() + impl_->external_bytes.load(kRelaxed);
   report.held_bytes = std::max(held, report.live_bytes);
   report.idle_bytes = report.held_bytes - report.live_bytes;
-  impl_->slabs.append_statistics(&report.pools);
+  const SlabAllocator::Requests requests = impl_->slabs.append_statistics(&report.pools);
+  report.allocations = requests.all;
+  report.system_allocations = requests.to_system;
   return report;
 }
 

@@ -49,6 +49,8 @@ std::string MemoryReport::to_string() const {
   std::string text = format("memory: held %" PRIu64 " (live %" PRIu64 ", idle %" PRIu64
                             ") of budget %" PRIu64 " bytes\n",
                             held_bytes, live_bytes, idle_bytes, budget_bytes);
+  text += format("allocations %" PRIu64 ", of the system %" PRIu64 "\n", allocations,
+                 system_allocations);
   text += format("%-20s %14s %14s\n", "role", "live", "high water");
   for (size_t i = 0; i < roles.size(); ++i) {
     if (roles[i].high_water_bytes == 0) continue;

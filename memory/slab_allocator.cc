@@ -306,14 +306,18 @@ PoolStatistics SlabAllocator::class_statistics(size_t number) {
   return result;
 }
 
-void SlabAllocator::append_statistics(std::vector<PoolStatistics>* pools) {
+SlabAllocator::Requests SlabAllocator::append_statistics(std::vector<PoolStatistics>* pools) {
+  Requests requests;
   for (size_t number = 0; number < kSizeClassCount; ++number) {
     PoolStatistics statistics = class_statistics(number);
     if (statistics.acquired == 0 && statistics.held_bytes == 0) continue;
+    requests.all += statistics.acquired;
     statistics.name = format("slab %u", kSizeClasses[number].item_size);
     pools->push_back(std::move(statistics));
   }
   const PageSourceStatistics pages = pages_.statistics();
+  requests.all += pages.spans_acquired;
+  requests.to_system = pages.chunks_acquired - pages.chunks_reused;
   pools->push_back({.name = "chunks",
                     .item_bytes = kChunkSize,
                     .acquired = pages.chunks_acquired,
@@ -330,6 +334,7 @@ void SlabAllocator::append_statistics(std::vector<PoolStatistics>* pools) {
                     .in_use = pages.spans_in_use,
                     .high_water = pages.spans_high_water,
                     .held_bytes = pages.span_bytes});
+  return requests;
 }
 
 }  // namespace varve

@@ -97,8 +97,13 @@ class SlabAllocator {
 
   // From the system, less what was given back; tables of the allocator included.
   size_t held_bytes();
-  // Appends one line for each class in use ("slab"), and for chunks and spans.
-  void append_statistics(std::vector<PoolStatistics>* pools);
+  struct Requests {
+    uint64_t all = 0;
+    uint64_t to_system = 0;  // chunks that did not wait for reuse
+  };
+  // Appends one line for each class in use ("slab"), and for chunks and spans; returns what was
+  // requested so far.
+  Requests append_statistics(std::vector<PoolStatistics>* pools);
 
  private:
   // Free pieces at the hand of one slot's thread, which alone writes it.

@@ -105,11 +105,11 @@ Status Database::write(WriteBatch& batch, const WriteOptions& options, Timestamp
 // -- reads --
 
 Result<bool> Database::get(std::string_view key, std::string* value, const ReadOptions& options) {
-  return impl_->get(key, value, options, std::nullopt);
+  return impl_->timed_get([&] { return impl_->get(key, value, options, std::nullopt); });
 }
 
 Result<std::optional<PinnedValue>> Database::get(std::string_view key, const ReadOptions& options) {
-  return impl_->get(key, options, std::nullopt);
+  return impl_->timed_get([&] { return impl_->get(key, options, std::nullopt); });
 }
 
 Status Database::multi_get(std::span<const std::string_view> keys,
@@ -138,6 +138,7 @@ Result<Transaction> Database::begin(const TransactionOptions& options) {
 }
 
 void Database::pause_after_conflict(uint32_t attempt) {
+  impl_->counters_.count(TransactionCounters::retried);
   // Who lost mostly lost against somebody who is done: the first times at once. Later, the more
   // often it lost the longer, by chance, so that the same ones do not meet again.
   constexpr uint32_t kAtOnce = 3;

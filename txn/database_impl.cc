@@ -33,6 +33,8 @@ DatabaseImpl::DatabaseImpl(std::unique_ptr<Executor> executor, std::unique_ptr<S
     : own_executor_(std::move(executor)),
       store_(std::move(store)),
       reader_(store_.get()),
+      commit_latency_(store_->options().clock, store_->options().user.latency_sampling),
+      get_latency_(store_->options().clock, store_->options().user.latency_sampling),
       conflicts_(&store_->memory(), store_->options().memory_budget / kConflictTableShare,
                  store_->oracle().last_allocated()),
       watch_(&store_->oracle()),
@@ -177,12 +179,16 @@ Status DatabaseImpl::write_large(const BatchEntry& entry, size_t size_max,
 Status DatabaseImpl::commit(std::string_view batch, uint32_t entries,
                             std::optional<Durability> durability, CommitCheck* check,
                             Timestamp* committed, Store::CommitWait* waited) {
+  const uint64_t begun = commit_latency_.begin();
   const uint64_t bytes = batch.size() + uint64_t{entries} * kEntryOverhead;
   for (;;) {
     VARVE_RETURN_IF_ERROR(store_->admit(bytes, waited));
     const uint64_t drains = store_->drains();
     const Status status = pipeline_.commit(batch, entries, durability, check, committed);
     store_->leave(bytes);
+    if (status.ok() && (check == nullptr || check->verdict == CommitCheck::Verdict::clear)) {
+      commit_latency_.end(begun);
+    }
     if (status.code() != StatusCode::out_of_memory) return status;
     VARVE_RETURN_IF_ERROR(store_->await_memory(status, drains, waited));
   }
@@ -240,6 +246,7 @@ Status DatabaseImpl::flush_before(const CommitCheck& check) {
 
 Status DatabaseImpl::commit_spilled(CommitCheck* check, Timestamp* committed,
                                     Store::CommitWait* waited) {
+  const uint64_t begun = commit_latency_.begin();
   for (;;) {
     VARVE_RETURN_IF_ERROR(store_->admit(kEntryOverhead, waited));
     const uint64_t drains = store_->drains();
@@ -253,6 +260,7 @@ Status DatabaseImpl::commit_spilled(CommitCheck* check, Timestamp* committed,
       action.check = check;
       status = pipeline_.run_alone(&action);
       *committed = action.committed;
+      if (status.ok()) commit_latency_.end(begun);
     }
     store_->leave(kEntryOverhead);
     if (status.code() == StatusCode::conflict) return Status();
@@ -291,6 +299,9 @@ void DatabaseImpl::add_statistics(Statistics* statistics) {
   statistics->transactions_committed_empty = counters_.sum(Counters::committed_empty);
   statistics->transactions_rolled_back = counters_.sum(Counters::rolled_back);
   statistics->transactions_unknown = counters_.sum(Counters::unknown);
+  statistics->transactions_retried = counters_.sum(Counters::retried);
+  statistics->commit_latency = commit_latency_.statistics();
+  statistics->get_latency = get_latency_.statistics();
   statistics->conflicts_on_write = counters_.sum(Counters::conflict_on_write);
   statistics->conflicts_on_read = counters_.sum(Counters::conflict_on_read);
   statistics->conflicts_on_range = counters_.sum(Counters::conflict_on_range);

@@ -158,7 +158,9 @@ Result<bool> TransactionImpl::get(std::string_view key, std::string* value,
         if (there) value->assign(own.value);
         return there;
       },
-      [&] { return database_->get(key, value, options, start()); });
+      [&] {
+        return database_->timed_get([&] { return database_->get(key, value, options, start()); });
+      });
 }
 
 Result<std::optional<PinnedValue>> TransactionImpl::get(std::string_view key,
@@ -166,7 +168,7 @@ Result<std::optional<PinnedValue>> TransactionImpl::get(std::string_view key,
                                                         bool for_update) {
   return read(
       key, options, for_update, [this](const BatchEntry& own) { return held(own); },
-      [&] { return database_->get(key, options, start()); });
+      [&] { return database_->timed_get([&] { return database_->get(key, options, start()); }); });
 }
 
 template <typename Own, typename Others>

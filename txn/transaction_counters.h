@@ -30,8 +30,10 @@ class TransactionCounters {
     // Keys that the conflict table did not clear.
     looked_up,
     looked_up_unchanged,
+
+    retried,  // by transact(), after a conflict
   };
-  static constexpr size_t kEvents = looked_up_unchanged + 1;
+  static constexpr size_t kEvents = retried + 1;
 
   void count(Event event) { cells_[this_thread_slot() % kCells].counters[event].add(); }
   uint64_t sum(Event event) const {

@@ -164,7 +164,7 @@ class Database {
   Status visit(std::span<const std::string_view> keys, const ReadOptions& options,
                class ValueVisitor* visitor);
   explicit Database(std::unique_ptr<class DatabaseImpl> impl);
-  static void pause_after_conflict(uint32_t attempt);
+  void pause_after_conflict(uint32_t attempt);
   std::unique_ptr<class DatabaseImpl> impl_;
 };
 

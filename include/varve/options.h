@@ -59,6 +59,9 @@ struct Options {
   uint32_t block_size = 16 * 1024;
   // Bits a key in filters. 10: about 1 % of absent keys cost a block read. 0: no filters.
   uint32_t filter_bits_per_key = 10;
+  // Of so many commits and point reads one is timed, for latencies in Statistics. 1: each, at the
+  // price of reading the clock twice; 0: none.
+  uint32_t latency_sampling = 64;
   // Background threads when no executor is given. 0: one for flushes and one for compactions.
   int background_threads = 0;
 

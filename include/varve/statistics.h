@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -55,6 +56,10 @@ struct MemoryReport {
   uint64_t live_bytes = 0;                     // sum of roles
   uint64_t idle_bytes = 0;                     // held from the system, free for the next request
   uint64_t held_bytes = 0;                     // live + idle
+  // Requests of the engine to its own allocator since it began, and of the allocator to the system.
+  // In steady work the latter stand still; the former, by the operation, are what it costs.
+  uint64_t allocations = 0;
+  uint64_t system_allocations = 0;
   std::vector<PoolStatistics> pools;
   std::string to_string() const;
 };
@@ -90,6 +95,25 @@ struct Health {
   std::string to_string() const;
 };
 
+// Times of calls, in nanoseconds, of those that were timed (Options::latency_sampling).
+inline constexpr size_t kLatencyBuckets = 16;
+// What calls that LatencyStatistics counts in the i-th place took less than; the last has no bound.
+constexpr uint64_t latency_bound_nanos(size_t i) {
+  return i + 1 < kLatencyBuckets ? uint64_t{128} << 2 * i : UINT64_MAX;
+}
+struct LatencyStatistics {
+  uint64_t count = 0;  // that were timed
+  uint64_t total_nanos = 0;
+  uint64_t longest_nanos = 0;
+  // That so much of them (half, 95 %, 99 %, 99.9 %) does not exceed, to 1/8 of it.
+  uint64_t p50_nanos = 0;
+  uint64_t p95_nanos = 0;
+  uint64_t p99_nanos = 0;
+  uint64_t p999_nanos = 0;
+  // By time: see latency_bound_nanos().
+  std::array<uint64_t, kLatencyBuckets> counts{};
+};
+
 struct RunStatistics {
   uint32_t level = 0;  // 0 is the newest
   uint64_t files = 0;
@@ -108,7 +132,8 @@ struct KeyspaceStatistics {
   Timestamp watermark;              // history below it is gone
 };
 
-// Counters since open, unless said otherwise. Times in microseconds.
+// Counters since open, unless said otherwise. Times in microseconds. Rates are the reader's: what a
+// counter grew by between two calls, through the time between them.
 struct Statistics {
   uint64_t commits = 0;
   uint64_t commit_groups = 0;
@@ -141,6 +166,7 @@ struct Statistics {
   uint64_t transactions_committed_empty = 0;  // that wrote nothing: not among the former
   uint64_t transactions_rolled_back = 0;      // without a conflict
   uint64_t transactions_unknown = 0;          // whose commit answered io_error
+  uint64_t transactions_retried = 0;          // begun again by transact(), after a conflict
   // That lost, by what others wrote meanwhile: a key that they wrote too; one that they read and
   // rely on; something within a range that they read. Never by the conflict table's word alone.
   uint64_t conflicts_on_write = 0;
@@ -152,6 +178,9 @@ struct Statistics {
   // those that had not changed: the table's false alarms.
   uint64_t conflict_lookups = 0;
   uint64_t conflict_lookups_unchanged = 0;
+  // From the call to the acknowledgement: with waits for memory, the queue, log and sync.
+  LatencyStatistics commit_latency;
+  LatencyStatistics get_latency;  // of get() and get_for_update(), which found something or not
   uint64_t snapshots_open = 0;
   uint64_t cursors_open = 0;
   uint64_t disk_bytes = 0;  // files of the database, now
@@ -166,8 +195,8 @@ struct Statistics {
 
 // All of it in the text exposition format of Prometheus (0.0.4): metrics named varve_..., in
 // seconds and bytes, with labels for reasons, kinds of conflicts, keyspaces, levels, roles and
-// pools. A time that there is not, such as that of the oldest snapshot when none is open, is left
-// out. No label says which database it is.
+// pools; latencies as histograms. A time that there is not, such as that of the oldest snapshot
+// when none is open, is left out. No label says which database it is.
 std::string to_prometheus(const Statistics& statistics, const MemoryReport& memory);
 
 }  // namespace varve

@@ -27,14 +27,17 @@ using Series = std::map<std::string, std::string>;  // NAME{LABELS} -> value
 // The samples of an exposition, each line of which is held to the format.
 Series parse_exposition(const std::string& text) {
   static const std::regex kHelp(R"(# HELP ([a-zA-Z_:][a-zA-Z0-9_:]*) ([^\\]|\\\\|\\n)+)");
-  static const std::regex kType(R"(# TYPE ([a-zA-Z_:][a-zA-Z0-9_:]*) (counter|gauge))");
+  static const std::regex kType(R"(# TYPE ([a-zA-Z_:][a-zA-Z0-9_:]*) (counter|gauge|histogram))");
   static const std::regex kSample(
       R"re(([a-zA-Z_:][a-zA-Z0-9_:]*)(\{(?:[a-zA-Z_]\w*="(?:[^"\\]|\\\\|\\"|\\n)*",?)+\})? )re"
       R"re(([0-9]+(?:\.[0-9]+)?))re");
+  // What the samples of a histogram are called beyond its family.
+  static const std::regex kPart("(_bucket|_sum|_count)");
   Series series;
   std::set<std::string> families;
   std::string family;
   std::string previous;
+  bool is_histogram = false;
   EXPECT_TRUE(text.ends_with('\n'));
   std::istringstream lines(text);
   for (std::string line; std::getline(lines, line); previous = line) {
@@ -50,9 +53,13 @@ Series parse_exposition(const std::string& text) {
       EXPECT_EQ(match[1], family);
       EXPECT_TRUE(previous.starts_with("# HELP")) << line;
       EXPECT_EQ(match[2] == "counter", family.ends_with("_total")) << line;
+      is_histogram = match[2] == "histogram";
     } else {
       if (!std::regex_match(line, match, kSample)) ADD_FAILURE() << line;
-      EXPECT_EQ(match[1], family) << line;
+      const std::string name = match[1];
+      ASSERT_TRUE(name.starts_with(family)) << line;
+      const std::string part = name.substr(family.size());
+      EXPECT_TRUE(is_histogram ? std::regex_match(part, kPart) : part.empty()) << line;
       EXPECT_EQ(match[2].str().find(",}"), std::string::npos) << line;
       EXPECT_TRUE(series.emplace(match[1].str() + match[2].str(), match[3]).second) << line;
     }
@@ -82,6 +89,11 @@ struct Filled {
               .waiting = ++next,
               .oldest_micros = ++next};
     }
+    for (const LatencyField& field : kLatencyFields) {
+      LatencyStatistics& latency = statistics.*field.field;
+      for (const LatencyNumber& number : kLatencyNumbers) latency.*number.field = ++next;
+      for (uint64_t& count : latency.counts) count = ++next;
+    }
     for (const std::string& name : {std::string("plain"), std::string("a\"b\\c\nd\xff", 8),
                                     std::string("a\"b\\c\nd\xff", 8)}) {
       KeyspaceStatistics keyspace;
@@ -104,6 +116,8 @@ struct Filled {
     memory.live_bytes = ++next;
     memory.idle_bytes = ++next;
     memory.held_bytes = ++next;
+    memory.allocations = ++next;
+    memory.system_allocations = ++next;
     for (MemoryReport::Role& role : memory.roles) {
       role = {.live_bytes = ++next, .high_water_bytes = ++next};
     }
@@ -169,11 +183,37 @@ class HeldAgainstJson {
       compared_.expect("varve_oldest_snapshot_timestamp_seconds", "", "1600000000.000000002");
     } else if (name == "waits") {
       for (const auto& [reason, wait] : value.items()) waits("reason=\"" + reason + "\"", wait);
+    } else if (name == "latencies") {
+      EXPECT_EQ(value.size(), 2u);
+      for (const auto& [kind, latency] : value.items()) latencies(kind, latency);
     } else if (name == "keyspaces") {
       for (const json& each : value) keyspace(each);
     } else {
       ADD_FAILURE() << name;
     }
+  }
+
+  void latencies(const std::string& kind, const json& latency) {
+    EXPECT_EQ(latency.size(), 8u);
+    const std::string name = "varve_" + kind + "_latency_seconds";
+    // As far as Prometheus works percentiles out by itself.
+    uint64_t below = 0;
+    ASSERT_EQ(latency["counts"].size(), kLatencyBuckets);
+    for (size_t i = 0; i < kLatencyBuckets; ++i) {
+      below += latency["counts"][i].get<uint64_t>();
+      const std::string bound =
+          i + 1 == kLatencyBuckets
+              ? "+Inf"
+              : format("%llu.%09llu",
+                       static_cast<unsigned long long>(latency_bound_nanos(i) / 1'000'000'000),
+                       static_cast<unsigned long long>(latency_bound_nanos(i) % 1'000'000'000));
+      compared_.expect(name + "_bucket", "le=\"" + bound + "\"", std::to_string(below));
+    }
+    compared_.expect(name + "_count", "", std::to_string(below));
+    const uint64_t total = latency["total_nanos"];
+    compared_.expect(name + "_sum", "",
+                     format("%llu.%09llu", static_cast<unsigned long long>(total / 1'000'000'000),
+                            static_cast<unsigned long long>(total % 1'000'000'000)));
   }
 
   void waits(const std::string& reason, const json& wait) {
@@ -231,6 +271,8 @@ class HeldAgainstJson {
                                   each[field]);
         }
       }
+    } else if (name.ends_with("allocations")) {
+      compared_.expect_number("varve_" + name + "_total", "", value);
     } else {
       compared_.expect_number("varve_memory_" + name, "", value);
     }
@@ -263,6 +305,8 @@ TEST_F(VarveCli, StatsArePrintedForPrometheus) {
   EXPECT_EQ(closed.at(R"(varve_memtable_entries{keyspace="odd \\xFF\"",keyspace_id="1"})"), "1");
   EXPECT_GT(std::stoull(closed.at("varve_memory_budget_bytes")), 0u);
   EXPECT_TRUE(closed.contains("varve_pool_held_bytes{pool=\"cursor\"}"));
+  EXPECT_EQ(closed.at("varve_commit_latency_seconds_bucket{le=\"+Inf\"}"), "0");
+  EXPECT_GT(std::stoull(closed.at("varve_allocations_total")), 0u);
   fails(2, "--prometheus: contradicts --json", {"stats", db_, "--prometheus", "--json"});
   EXPECT_EQ(run({"memory", db_, "--prometheus"}).status, 2);
 }

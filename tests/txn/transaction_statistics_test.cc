@@ -43,6 +43,75 @@ class TransactionStatisticsTest : public DatabaseTest {
   }
 };
 
+TEST_F(TransactionStatisticsTest, tries_of_transact_after_a_conflict_are_counted) {
+  open();
+  uint32_t tries = 0;
+  const auto lose_twice = [&](Transaction& transaction) -> Status {
+    if (Status status = transaction.put("a", "mine"); !status.ok()) return status;
+    return ++tries <= 2 ? db_->put("a", "theirs") : Status();
+  };
+  ASSERT_OK(db_->transact(lose_twice));
+  EXPECT_EQ(db_->statistics().transactions_retried, 2u);
+  EXPECT_EQ(conflicts(db_->statistics()), 2u);
+  // The last try is none that is followed by another one.
+  tries = 0;
+  EXPECT_EQ(db_->transact(lose_twice, {.attempts_max = 2}).status().code(), StatusCode::conflict);
+  EXPECT_EQ(db_->statistics().transactions_retried, 3u);
+  EXPECT_NE(db_->statistics().to_string().find("transactions_retried       3"), std::string::npos);
+}
+
+TEST_F(TransactionStatisticsTest, commits_and_gets_are_timed) {
+  options_.latency_sampling = 1;
+  open();
+  ASSERT_OK(db_->put("a", "1"));
+  WriteBatch batch(*db_);
+  ASSERT_OK(batch.put("b", "2"));
+  ASSERT_OK(db_->write(batch));
+  {
+    Transaction transaction = begin();
+    read(transaction, "a");
+    read(transaction, "absent");
+    ASSERT_OK(transaction.put("a", "3"));
+    read(transaction, "a");  // its own: nothing is looked up
+    ASSERT_OK(transaction.commit());
+    Transaction loser = begin();
+    read(loser, "a");
+    ASSERT_OK(loser.put("c", "4"));
+    ASSERT_OK(db_->put("a", "5"));
+    EXPECT_EQ(loser.commit().status().code(), StatusCode::conflict);
+  }
+  ASSERT_OK(db_->get("a"));
+  const Statistics statistics = db_->statistics();
+  EXPECT_EQ(statistics.commit_latency.count, 4u);
+  EXPECT_EQ(statistics.get_latency.count, 4u);
+  EXPECT_NE(statistics.to_string().find("latency of commit, of 4 timed: p50 "), std::string::npos);
+}
+
+// A hook of the files turns the clock while a commit waits for the disk.
+TEST_F(TransactionStatisticsTest, the_wait_for_the_disk_is_a_part_of_a_commits_latency) {
+  options_.latency_sampling = 1;
+  options_.durability = Durability::sync;
+  open();
+  hook_ = [this](const FileCall& call) {
+    if (call.changes()) clock_.advance(3'000'000);
+    return Status();
+  };
+  for (int i = 0; i < 10; ++i) ASSERT_OK(db_->put("a", "1"));
+  hook_ = nullptr;
+  const LatencyStatistics latency = db_->statistics().commit_latency;
+  EXPECT_EQ(latency.count, 10u);
+  EXPECT_GE(latency.p50_nanos, 3'000'000u);
+  EXPECT_GE(latency.total_nanos, 30'000'000u);
+}
+
+TEST_F(TransactionStatisticsTest, nothing_is_timed_where_that_is_not_wanted) {
+  options_.latency_sampling = 0;
+  open();
+  for (int i = 0; i < 100; ++i) ASSERT_OK(db_->put("a", "1"));
+  EXPECT_EQ(db_->statistics().commit_latency.count, 0u);
+  EXPECT_EQ(db_->statistics().to_string().find("latency"), std::string::npos);
+}
+
 TEST_F(TransactionStatisticsTest, every_end_is_counted_once) {
   open();
   {

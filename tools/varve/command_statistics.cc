@@ -88,8 +88,42 @@ std::string waits_text(const ordered_json& statistics) {
   return result;
 }
 
+// Of what was timed; kinds of calls that never were are left out.
+std::string latencies_text(const ordered_json& statistics) {
+  const auto found = statistics.find("latencies");
+  if (found == statistics.end() || !found->is_object()) return "";
+  std::string result;
+  for (const auto& [name, latency] : found->items()) {
+    if (number(latency, "count") == 0) continue;
+    const auto micros = [&latency = latency](const char* which) {
+      char digits[32];
+      std::snprintf(digits, sizeof digits, "%.1f us",
+                    static_cast<double>(number(latency, which)) / 1000);
+      return std::string(digits);
+    };
+    result += "latency of " + tools::escape(name) + ", of " +
+              tools::format_count(number(latency, "count")) + " timed: p50 " + micros("p50_nanos") +
+              ", p95 " + micros("p95_nanos") + ", p99 " + micros("p99_nanos") + ", p99.9 " +
+              micros("p999_nanos") + ", longest " + micros("longest_nanos") + "\n";
+  }
+  return result;
+}
+
+// The engine's requests to its own allocator, for each commit and read.
+std::string allocations_text(const PublishedFigures& figures) {
+  const uint64_t operations =
+      number(figures.statistics, "commits") + number(figures.statistics, "gets");
+  if (operations == 0) return "";
+  char line[64];
+  std::snprintf(
+      line, sizeof line, "%-26s %.2f\n", "allocations per operation",
+      static_cast<double>(number(figures.memory, "allocations")) / static_cast<double>(operations));
+  return line;
+}
+
 std::string stats_text(const PublishedFigures& figures) {
-  std::string result = scalars_text(figures.statistics) + waits_text(figures.statistics);
+  std::string result = scalars_text(figures.statistics) + allocations_text(figures) +
+                       waits_text(figures.statistics) + latencies_text(figures.statistics);
   for (const ordered_json& keyspace : list(figures.statistics, "keyspaces")) {
     uint64_t entries = 0;
     uint64_t bytes = 0;

@@ -1,5 +1,7 @@
 #include "tools/varve/statistics_json.h"
 
+#include <algorithm>
+
 #include "lsm/statistics_fields.h"
 
 namespace varve::cli {
@@ -44,6 +46,18 @@ KeyspaceStatistics keyspace_from(const ordered_json& object) {
   return keyspace;
 }
 
+LatencyStatistics latency_from(const ordered_json& object) {
+  LatencyStatistics latency;
+  for (const LatencyNumber& each : kLatencyNumbers) {
+    latency.*each.field = number(object, each.name);
+  }
+  const ordered_json& counts = list(object, "counts");
+  for (size_t i = 0; i < std::min(counts.size(), kLatencyBuckets); ++i) {
+    if (counts[i].is_number_unsigned()) latency.counts[i] = counts[i].get<uint64_t>();
+  }
+  return latency;
+}
+
 }  // namespace
 
 uint64_t number(const ordered_json& object, const char* name) {
@@ -85,6 +99,10 @@ Statistics statistics_from(const ordered_json& object) {
                            .waiting = number(wait, "waiting"),
                            .oldest_micros = number(wait, "oldest_micros")};
   }
+  const ordered_json& latencies = object_in(object, "latencies");
+  for (const LatencyField& field : kLatencyFields) {
+    statistics.*field.field = latency_from(object_in(latencies, field.name));
+  }
   for (const ordered_json& keyspace : list(object, "keyspaces")) {
     statistics.keyspaces.push_back(keyspace_from(keyspace));
   }
@@ -97,6 +115,8 @@ MemoryReport memory_report_from(const ordered_json& object) {
   memory.live_bytes = number(object, "live_bytes");
   memory.idle_bytes = number(object, "idle_bytes");
   memory.held_bytes = number(object, "held_bytes");
+  memory.allocations = number(object, "allocations");
+  memory.system_allocations = number(object, "system_allocations");
   const ordered_json& roles = object_in(object, "roles");
   for (size_t i = 0; i < kMemoryRoleCount; ++i) {
     const ordered_json& role = object_in(roles, memory_role_name(static_cast<MemoryRole>(i)));
