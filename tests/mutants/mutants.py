@@ -444,6 +444,37 @@ MUTANTS = {
         ";",
         ["txn:TransactionCursorTest.*"],
     ),
+    # -- pools and the account of rows --
+    "validation_of_object_pools_counts_nothing": (
+        "memory/object_pool.h",
+        "++waiting;",
+        ";",
+        ["memory:ObjectPool.*"],
+    ),
+    "object_pools_count_a_refused_request_as_in_use": (
+        "memory/object_pool.h",
+        "[[--in_use_;]] return nullptr;",
+        ";",
+        ["memory:ObjectPool.*"],
+    ),
+    "writers_that_wait_keep_large_buffers": (
+        "table/row_writer.cc",
+        "each->keep_at_most(kKept);",
+        ";",
+        ["table:RowMemoryTest.*"],
+    ),
+    "pools_of_tables_do_not_yield_to_others": (
+        "txn/database_impl.cc",
+        "[[upper_pools_.trim();]] return open_cursors_",
+        ";",
+        ["table:TableBudgetTest.pools_*"],
+    ),
+    "retries_are_not_counted": (
+        "txn/database.cc",
+        "impl_->counters_.count(TransactionCounters::retried);",
+        ";",
+        ["txn:TransactionStatisticsTest.*"],
+    ),
     # -- transactions that spill --
     "keys_that_were_spilled_are_not_checked": (
         "txn/commit_check.cc",
