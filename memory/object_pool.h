@@ -2,7 +2,7 @@
 // while it waits in the pool, so a reused one allocates nothing.
 //
 // Debug builds mark each object in use with its acquirer (memory/pool_check.h), and
-// AddressSanitizer sees uses of waiting ones.
+// AddressSanitizer sees uses of waiting ones, unless T::kUsedWhileWaiting says that there are some.
 //
 // Thread rule: acquire() and release() from any thread.
 // Bounded: at most `idle_max` objects wait; more are destroyed on release.
@@ -145,6 +145,7 @@ class ObjectPool {
   }
   // The link of a waiting object is the pool's.
   static void for_all_but_link(T* object, void (*change)(const void* from, size_t size)) {
+    if constexpr (requires { T::kUsedWhileWaiting; }) return;
     const char* const begin = reinterpret_cast<const char*>(object);
     const char* const link = reinterpret_cast<const char*>(static_cast<PoolLink*>(object));
     const char* const behind = link + sizeof(PoolLink);

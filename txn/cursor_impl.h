@@ -32,6 +32,9 @@ namespace varve {
 
 class CursorImpl final : public PoolLink {
  public:
+  // Cursors that wait for another use are in the list of all, and looked at with the others.
+  static constexpr bool kUsedWhileWaiting = true;
+
   CursorImpl(Store* store, ObjectPool<CursorImpl>* pool, OpenCursors* all)
       : store_(store),
         pool_(pool),
