@@ -329,7 +329,7 @@ class RowWriterBesideABuild : public TableFixture {
     schema_.indexes[0].state = IndexState::ready;
     Transaction transaction = begin();
     TableVerifyReport report;
-    return verify_table(&transaction, catalog_->rows(), schema_, &report);
+    return verify_table(&transaction, catalog_->rows(), schema_, pools(), &report);
   }
   static constexpr size_t kEmail = 1;
   static constexpr size_t kName = 2;
