@@ -538,10 +538,10 @@ MUTANTS = {
     # -- tables: what must change in one commit, and in which order --
     "indexes_are_ready_before_they_are_built": (
         "table/tables.cc",
-        "Status status = [[build_index(tables.database, tables.catalog, state_->tenant, state_->id, id)]];",
+        "Status status = [[build_index(tables.database, tables.catalog, &tables.buffers, state_->tenant, state_->id, id)]];",
         "(static_cast<void>(tables.change_table(state_->tenant, state_->id, "
         "[&](Transaction*, TableSchema* schema) { return publish_index(schema, id); })), "
-        "build_index(tables.database, tables.catalog, state_->tenant, state_->id, id))",
+        "build_index(tables.database, tables.catalog, &tables.buffers, state_->tenant, state_->id, id))",
         ["table:TableCrash.*"],
     ),
     "leftovers_of_an_index_are_recorded_in_a_commit_of_their_own": (
@@ -555,10 +555,10 @@ MUTANTS = {
     ),
     "leftovers_are_forgotten_before_they_are_erased": (
         "table/tables.cc",
-        "VARVE_RETURN_IF_ERROR(erase_leftover(database, catalog, leftover));",
+        "VARVE_RETURN_IF_ERROR(erase_leftover(database, catalog, &buffers, leftover));",
         "VARVE_RETURN_IF_ERROR(database->transact([&](Transaction& early) { "
         "return catalog.remove_leftover(&early, leftover); }).status()); "
-        "VARVE_RETURN_IF_ERROR(erase_leftover(database, catalog, leftover));",
+        "VARVE_RETURN_IF_ERROR(erase_leftover(database, catalog, &buffers, leftover));",
         ["table:TableCrash.*"],
     ),
     "rows_take_the_entry_of_another_row_along": (
