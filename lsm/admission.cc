@@ -291,9 +291,10 @@ bool Store::await_flush(uint64_t drains) {
   constexpr int kLooks = 10;
   const bool sheds = engine_memory_->shed_worthwhile();
   MutexLock lock(mutex_);
-  for (int looks = sheds ? kLooks : 0; looks > 0 && this->drains() == drains; --looks) {
-    if (failed_.load() || writes_ended_.load()) break;
-    changed_.wait_for(mutex_, kLookAgainNanos);
+  for (int looks = sheds ? kLooks : 0; looks > 0 && this->drains() == drains;) {
+    if (failed_.load() || writes_ended_.load() || !flush_hindrance_.status.ok()) break;
+    // Much that changes is no flush: who is woken by it has not waited in vain.
+    if (!changed_.wait_for(mutex_, kLookAgainNanos)) --looks;
   }
   return this->drains() != drains;
 }

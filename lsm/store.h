@@ -114,7 +114,7 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
   // times in vain; as admit().
   Status await_memory(const Status& refused, uint64_t drains, CommitWait* waited);
   // The same for a read, which need not end: waits only for a flush that is under way or worth it,
-  // at most about a second, whatever the clock says. False: none gave memory back.
+  // about a second in which nothing happens, whatever the clock says. False: none gave memory back.
   bool await_flush(uint64_t drains);
   uint64_t drains() const { return engine_memory_->drains(); }
   // What the layer above does where memory is short, and knows of memory and of transactions.

@@ -2,7 +2,8 @@
 // buffer until destroyed or cut down, so that who uses it again and again acquires nothing.
 //
 // Thread rule: one thread at a time. Lifetime: the pool outlives it.
-// Errors: false when memory is refused; the bytes are unchanged then.
+// Errors: false when memory is refused; the bytes are unchanged then. What is appended or assigned
+// lies elsewhere.
 
 #pragma once
 

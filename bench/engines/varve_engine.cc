@@ -5,22 +5,13 @@
 
 #include "base/build_info.h"
 #include "bench/engines/engine.h"
+#include "bench/engines/varve_calls.h"
 #include "bench/engines/varve_rows.h"
 #include "lsm/file_names.h"
 #include "varve/varve.h"
 
 namespace varve::bench {
 namespace {
-
-void check(const Status& status, const char* call) {
-  if (!status.ok()) throw EngineError(std::string("varve: ") + call + ": " + status.to_string());
-}
-
-template <typename T>
-T take(Result<T> result, const char* call) {
-  check(result.status(), call);
-  return std::move(result).value();
-}
 
 struct Shared {
   std::unique_ptr<Database> db;

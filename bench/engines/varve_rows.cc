@@ -5,19 +5,10 @@
 
 #include "base/assert.h"
 #include "bench/engines/engine.h"
+#include "bench/engines/varve_calls.h"
 
 namespace varve::bench {
 namespace {
-
-void check(const Status& status, const char* call) {
-  if (!status.ok()) throw EngineError(std::string("varve: ") + call + ": " + status.to_string());
-}
-
-template <typename T>
-T take(Result<T> result, const char* call) {
-  check(result.status(), call);
-  return std::move(result).value();
-}
 
 ColumnDefinition column(const char* name, ColumnType type) {
   return {.name = name, .kind = {type}, .nullable = false};

@@ -159,6 +159,10 @@ struct ScanDefinition {
 // as explain() says. Made once, it is opened again and again, with other arguments, and allocates
 // only at first.
 //
+// A transaction may change rows while it walks over them. A scan that fetches rows by an index goes
+// by the entries that were there when it was opened: a row that was changed since is shown as it is
+// now, if it still passes, one that was erased is passed over, and one that came is not shown.
+//
 // Thread rule: one thread at a time. Lifetime: what it reads from outlives the walk, and so do
 // arguments that are views.
 // Errors of open(): invalid_argument (arguments that do not fit; columns that were dropped since),

@@ -35,6 +35,7 @@ Status SimWorkload::open() {
   options.block_size = 512;
   options.compression = random_.one_in(2) ? Compression::none : Compression::zstd;
   options.durability = Durability::os;
+  options.latency_sampling = 0;  // drawn by the thread, not by the seed; STATS tells of it
   options.file_system = files_;
   options.clock = &clock_;
   options.executor = &executor_;
