@@ -45,10 +45,12 @@ void CachedScan::prepare(ScanCache* cache, const RowScanner& scanner, const Scan
   values_.assign(places.size(), Value());
 }
 
-// Different values come to different bytes.
-void CachedScan::append_arguments(std::span<const Value> arguments) {
+// Different values come to different bytes. False: they are too long.
+bool CachedScan::append_arguments(std::span<const Value> arguments) {
   question_.resize(question_prefix_);
+  const size_t size_max = cache_->question_size_max();
   for (const Value& value : arguments) {
+    if (question_.size() > size_max) return false;
     if (value.is_null()) {
       question_ += '\0';
       continue;
@@ -77,10 +79,12 @@ void CachedScan::append_arguments(std::span<const Value> arguments) {
       case ColumnType::bytes:
       case ColumnType::text:
       case ColumnType::array:
+        if (value.as_bytes().size() > size_max) return false;
         append_sized(&question_, value.as_bytes());
         break;
     }
   }
+  return question_.size() <= size_max;
 }
 
 bool CachedScan::may_use(const RowSource& source) const {
@@ -93,8 +97,7 @@ bool CachedScan::open(const RowSource& source, Timestamp at, std::span<const Val
   close();
   if (cache_ == nullptr) return false;
   if (is_cancelled(cancellation_flag(source.cancellation))) return false;  // the scanner says so
-  append_arguments(arguments);
-  if (!may_use(source) || question_.size() > cache_->question_size_max()) {
+  if (!may_use(source) || !append_arguments(arguments)) {
     cache_->count_bypassed();
     return false;
   }
@@ -128,6 +131,10 @@ bool CachedScan::next() {
     return false;
   }
   if (left_.empty()) return false;
+  if (is_cancelled(cancellation_flag(source_.cancellation))) {
+    status_ = cancelled();
+    return false;
+  }
   Decoder decoder(left_);
   const std::string_view row = decoder.sized();
   left_ = decoder.rest();

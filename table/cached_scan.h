@@ -66,7 +66,7 @@ class CachedScan {
 
   // Whether the source shows what its snapshot does, to the end of the walk.
   bool may_use(const RowSource& source) const;
-  void append_arguments(std::span<const Value> arguments);
+  bool append_arguments(std::span<const Value> arguments);
   bool note_row(const RowScanner& scanner);
   bool reserve(size_t size);
   void drop_noted();

@@ -363,7 +363,6 @@ std::optional<Element> element_at(std::string_view key, uint8_t mask) {
   return Element{*type, 1 + size};
 }
 
-// What an integer is: a sign and a magnitude.
 // Of `size` bytes, at most 8: by two loads that may overlap.
 uint64_t load_big(const char* from, size_t size) {
   if (size >= 4) {
@@ -379,6 +378,7 @@ uint64_t load_big(const char* from, size_t size) {
   return size == 0 ? 0 : static_cast<uint8_t>(*from);
 }
 
+// What an integer is: a sign and a magnitude.
 struct Integer {
   bool negative = false;
   uint64_t magnitude = 0;

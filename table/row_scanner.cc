@@ -56,6 +56,7 @@ void RowScanner::close() {
   cursor_ = Cursor();
   row_ = PinnedValue();
   fetched_rows_.keep_at_most(RowPools::kKeptBytesMax);
+  for (Fetched& fetched : fetched_) fetched.let_go_of_much();
   bounds_.clear();
   arguments_.keep_at_most(RowPools::kKeptBytesMax);
   scratch_.keep_at_most(RowPools::kKeptBytesMax);

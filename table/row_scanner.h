@@ -83,6 +83,13 @@ class RowScanner final : private ValueVisitor {
     enum class Row : uint8_t { missing, fetched, left_out } row = Row::missing;
     size_t row_offset = 0;  // in fetched_rows_
     size_t row_size = 0;
+
+    // Keys are seldom long: what was needed once is not kept for ever.
+    void let_go_of_much() {
+      constexpr size_t kKeptMax = 1024;
+      if (entry_key.capacity() > kKeptMax) std::string().swap(entry_key);
+      if (row_key.capacity() > kKeptMax) std::string().swap(row_key);
+    }
   };
   // As many at once as reads overlap; fewer where the scan has just begun.
   static constexpr size_t kFetchedMax = 8;

@@ -21,6 +21,7 @@
 
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -61,7 +62,7 @@ class ScanCache {
     uint64_t hash = 0;  // key_hash() of them
     Timestamp at = {};  // of a snapshot that was taken already
   };
-  size_t question_size_max() const { return bytes_max_ / 64; }
+  size_t question_size_max() const { return std::min<size_t>(bytes_max_ / 64, 64 << 10); }
   size_t result_size_max() const { return bytes_max_ / 8; }
 
   // Counted, if there is one. Null: not there, or not known to be what the snapshot sees.

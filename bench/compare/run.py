@@ -227,7 +227,8 @@ class Plan:
         for path in sorted(results.path.parent.parent.glob("*/steps.jsonl")):
             if path.parent.name.endswith("-quick") != arguments.quick:
                 continue
-            for line in path.read_text().splitlines():
+            whole = path.read_text()
+            for line in whole[: whole.rfind("\n") + 1].splitlines():
                 record = json.loads(line)
                 self.history[record["step"], record["engine"]] = record["wall_seconds"]
 
@@ -337,7 +338,10 @@ def main(arguments):
     parser, parsed = parse(arguments)
     told = identity(parsed.bench)
     parsed.engines = choose_engines(parser, parsed, told["versions"])
-    place = hashlib.sha256(json.dumps(told["machine"], sort_keys=True).encode()).hexdigest()[:8]
+    place = hashlib.sha256(json.dumps([told["machine"], parsed.memory_limiter], sort_keys=True).encode())
+    if told["revision"].endswith("-dirty"):
+        place.update(Path(parsed.bench).read_bytes())
+    place = place.hexdigest()[:8]
     if told["revision"].endswith("-dirty") and not (parsed.quick or parsed.plan or parsed.output):
         raise Failure(f"{parsed.bench} is of changed sources: commit and build first, or give --output")
     folder = Path(parsed.build, "compare", f"{told['revision']}-{place}" + ("-quick" if parsed.quick else ""))
@@ -357,6 +361,10 @@ def main(arguments):
                 for engine in step.engines_of if engine in parsed.engines
                 for number in range(1, parsed.rounds + 1)]  # fmt: skip
     lacking = report.missing(results.records, expected)
+    published = not (parsed.output or parsed.quick)
+    if published and (parsed.engines != list(matrix.ENGINES) or parsed.rounds < matrix.ROUNDS):
+        raise Failure(f"a report that is published is of {', '.join(matrix.ENGINES)}, in {matrix.ROUNDS} rounds at least; "
+                      "--output DIR makes another one")  # fmt: skip
     if lacking and not parsed.output:
         raise Failure(f"{len(lacking)} runs are missing for a whole report, such as {lacking[0]}; "
                       "--output DIR makes one of what there is")  # fmt: skip

@@ -82,9 +82,8 @@ def made_with():
 def compare(baseline, now):
     """Lines about what is dearer, cheaper, and missing on either side."""
     dearer, cheaper, missing = [], [], []
-    for kind, figures in baseline.items():
-        if kind == "made_with":
-            continue
+    for kind in sorted((baseline.keys() | now.keys()) - {"made_with"}):
+        figures = baseline.get(kind, {})
         free = ALLOCATIONS_FREE if "allocations" in kind else 0
         measured = now.get(kind, {})
         missing += [f"{kind} {name}: in the baseline, but not measured" for name in figures if name not in measured]

@@ -154,6 +154,21 @@ TEST_F(ScanCacheTest, a_cancelled_scan_says_so) {
   EXPECT_EQ(status.code(), StatusCode::cancelled);
 }
 
+TEST_F(ScanCacheTest, one_that_is_cancelled_ends_at_its_next_row) {
+  const ScanDefinition definition{.filter = "id < 50"};
+  RowCursor cursor = scan(definition);
+  ASSERT_FALSE(hits(&cursor, definition));
+  Cancellation cancellation;
+  const Snapshot now = snapshot();
+  const uint64_t before = tables_->scan_cache_statistics().hits;
+  ASSERT_OK(cursor.open(now, {}, &cancellation));
+  ASSERT_EQ(tables_->scan_cache_statistics().hits, before + 1);
+  ASSERT_TRUE(cursor.next());
+  cancellation.cancel();
+  EXPECT_FALSE(cursor.next());
+  EXPECT_EQ(cursor.status().code(), StatusCode::cancelled);
+}
+
 TEST_F(ScanCacheTest, without_being_asked_for_nothing_is_kept) {
   const auto expect_unused = [&](RowCursor cursor) {
     for (int i = 0; i < 3; ++i) EXPECT_EQ(rows_now(&cursor).size(), 50u);
