@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <memory>
 #include <new>
 #include <utility>
 
@@ -45,17 +46,16 @@ ScanCache::ScanCache(MemoryManager* manager, ChangeWatch* watch, uint64_t bytes_
       watch_(watch),
       bytes_max_(bytes_max),
       bucket_count_(bucket_count_of(bytes_max)) {
-  const size_t size = bucket_count_ * sizeof(Entry*);
-  auto* const buckets = static_cast<Entry**>(allocate(size));
+  auto* const buckets = static_cast<Bucket*>(allocate(bucket_count_ * sizeof(Bucket)));
   MutexLock lock(mutex_);
   buckets_ = buckets;
-  if (buckets_ != nullptr) std::fill_n(buckets_, bucket_count_, nullptr);
+  if (buckets_ != nullptr) std::uninitialized_fill_n(buckets_, bucket_count_, Bucket());
 }
 
 ScanCache::~ScanCache() {
   MutexLock lock(mutex_);
   while (oldest_ != nullptr) evict(oldest_);
-  if (buckets_ != nullptr) free(buckets_, bucket_count_ * sizeof(Entry*));
+  if (buckets_ != nullptr) free(buckets_, bucket_count_ * sizeof(Bucket));
   VARVE_ASSERT(counts_.bytes == 0);
 }
 

@@ -83,9 +83,12 @@ class ScanCache {
 
  private:
   struct Entry;
+  struct Bucket {
+    Entry* first = nullptr;
+  };
 
   Entry** bucket_of(uint64_t hash) VARVE_REQUIRES(mutex_) {
-    return &buckets_[hash & (bucket_count_ - 1)];
+    return &buckets_[hash & (bucket_count_ - 1)].first;
   }
   Entry* entry_of(const Question& question) VARVE_REQUIRES(mutex_);
   Entry* make_entry(const Question& question, const ChangeWatch::Bounds& bounds);
@@ -105,7 +108,7 @@ class ScanCache {
   Counter bypassed_;
   Counter refused_;
   Mutex mutex_;
-  Entry** buckets_ VARVE_GUARDED_BY(mutex_) = nullptr;  // null: there was no memory for them
+  Bucket* buckets_ VARVE_GUARDED_BY(mutex_) = nullptr;  // null: there was no memory for them
   Entry* newest_ VARVE_GUARDED_BY(mutex_) = nullptr;
   Entry* oldest_ VARVE_GUARDED_BY(mutex_) = nullptr;
   ScanCacheStatistics counts_ VARVE_GUARDED_BY(mutex_);
