@@ -103,16 +103,18 @@ class RowAllocation : public testing::Test {
     history_ = *history;
   }
 
-  // Runs `operation(number)` until it is warm, then counts.
+  // Runs `operation(number)` until it is warm, then counts. A memtable that `grows` takes memory
+  // from the system by itself, if what is made ready in the background comes late.
   template <typename Operation>
-  void expect_no_allocations(int64_t warm_up, int64_t counted, const Operation& operation) {
+  void expect_no_allocations(int64_t warm_up, int64_t counted, bool grows,
+                             const Operation& operation) {
     for (int64_t i = 0; i < warm_up; ++i) ASSERT_OK(operation(i));
     const AllocationCounts before = allocation_counts();
     for (int64_t i = 0; i < counted; ++i) ASSERT_OK(operation(warm_up + i));
     const AllocationCounts after = allocation_counts();
     EXPECT_EQ(after.mallocs - before.mallocs, 0u);
     EXPECT_EQ(after.heap - before.heap, 0u);
-    EXPECT_EQ(after.maps - before.maps, 0u);
+    EXPECT_LE(after.maps - before.maps, grows ? 1u : 0u);
   }
 
   TempDirectory directory_;
@@ -125,7 +127,7 @@ class RowAllocation : public testing::Test {
 };
 
 TEST_F(RowAllocation, updates_of_many_rows) {
-  expect_no_allocations(6, 6, [&](int64_t) {
+  expect_no_allocations(6, 6, /*grows=*/true, [&](int64_t) {
     return database_
         ->transact([&](Transaction& transaction) -> Status {
           VARVE_ASSIGN_OR_RETURN(TableRows rows, items_.rows(&transaction));
@@ -144,7 +146,7 @@ TEST_F(RowAllocation, updates_of_many_rows) {
 }
 
 TEST_F(RowAllocation, erasures_of_many_rows) {
-  expect_no_allocations(6, 6, [&](int64_t number) {
+  expect_no_allocations(6, 6, /*grows=*/true, [&](int64_t number) {
     return database_
         ->transact([&](Transaction& transaction) -> Status {
           VARVE_ASSIGN_OR_RETURN(TableRows rows, items_.rows(&transaction));
@@ -165,7 +167,7 @@ TEST_F(RowAllocation, walks_over_an_index_with_its_rows) {
   Result<RowCursor> by_a = items_.scan({.filter = "a >= ?", .limit = kRowsPerOperation});
   ASSERT_OK(by_a);
   ASSERT_EQ(by_a->explain(), "index by_a, a >= ?, with its rows");
-  expect_no_allocations(6, 10, [&](int64_t) -> Status {
+  expect_no_allocations(6, 10, /*grows=*/false, [&](int64_t) -> Status {
     VARVE_ASSIGN_OR_RETURN(Transaction reader, database_->begin());
     const int64_t from = static_cast<int64_t>(random_.below(kRows - kRowsPerOperation));
     const Value arguments[] = {Value::int64(from)};
@@ -180,7 +182,7 @@ TEST_F(RowAllocation, walks_over_an_index_with_its_rows) {
 }
 
 TEST_F(RowAllocation, transactions_of_a_bank) {
-  expect_no_allocations(300, 500, [&](int64_t number) {
+  expect_no_allocations(300, 500, /*grows=*/true, [&](int64_t number) {
     return database_
         ->transact([&](Transaction& transaction) -> Status {
           for (const Table& table : bank_) {
