@@ -128,4 +128,6 @@ class ScanCacheFixture : public DatabaseTest {
   Table table_;
 };
 
+class ScanCacheTest : public ScanCacheFixture {};
+
 }  // namespace varve::test
