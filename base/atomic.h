@@ -78,6 +78,8 @@ class Atomic {
 class Counter {
  public:
   void add(uint64_t n = 1) { value_.fetch_add(n, kRelaxed); }  // pairs with nothing: a statistic
+  // By one thread at a time.
+  void add_alone(uint64_t n = 1) { value_.store(value_.load(kRelaxed) + n, kRelaxed); }
   uint64_t get() const { return value_.load(kRelaxed); }
 
  private:

@@ -26,6 +26,8 @@ constexpr uint64_t kPaceSleepMin = 200'000;
 // So much may be caught up with by who came later than it had to.
 constexpr uint64_t kPaceBurst = 1'000'000;
 constexpr uint64_t kPaceStep = 10'000'000;
+// A thread owes so much before it tells the others.
+constexpr uint64_t kPaceDebtMax = 10'000;
 // Who waits looks again at least so often.
 constexpr uint64_t kLookAgainNanos = 100'000'000;
 
@@ -131,6 +133,12 @@ WriteStall Store::stall_of(uint64_t more_bytes) {
                       .runs_max = kRunsStall});
 }
 
+bool Store::is_no_matter(uint64_t bytes) {
+  // Of as many threads as have a slot: half of what is left to the bound.
+  return bytes <= options_.write_buffer_size / (8 * kThreadSlots) &&
+         stall_of(options_.write_buffer_size / 4) == WriteStall::none;
+}
+
 WriteStall Store::try_admit(uint64_t bytes) {
   const uint64_t admitted = admitted_bytes_.fetch_add(bytes);
   WriteStall stall = stall_of(admitted + bytes);
@@ -161,9 +169,16 @@ uint64_t Store::pace_of(uint64_t bytes, uint64_t now) {
 Status Store::keep_pace(uint64_t bytes, CommitWait* waited) {
   if (immutable_bytes_.load() == 0 && runs_most_.load(kRelaxed) < kRunsSlow) return Status();
   const uint64_t now = options_.clock->monotonic_nanos();
-  const uint64_t owed = pace_of(bytes, now);
+  uint64_t owed = pace_of(bytes, now);
   if (owed == 0) return Status();
-  uint64_t paid = paced_until_.load(kRelaxed);  // a number, nothing is published through it
+  // Numbers, nothing is published through them.
+  Atomic<uint64_t>& debt = own_commits().owed_nanos;
+  owed += debt.exchange(0, kRelaxed);
+  if (owed < kPaceDebtMax) {
+    debt.fetch_add(owed, kRelaxed);
+    return Status();
+  }
+  uint64_t paid = paced_until_.load(kRelaxed);
   uint64_t until;
   do {
     // What was owed for work that is done by now is forgiven.
@@ -197,8 +212,23 @@ bool Store::others_make_room(uint64_t bytes) {
 
 Status Store::admit(uint64_t bytes, CommitWait* waited) {
   if (waited->memory_waits == 0) VARVE_RETURN_IF_ERROR(keep_pace(bytes, waited));
+  Atomic<uint64_t>& under_way = own_commits().under_way;
+  under_way.fetch_add(1);
+  waited->is_counted = false;
+  Status status;
+  if (writes_ended_.load()) {  // end_writes() sees the commit, or is seen here
+    status = being_closed();
+  } else if (others_make_room(bytes) || !is_no_matter(bytes)) {
+    status = admit_counted(bytes, waited);
+    waited->is_counted = status.ok();
+  }
+  if (!status.ok()) under_way.fetch_sub(1);
+  return status;
+}
+
+Status Store::admit_counted(uint64_t bytes, CommitWait* waited) {
   WriteStall stall = others_make_room(bytes) ? WriteStall::memtables : try_admit(bytes);
-  if (stall == WriteStall::none) return admitted(bytes);
+  if (stall == WriteStall::none) return Status();
   Wait wait(this, reason_of(stall), waited);
   const Hindrance none;
   for (;;) {
@@ -209,7 +239,7 @@ Status Store::admit(uint64_t bytes, CommitWait* waited) {
           wait_for_change(wait.waiter(), WaitReason::memtables, none, kLookAtOthersNanos));
       continue;
     }
-    if ((stall = try_admit(bytes)) == WriteStall::none) return admitted(bytes);
+    if ((stall = try_admit(bytes)) == WriteStall::none) return Status();
     VARVE_RETURN_IF_ERROR(
         wait_for_change(wait.waiter(), reason_of(stall),
                         stall == WriteStall::memtables ? flush_hindrance_ : compaction_hindrance_,
@@ -217,24 +247,23 @@ Status Store::admit(uint64_t bytes, CommitWait* waited) {
   }
 }
 
-// Of a commit that try_admit() has just counted: end_writes() either sees it, or is seen here.
-Status Store::admitted(uint64_t bytes) {
-  if (__builtin_expect(!writes_ended_.load(), 1)) return Status();
-  admitted_bytes_.fetch_sub(bytes);
-  return being_closed();
+bool Store::commits_are_under_way() const {
+  return std::any_of(std::begin(commits_), std::end(commits_),
+                     [](const Commits& own) { return own.under_way.load() != 0; });
 }
 
 void Store::end_writes() {
   writes_ended_.store(true);
   MutexLock lock(mutex_);
   changed_.notify_all();
-  while (admitted_bytes_.load() != 0 || waiters_ != nullptr) {
+  while (commits_are_under_way() || waiters_ != nullptr) {
     changed_.wait_for(mutex_, kMomentNanos);
   }
 }
 
-void Store::leave(uint64_t bytes) {
-  admitted_bytes_.fetch_sub(bytes);
+void Store::leave(uint64_t bytes, const CommitWait& waited) {
+  if (waited.is_counted) admitted_bytes_.fetch_sub(bytes);
+  own_commits().under_way.fetch_sub(1);
   if (waiting_writers_.load() == 0) return;
   MutexLock lock(mutex_);
   changed_.notify_all();

@@ -113,7 +113,8 @@ void Store::fill_run_writer_options(Tree* tree, bool bottom, MemoryRole role,
   options->role = role;
 }
 
-Result<std::vector<Levels::Addition>> Store::open_outputs(const WrittenRun& run, RunId id) {
+Result<std::vector<Levels::Addition>> Store::open_outputs(const WrittenRun& run, RunId id,
+                                                          WrittenBlocks* kept) {
   std::vector<Levels::Addition> additions;
   for (const SstableInfo& info : run.files) {
     Result<Sstable*> sstable = Sstable::open(
@@ -127,6 +128,7 @@ Result<std::vector<Levels::Addition>> Store::open_outputs(const WrittenRun& run,
       }
       return std::move(sstable).status();
     }
+    if (kept != nullptr) (*sstable)->adopt(kept);
     additions.push_back({.run = id, .sstable = *sstable});
   }
   return additions;
@@ -215,6 +217,13 @@ Result<uint64_t> Store::write_memtables(Tree* tree) {
   return bytes;
 }
 
+bool Store::has_readers(const std::vector<Memtable*>& flushed) {
+  uint64_t versions = 0;
+  for (const Memtable* memtable : flushed) versions += memtable->versions();
+  const uint64_t hits = cache_.statistics().hits.get();
+  return hits - hits_at_flush_.exchange(hits, kRelaxed) >= versions;  // a hint
+}
+
 Result<Store::Change> Store::write_sstables(Tree* tree, const std::vector<Memtable*>& flushed,
                                             RunId run_id, bool bottom) {
   std::vector<Timestamp> snapshots;
@@ -230,10 +239,12 @@ Result<Store::Change> Store::write_sstables(Tree* tree, const std::vector<Memtab
   merge.reset(sources);
   RunWriterOptions writer_options;
   fill_run_writer_options(tree, bottom, MemoryRole::sstable_builder, &writer_options);
+  WrittenBlocks kept(&cache_);
+  if (has_readers(flushed)) writer_options.kept = &kept;
   VersionCursor* input = sources.size() == 1 ? sources[0] : &merge;
   VARVE_ASSIGN_OR_RETURN(const WrittenRun run,
                          write_run(input, horizon, bottom, writer_options, closing_));
-  VARVE_ASSIGN_OR_RETURN(std::vector<Levels::Addition> additions, open_outputs(run, run_id));
+  VARVE_ASSIGN_OR_RETURN(std::vector<Levels::Addition> additions, open_outputs(run, run_id, &kept));
 
   Change change{
       .tree = tree, .edit = {}, .added = std::move(additions), .removed = {}, .flushed = flushed};
@@ -346,7 +357,8 @@ Result<bool> Store::compact_tree(Tree* tree, bool manual) {
   cache_.end_compaction();
   // The output takes the place of its newest input.
   const RunId run_id = inputs.front().id;
-  VARVE_ASSIGN_OR_RETURN(std::vector<Levels::Addition> additions, open_outputs(run, run_id));
+  VARVE_ASSIGN_OR_RETURN(std::vector<Levels::Addition> additions,
+                         open_outputs(run, run_id, /*kept=*/nullptr));
   Change change{
       .tree = tree, .edit = {}, .added = std::move(additions), .removed = {}, .flushed = {}};
   for (const Run& input : inputs) {

@@ -1,6 +1,7 @@
 #include "lsm/block_cache.h"
 
 #include <algorithm>
+#include <cstring>
 #include <new>
 
 #include "base/align.h"
@@ -106,6 +107,39 @@ Result<FrameRef> BlockCache::acquire(FrameSlot* slot, Frame* parent, const Block
   return result;
 }
 
+bool BlockCache::keep(FrameSlot* slot, std::string_view raw, uint32_t rows) {
+  BlockSource source;
+  source.raw_size = static_cast<uint32_t>(raw.size());
+  source.rows = rows;
+  char* payload;
+  Frame* const frame = allocate_frame(source, raw.size(), &payload);
+  if (frame == nullptr) return false;
+  FrameRef kept(frame);
+  std::memcpy(payload, raw.data(), raw.size());
+  const Status parsed = parse_rows(frame, source, payload);
+  VARVE_ASSERT(parsed.ok());  // our own encoding
+  bool evicted;
+  {
+    MutexLock lock(ring_->mutex_);
+    frame->slot = slot;
+    ring_->install(kept.release());  // the reference is the cache's from now on
+    evicted = ring_->evict_excess();
+  }
+  if (evicted) epochs().collect_now_and_then();
+  return true;
+}
+
+void BlockCache::hand_over(FrameSlot* from, FrameSlot* to, Frame* parent) {
+  MutexLock lock(ring_->mutex_);
+  Frame* const frame = from->load(kRelaxed);  // changed under mutex_ only
+  if (frame == nullptr || to->load(kRelaxed) != nullptr || parent->slot == nullptr) return;
+  from->store(nullptr, kRelaxed);
+  frame->slot = to;
+  frame->parent = parent;
+  parent->resident_children.fetch_add(1, kRelaxed);  // under mutex_
+  to->store(frame, kRelease);                        // pairs with the loads of readers
+}
+
 void BlockCache::detach(FrameSlot* slot) {
   // The slot belongs to a closing sstable or a dying partition: nobody installs into it any more,
   // but CLOCK may take the frame first. Its children are detached by whoever frees it.
@@ -199,6 +233,14 @@ Result<FrameRef> BlockCache::load_filter(const BlockSource& source) {
   return result;
 }
 
+Status BlockCache::parse_rows(Frame* frame, const BlockSource& source, const char* payload) {
+  VARVE_ASSIGN_OR_RETURN(frame->view,
+                         BlockView::parse({payload, source.raw_size}, source.rows,
+                                          reinterpret_cast<char*>(frame) + kFrameHeaderSize,
+                                          /*with_tags=*/source.kind == FrameKind::data));
+  return Status();
+}
+
 Result<FrameRef> BlockCache::load_rows(const BlockSource& source) {
   const bool compressed = source.raw_size != source.stored_size;
   const size_t read_size = source.stored_size + kBlockTrailerSize;
@@ -240,10 +282,7 @@ Result<FrameRef> BlockCache::load_rows(const BlockSource& source) {
     VARVE_RETURN_IF_ERROR(
         used->codec.decompress({stored, source.stored_size}, payload, source.raw_size));
   }
-  VARVE_ASSIGN_OR_RETURN(frame->view,
-                         BlockView::parse({payload, source.raw_size}, source.rows,
-                                          reinterpret_cast<char*>(frame) + kFrameHeaderSize,
-                                          /*with_tags=*/source.kind == FrameKind::data));
+  VARVE_RETURN_IF_ERROR(parse_rows(frame, source, payload));
   return result;
 }
 

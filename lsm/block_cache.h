@@ -116,6 +116,13 @@ class BlockCache {
   // Reads, checks and decodes a block into a private frame.
   Result<FrameRef> load(const BlockSource& source);
 
+  // Puts a data block that is being written into the empty `slot`: `raw`, not compressed, of `rows`
+  // rows. Who owns the slot detaches it, or hands it over. False: memory was refused.
+  bool keep(FrameSlot* slot, std::string_view raw, uint32_t rows);
+  // The frame in `from`, if it is still there, goes into `to`, which the pinned `parent` holds;
+  // it stays in `from` if there is another, or `parent` is not in the ring.
+  void hand_over(FrameSlot* from, FrameSlot* to, Frame* parent);
+
   // Takes the frame out of `slot`, and its children, for ever: the sstable goes away.
   void detach(FrameSlot* slot);
 
@@ -190,6 +197,7 @@ class BlockCache {
 
   Result<FrameRef> load_rows(const BlockSource& source);
   Result<FrameRef> load_filter(const BlockSource& source);
+  static Status parse_rows(Frame* frame, const BlockSource& source, const char* payload);
   Frame* allocate_frame(const BlockSource& source, size_t payload_room, char** payload);
   void unpin(Frame* frame);
   void free_frame(Frame* frame);

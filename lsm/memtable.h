@@ -35,6 +35,7 @@
 #include "base/atomic.h"
 #include "base/cancellation.h"
 #include "base/mutex.h"
+#include "base/prefetch.h"
 #include "lsm/batch_format.h"
 #include "lsm/key_tree.h"
 #include "lsm/lsn.h"
@@ -70,6 +71,8 @@ class Memtable : public ControlObject {
   [[nodiscard]] bool reserve(size_t bytes, size_t entries);
   // The reservation is not needed: its commit was refused.
   void drop_reserve() { arena_.drop_reserve(); }
+  // apply() is about to be called, on another core than last time.
+  void prefetch_for_apply() const { prefetch_for_write(&arena_, &end_lsn_ + 1); }
   // Adds a version that is newer than all others of its key. `hash`: key_hash(key).
   void apply(std::string_view key, uint64_t hash, Timestamp timestamp, VersionKind kind,
              std::string_view value);
@@ -107,7 +110,7 @@ class Memtable : public ControlObject {
   // end of the last. Written by the commit leader, read by anyone.
   void cover_log(Lsn start, Lsn end) {
     if (first_lsn_.load() == kLsnMax.value) first_lsn_.store(start.value);
-    end_lsn_.store(end.value);
+    end_lsn_.store(end.value, kRelease);  // asked for once it is immutable
   }
   Lsn first_lsn() const { return Lsn{first_lsn_.load()}; }
   Lsn end_lsn() const { return Lsn{end_lsn_.load()}; }

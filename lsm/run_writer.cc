@@ -107,7 +107,8 @@ class RunWriter {
                              .collapse_horizon = horizon_.watermark,
                              .undated = options_.undated,
                              .durable = options_.durable,
-                             .role = options_.role});
+                             .role = options_.role,
+                             .kept = options_.kept});
     return Status();
   }
 

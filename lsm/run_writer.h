@@ -35,6 +35,7 @@ struct RunWriterOptions {
   bool undated = false;
   // False: neither files nor names are synced, for what nobody looks for after a crash.
   bool durable = true;
+  WrittenBlocks* kept = nullptr;  // see SstableWriterOptions
 };
 
 struct WrittenRun {

@@ -29,7 +29,8 @@ Result<std::vector<Sstable*>> Store::write_spilled_run(Keyspace keyspace, Versio
   writer_options.durable = undated;  // the others are debris after a crash
   VARVE_ASSIGN_OR_RETURN(const WrittenRun run,
                          write_run(input, horizon, /*bottom=*/false, writer_options, closing_));
-  VARVE_ASSIGN_OR_RETURN(const std::vector<Levels::Addition> opened, open_outputs(run, RunId{}));
+  VARVE_ASSIGN_OR_RETURN(const std::vector<Levels::Addition> opened,
+                         open_outputs(run, RunId{}, /*kept=*/nullptr));
   counters_.spills.add();
   counters_.spill_bytes.add(run.bytes);
   std::vector<Sstable*> files;

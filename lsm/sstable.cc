@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/format.h"
 #include "base/hash.h"
+#include "lsm/written_blocks.h"
 
 namespace varve {
 
@@ -128,6 +129,27 @@ Status Sstable::load() {
   info_.undated = properties_.undated;
   charge_.set(path_.size() + 2 * (info_.smallest_key.size() + info_.largest_key.size()));
   return Status();
+}
+
+void Sstable::adopt(WrittenBlocks* written) {
+  std::deque<WrittenBlocks::Block>* const blocks = written->of(id_);
+  if (blocks == nullptr) return;
+  auto next = blocks->begin();
+  for (uint32_t p = 0; p < partition_count() && next != blocks->end(); ++p) {
+    const Result<BlockHandle> its_handle = partition_handle(p);
+    if (!its_handle.ok()) return;
+    if (next->offset >= its_handle->offset) continue;  // the index lies behind its blocks
+    const Result<FrameRef> index = partition(p, /*fill_cache=*/true);
+    if (!index.ok() || !filter(p, /*fill_cache=*/true).ok()) return;
+    Frame* const parent = index->get();
+    for (uint32_t b = 0; b < parent->view.row_count() && next != blocks->end(); ++b) {
+      const Result<BlockHandle> handle = block_handle(parent->view, b);
+      if (!handle.ok()) return;
+      if (handle->offset != next->offset) continue;
+      cache_->hand_over(&next->slot, &parent->children[b], parent);
+      ++next;
+    }
+  }
 }
 
 Status Sstable::check_against(const SstableInfo& info) const {

@@ -60,6 +60,8 @@ struct FoundVersion {
   FrameRef pin;
 };
 
+class WrittenBlocks;
+
 class Sstable : public ControlObject {
  public:
   // Opens `path`. Errors: corruption (also if it is not the file that `info` describes),
@@ -69,6 +71,10 @@ class Sstable : public ControlObject {
   // As open(), for a file of which nothing is known: `info` is filled from it.
   static Result<Sstable*> open_unknown(FileSystem* file_system, const std::string& path,
                                        BlockCache* cache);
+
+  // Takes over the blocks of this file that were kept while it was written, with the index and
+  // filters of their partitions. None, or some only, where memory is refused or a read fails.
+  void adopt(WrittenBlocks* written);
 
   void ref() { references_.fetch_add(1, kRelaxed); }  // the caller holds one already
   void unref();

@@ -96,6 +96,9 @@ Status SstableWriter::append_rows(BlockBuilder* builder, BlockHandle* handle) {
   handle->stored_size = static_cast<uint32_t>(stored);
   handle->raw_size = trailer.raw_size;
   VARVE_RETURN_IF_ERROR(append_sealed(block, stored, trailer));
+  if (builder == &data_ && options_.kept != nullptr) {
+    options_.kept->add(handle->offset, raw_.view().substr(0, handle->raw_size), handle->rows);
+  }
   for (Buffer* buffer : {&raw_, &compressed_}) {
     if (buffer->capacity() > kept) buffer->reset();
   }
@@ -107,6 +110,7 @@ Status SstableWriter::add(std::string_view key, uint64_t hash, Timestamp timesta
   if (offset_ == 0) {
     char header[kSstableHeaderSize];
     encode_sstable_header(header, id_);
+    if (options_.kept != nullptr) options_.kept->begin_file(id_);
     VARVE_RETURN_IF_ERROR(append({header, sizeof header}));
     properties_.smallest_key = key;
   }

@@ -14,6 +14,7 @@
 #include "lsm/block_builder.h"
 #include "lsm/codec.h"
 #include "lsm/sstable_format.h"
+#include "lsm/written_blocks.h"
 #include "memory/buffer.h"
 #include "varve/file_system.h"
 
@@ -29,6 +30,7 @@ struct SstableWriterOptions {
   bool undated = false;             // every version comes with timestamp 0, and one a key
   bool durable = true;              // synced before it is closed
   MemoryRole role = MemoryRole::sstable_builder;
+  WrittenBlocks* kept = nullptr;  // gets the data blocks
 };
 
 class SstableWriter {

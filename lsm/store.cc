@@ -272,17 +272,19 @@ Status Store::rotate(Tree* tree) {
 void Store::commit_account(Tree* tree) {
   // What an empty memtable holds is no debt: a flush would not give it back.
   const size_t held = tree->active->empty() ? 0 : tree->active->held_bytes();
-  active_bytes_.fetch_add(held - tree->active_bytes);
-  tree->active_bytes = held;
+  if (held != tree->active_bytes) {  // every commit reads the sum
+    active_bytes_.fetch_add(held - tree->active_bytes);
+    tree->active_bytes = held;
+  }
   if (memory().wants_ready_chunk() && !memory_task_.queued.load(kRelaxed)) {  // a hint
     schedule(&memory_task_);
   }
 }
 
 Status Store::commit_ensure_lease(uint64_t count) {
-  if (!oracle_->covered(count)) {
-    VARVE_RETURN_IF_ERROR(renew_lease(count));
-  } else if (oracle_->lease_is_short() && !lease_task_.queued.load(kRelaxed)) {  // a hint
+  const TimestampOracle::Lease lease = oracle_->lease_for(count);
+  if (lease == TimestampOracle::Lease::is_used_up) return renew_lease(count);
+  if (lease == TimestampOracle::Lease::ends_soon && !lease_task_.queued.load(kRelaxed)) {  // a hint
     schedule(&lease_task_);
   }
   return Status();
@@ -299,10 +301,10 @@ Status Store::renew_lease(uint64_t count) {
 }
 
 void Store::count_commit_group(uint64_t commits, uint64_t entries, uint64_t user_bytes) {
-  counters_.commits.add(commits);
-  counters_.groups.add();
-  counters_.entries.add(entries);
-  counters_.user_bytes.add(user_bytes);
+  counters_.commits.add_alone(commits);
+  counters_.groups.add_alone();
+  counters_.entries.add_alone(entries);
+  counters_.user_bytes.add_alone(user_bytes);
   if (!statistics_task_.queued.load(kRelaxed)) {  // a hint: schedule() looks again
     schedule(&statistics_task_, 1'000'000'000);
   }

@@ -27,6 +27,7 @@
 #include "base/cancellation.h"
 #include "base/mutex.h"
 #include "base/spread_counter.h"
+#include "base/thread_slot.h"
 #include "lsm/block_cache.h"
 #include "lsm/compaction_pick.h"
 #include "lsm/engine_memory.h"
@@ -99,13 +100,14 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
     const Atomic<bool>* cancelled = nullptr;
     uint64_t since = 0;  // nanoseconds of the monotonic clock; 0: not yet
     uint32_t memory_waits = 0;
+    bool is_counted = false;  // the admitted commit, in admitted_bytes_
   };
   // Around a commit that will take about `bytes` of memtable: waits while memtables, with what was
   // admitted before, or runs exceed their bounds, and a little on the way there. Errors, and then
   // there is nothing to leave: timed_out; cancelled, which nothing is that need not wait; no_space
   // and others that keep flushes from being done.
   Status admit(uint64_t bytes, CommitWait* waited);
-  void leave(uint64_t bytes);
+  void leave(uint64_t bytes, const CommitWait& waited);
   // From now on who waits above, or comes, is answered `closed`; returns when the commits that are
   // under way were answered.
   void end_writes();
@@ -135,6 +137,13 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
   // budget, needs it.
   void share_memory(MemoryHelp* help);
   Status commit_rotate_largest();
+  // What the commit leader is about to write to is fetched from the last one's core.
+  void prefetch_for_commit() const {
+    wal_->prefetch();
+    oracle_->prefetch();
+    prefetch_for_write(&unapplied_from_, &unapplied_from_ + 1);
+    prefetch_for_write(&counters_, &counters_.user_bytes + 1);
+  }
   // The commit leader's, before a group: begins a new memtable where one is full.
   Status commit_make_room();
   // The commit leader's, when a memtable was refused memory: sees to it that a flush gives some
@@ -142,8 +151,9 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
   void commit_shed_memory();
   // Around the logging and applying of a group: what is logged but not yet in a memtable holds the
   // log's start back.
-  void commit_begin_group() { unapplied_from_.store(wal_->end().value); }
-  void commit_end_group() { unapplied_from_.store(kLsnMax.value); }
+  // Release: pair with log_start_without(), which reads the log's end before.
+  void commit_begin_group() { unapplied_from_.store(wal_->end().value, kRelease); }
+  void commit_end_group() { unapplied_from_.store(kLsnMax.value, kRelease); }
   // -- what transactions spill: lsm/spill.cc --
   // Writes what `input` yields and `horizon` keeps to sstables that no manifest names. The caller
   // has a reference on each. `undated`: for commit_spilled(); versions come with timestamp 0, one a
@@ -310,7 +320,11 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
   // Does one compaction of the tree; false: none is due.
   Result<bool> compact_tree(Tree* tree, bool manual);
   bool compaction_due(Tree* tree);
-  Result<std::vector<Levels::Addition>> open_outputs(const WrittenRun& run, RunId id);
+  // `kept`: gives the sstables their blocks; null: has none.
+  Result<std::vector<Levels::Addition>> open_outputs(const WrittenRun& run, RunId id,
+                                                     WrittenBlocks* kept);
+  // Blocks were read since the last flush, about as often as these memtables were written to.
+  bool has_readers(const std::vector<Memtable*>& flushed);
   void fill_run_writer_options(Tree* tree, bool bottom, MemoryRole role, RunWriterOptions* options);
   // Logs the failure; true: try again.
   bool background_failed(const char* what, const Status& status);
@@ -337,8 +351,10 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
     Waiter* next = nullptr;
   };
   WriteStall stall_of(uint64_t more_bytes);
+  // So little, and so far from where writes wait, that it need not be counted.
+  bool is_no_matter(uint64_t bytes);
   WriteStall try_admit(uint64_t bytes);
-  Status admitted(uint64_t bytes);
+  Status admit_counted(uint64_t bytes, CommitWait* waited);
   // What a commit pays for work that is behind, and paying it.
   uint64_t pace_of(uint64_t bytes, uint64_t now);
   Status keep_pace(uint64_t bytes, CommitWait* waited);
@@ -385,11 +401,22 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
   Memtable* spare_ VARVE_GUARDED_BY(mutex_) = nullptr;  // for rotate() when memory is refused
   Waiter* waiters_ VARVE_GUARDED_BY(mutex_) = nullptr;  // who waits now
   std::array<WaitStatistics, kWaitReasonCount> waits_ VARVE_GUARDED_BY(mutex_);  // that are over
-  // The commit leader's.
+  // The commit leader's, for each group.
   alignas(64) Atomic<uint64_t> unapplied_from_{kLsnMax.value};
-  EngineMemory::Share active_bytes_;
+  // The commit leader's, when a memtable grew.
+  alignas(64) EngineMemory::Share active_bytes_;
   EngineMemory::Share immutable_bytes_;
-  alignas(64) Atomic<uint64_t> admitted_bytes_{0};  // of commits under way
+  // Commits, by thread: a line that all threads write would cost more than all the rest of it.
+  struct alignas(64) Commits {
+    Atomic<uint64_t> under_way{0};
+    Atomic<uint64_t> owed_nanos{0};  // not yet in paced_until_
+  };
+  static constexpr size_t kCommitCells = 16;
+  Commits commits_[kCommitCells];
+  Commits& own_commits() { return commits_[this_thread_slot() % kCommitCells]; }
+  bool commits_are_under_way() const;
+  // Of commits under way that matter.
+  alignas(64) Atomic<uint64_t> admitted_bytes_{0};
   Atomic<uint32_t> waiting_writers_{0};
   WorkRate flush_rate_;
   WorkRate compaction_rate_;
@@ -430,6 +457,7 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
     Counter spill_bytes;
   };
   WorkCounters counters_;
+  Atomic<uint64_t> hits_at_flush_{0};  // of the cache
 };
 
 // Reads all of an sstable: every checksum, every order, and whether what the file and the manifest

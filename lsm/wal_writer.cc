@@ -141,9 +141,10 @@ Status WalWriter::open_segment() {
                        .out = std::move(file),
                        .header_durable = false,
                        .disk_bytes = options_.segment_size});
+  oldest_.store(segments_.front().start.value);
   current_file_ = header.file;
   current_start_ = header.start;
-  bytes_written_.add(kWalHeaderSize);
+  bytes_written_.add_alone(kWalHeaderSize);
   return Status();
 }
 
@@ -195,18 +196,18 @@ Status WalWriter::append_group(bool buffered) {
     if (!pending_.append(group_bytes_.view())) {
       return Status::out_of_memory("no memory to buffer a log record");
     }
-    end_.store(start + size);
+    end_.store(start + size, kRelease);  // here and below: pairs with end()
     if (wait) return Status();
     Status status = write_pending();
     if (!status.ok()) {
       // The group's commits are refused: they must not be written with a later one.
       static_cast<void>(pending_.resize(pending_.size() - size));  // smaller
-      end_.store(start);
+      end_.store(start, kRelease);
     }
     return status;
   }
   VARVE_RETURN_IF_ERROR(write_bytes(group_bytes_.view()));
-  end_.store(start + size);
+  end_.store(start + size, kRelease);
   return Status();
 }
 
@@ -226,8 +227,8 @@ Status WalWriter::write_bytes(std::string_view bytes) {
   Status status = current.out->write(kWalHeaderSize + at - current.start.value, bytes);
   if (status.code() == StatusCode::no_space) return status;  // written again, in the same place
   if (!status.ok()) return fail(std::move(status));
-  written_.store(at + bytes.size());
-  bytes_written_.add(bytes.size());
+  written_.store(at + bytes.size(), kRelease);  // pairs with written()
+  bytes_written_.add_alone(bytes.size());
   return Status();
 }
 
@@ -301,11 +302,6 @@ Status WalWriter::finish() {
   return Status();
 }
 
-Lsn WalWriter::oldest() {
-  MutexLock lock(mutex_);
-  return segments_.empty() ? end() : segments_.front().start;
-}
-
 size_t WalWriter::segment_count() {
   MutexLock lock(mutex_);
   return segments_.size();
@@ -350,6 +346,7 @@ Status WalWriter::release_before(Lsn lsn) {
     MutexLock lock(mutex_);
     if (recycle && status.ok()) free_.push_back(number);
     segments_.erase(segments_.begin());  // others only add at the end
+    oldest_.store(segments_.front().start.value);
   }
 }
 

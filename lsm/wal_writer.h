@@ -21,6 +21,7 @@
 
 #include "base/atomic.h"
 #include "base/mutex.h"
+#include "base/prefetch.h"
 #include "lsm/wal_format.h"
 #include "memory/buffer.h"
 #include "varve/file_system.h"
@@ -61,6 +62,8 @@ class WalWriter {
   };
   Status start(const std::vector<Inherited>& inherited, Lsn end);
 
+  // A group is about to begin, on another core than the last one.
+  void prefetch() const { prefetch_for_write(&mutex_, &oldest_ + 1); }
   // One group at a time: begin, add its commits, end. Bytes up to end_group() are only encoded.
   // Errors: out_of_memory: nothing was changed; those of opening the next segment.
   Status begin_group(size_t payload_size_max);
@@ -80,7 +83,7 @@ class WalWriter {
   Lsn written() const { return Lsn{written_.load()}; }
   Lsn durable() const { return Lsn{durable_.load()}; }
   // Where the oldest segment that is kept begins.
-  Lsn oldest();
+  Lsn oldest() const { return Lsn{oldest_.load()}; }
   size_t segment_count();
   // Of those that hold something from `from` on; ascending.
   std::vector<FileNumber> segment_numbers(Lsn from);
@@ -136,6 +139,7 @@ class WalWriter {
   Atomic<uint64_t> end_{0};
   Atomic<uint64_t> written_{0};
   Atomic<uint64_t> durable_{0};
+  Atomic<uint64_t> oldest_{0};  // changed under mutex_
   Counter bytes_written_;
   Counter syncs_;
 };

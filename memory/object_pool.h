@@ -10,12 +10,14 @@
 
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <new>
 #include <utility>
 
 #include "base/mutex.h"
+#include "base/thread_slot.h"
 #include "memory/memory_manager.h"
 #include "memory/poison.h"
 #include "memory/pool_check.h"
@@ -37,7 +39,12 @@ template <typename T>
 class ObjectPool {
  public:
   ObjectPool(const char* name, MemoryManager* manager, MemoryRole role, size_t idle_max)
-      : name_(name), manager_(manager), role_(role), idle_max_(idle_max), check_(name) {}
+      : name_(name), manager_(manager), role_(role), check_(name) {
+    const size_t shelves = std::clamp<size_t>(idle_max, 1, kShelves);
+    for (size_t i = 0; i < shelves; ++i) {
+      shelves_[i].idle_max = idle_max / shelves + (i < idle_max % shelves ? 1 : 0);
+    }
+  }
   // Requires that every object was released; debug builds say which are not.
   ~ObjectPool() {
     trim();
@@ -51,8 +58,7 @@ class ObjectPool {
     if (object == nullptr) {
       void* memory = manager_->allocate(sizeof(T), role_);
       if (memory == nullptr) {
-        MutexLock lock(mutex_);
-        --in_use_;
+        count_released();
         return nullptr;
       }
       object = new (memory) T(std::forward<Args>(args)...);
@@ -63,85 +69,162 @@ class ObjectPool {
 
   void release(T* object) {
     if (!check_.released(object)) check_.refuse(waits(object));
+    Shelf& own = own_shelf();
     {
-      MutexLock lock(mutex_);
-      if (idle_count_ < idle_max_) {
-        object->PoolLink::pool_next_ = idle_;
-        idle_ = object;
-        ++idle_count_;
-        --in_use_;
-        for_all_but_link(object, poison);
+      MutexLock lock(own.mutex);
+      if (own.push(object)) {
+        ++own.released;
         return;
       }
     }
-    destroy(object);
-    // Last: who waits for zero may free the memory's owner.
-    MutexLock lock(mutex_);
-    --in_use_;
+    if (!put_elsewhere(object)) destroy(object);
+    count_released();  // last: who waits for zero may free the memory's owner
   }
 
   // Destroys the objects that wait; returns how many did.
   size_t trim() {
-    for (size_t trimmed = 0;; ++trimmed) {
-      T* object;
-      {
-        MutexLock lock(mutex_);
-        object = pop_idle();
+    size_t trimmed = 0;
+    for (Shelf& shelf : shelves_) {
+      for (;; ++trimmed) {
+        T* object;
+        {
+          MutexLock lock(shelf.mutex);
+          object = shelf.pop();
+        }
+        if (object == nullptr) break;
+        destroy(object);
       }
-      if (object == nullptr) return trimmed;
-      destroy(object);
     }
+    return trimmed;
   }
 
-  uint64_t in_use() {
-    MutexLock lock(mutex_);
-    return in_use_;
-  }
+  // Beside other calls it may be too high, never too low.
+  uint64_t in_use() { return totals().in_use(); }
 
   // False if the pool's own figures contradict each other. While no other call is in progress.
   bool validate() {
-    MutexLock lock(mutex_);
-    size_t waiting = 0;
-    for (const PoolLink* link = idle_; link != nullptr; link = link->pool_next_) ++waiting;
-    return waiting == idle_count_ && idle_count_ <= idle_max_ && in_use_ <= high_water_ &&
-           missed_ <= acquired_ && check_.counts(in_use_);
+    bool holds = true;
+    for (Shelf& shelf : shelves_) {
+      MutexLock lock(shelf.mutex);
+      size_t waiting = 0;
+      for (const PoolLink* link = shelf.idle; link != nullptr; link = link->pool_next_) ++waiting;
+      holds &= waiting == shelf.idle_count && shelf.idle_count <= shelf.idle_max;
+    }
+    const Totals sum = totals();
+    return holds && sum.in_use() <= sum.high_water && sum.missed <= sum.acquired &&
+           check_.counts(sum.in_use());
   }
 
+  // The high water is at least the true one, and exact for objects that are released where they
+  // were acquired.
   PoolStatistics statistics() {
-    MutexLock lock(mutex_);
+    const Totals sum = totals();
     return {.name = name_,
             .item_bytes = sizeof(T),
-            .acquired = acquired_,
-            .reused = acquired_ - missed_,
-            .missed = missed_,
-            .in_use = in_use_,
-            .high_water = high_water_,
-            .held_bytes = (in_use_ + idle_count_) * sizeof(T)};
+            .acquired = sum.acquired,
+            .reused = sum.acquired - sum.missed,
+            .missed = sum.missed,
+            .in_use = sum.in_use(),
+            .high_water = sum.high_water,
+            .held_bytes = (sum.in_use() + sum.idle) * sizeof(T)};
   }
 
  private:
+  // More than the cores of a usual machine: threads that run at once seldom share one.
+  static constexpr size_t kShelves = 16;
+
+  // What a thread releases it acquires again: so the object's memory stays in the cache of its
+  // core. Counts are those of calls through this shelf.
+  struct alignas(64) Shelf {
+    Mutex mutex;
+    PoolLink* idle VARVE_GUARDED_BY(mutex) = nullptr;
+    size_t idle_count VARVE_GUARDED_BY(mutex) = 0;
+    size_t idle_max = 0;
+    uint64_t acquired VARVE_GUARDED_BY(mutex) = 0;
+    uint64_t missed VARVE_GUARDED_BY(mutex) = 0;
+    uint64_t released VARVE_GUARDED_BY(mutex) = 0;
+    int64_t high_water VARVE_GUARDED_BY(mutex) = 0;
+
+    T* pop() VARVE_REQUIRES(mutex) {
+      if (idle == nullptr) return nullptr;
+      T* const object = static_cast<T*>(idle);
+      idle = idle->pool_next_;
+      --idle_count;
+      for_all_but_link(object, unpoison);
+      return object;
+    }
+    bool push(T* object) VARVE_REQUIRES(mutex) {
+      if (idle_count == idle_max) return false;
+      object->PoolLink::pool_next_ = idle;
+      idle = object;
+      ++idle_count;
+      for_all_but_link(object, poison);
+      return true;
+    }
+  };
+  struct Totals {
+    uint64_t acquired = 0;
+    uint64_t missed = 0;
+    uint64_t released = 0;
+    uint64_t high_water = 0;
+    uint64_t idle = 0;
+    uint64_t in_use() const { return acquired - released; }
+  };
+
+  Shelf& own_shelf() { return shelves_[this_thread_slot() % kShelves]; }
   // Counts a request; null: it has to be served with a new object.
   T* take_idle() {
-    MutexLock lock(mutex_);
-    ++acquired_;
-    if (++in_use_ > high_water_) high_water_ = in_use_;
-    T* const object = pop_idle();
-    if (object == nullptr) ++missed_;
-    return object;
+    Shelf& own = own_shelf();
+    {
+      MutexLock lock(own.mutex);
+      ++own.acquired;
+      own.high_water = std::max(own.high_water, static_cast<int64_t>(own.acquired - own.released));
+      if (T* const object = own.pop()) return object;
+    }
+    for (Shelf& shelf : shelves_) {
+      MutexLock lock(shelf.mutex);
+      if (T* const object = shelf.pop()) return object;
+    }
+    MutexLock lock(own.mutex);
+    ++own.missed;
+    return nullptr;
   }
-  T* pop_idle() VARVE_REQUIRES(mutex_) {
-    if (idle_ == nullptr) return nullptr;
-    T* const object = static_cast<T*>(idle_);
-    idle_ = idle_->pool_next_;
-    --idle_count_;
-    for_all_but_link(object, unpoison);
-    return object;
+  bool put_elsewhere(T* object) {
+    for (Shelf& shelf : shelves_) {
+      MutexLock lock(shelf.mutex);
+      if (shelf.push(object)) return true;
+    }
+    return false;
+  }
+  void count_released() {
+    Shelf& own = own_shelf();
+    MutexLock lock(own.mutex);
+    ++own.released;
+  }
+  Totals totals() {
+    Totals sum;
+    for (Shelf& shelf : shelves_) {
+      MutexLock lock(shelf.mutex);
+      sum.released += shelf.released;
+      sum.idle += shelf.idle_count;
+    }
+    // Afterwards: whatever was counted as released was acquired before.
+    for (Shelf& shelf : shelves_) {
+      MutexLock lock(shelf.mutex);
+      sum.acquired += shelf.acquired;
+      sum.missed += shelf.missed;
+      sum.high_water += static_cast<uint64_t>(shelf.high_water);
+    }
+    return sum;
   }
   bool waits(const T* object) {
-    MutexLock lock(mutex_);
-    const PoolLink* link = idle_;
-    while (link != nullptr && link != object) link = link->pool_next_;
-    return link != nullptr;
+    for (Shelf& shelf : shelves_) {
+      MutexLock lock(shelf.mutex);
+      for (const PoolLink* link = shelf.idle; link != nullptr; link = link->pool_next_) {
+        if (link == object) return true;
+      }
+    }
+    return false;
   }
   // The link of a waiting object is the pool's.
   static void for_all_but_link(T* object, void (*change)(const void* from, size_t size)) {
@@ -160,14 +243,7 @@ class ObjectPool {
   const char* name_;
   MemoryManager* manager_;
   MemoryRole role_;
-  size_t idle_max_;
-  Mutex mutex_;
-  PoolLink* idle_ VARVE_GUARDED_BY(mutex_) = nullptr;
-  size_t idle_count_ VARVE_GUARDED_BY(mutex_) = 0;
-  uint64_t acquired_ VARVE_GUARDED_BY(mutex_) = 0;
-  uint64_t missed_ VARVE_GUARDED_BY(mutex_) = 0;
-  uint64_t in_use_ VARVE_GUARDED_BY(mutex_) = 0;
-  uint64_t high_water_ VARVE_GUARDED_BY(mutex_) = 0;
+  Shelf shelves_[kShelves];
   [[no_unique_address]] PoolCheck check_;
 };
 

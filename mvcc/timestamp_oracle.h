@@ -11,7 +11,7 @@
 //     clock allows is ignored; a step back is ridden out (last + 1).
 //
 // Thread rule: allocate(), advance_to(), renew_lease() by one thread at a time (the commit leader);
-// published() and lease_is_short() by any.
+// published() by any.
 
 #pragma once
 
@@ -20,6 +20,7 @@
 
 #include "base/assert.h"
 #include "base/atomic.h"
+#include "base/prefetch.h"
 #include "mvcc/version.h"
 #include "varve/clock.h"
 
@@ -42,18 +43,25 @@ class TimestampOracle {
         realtime_seen_(clock->realtime_nanos()),
         monotonic_seen_(clock->monotonic_nanos()) {}
 
-  // First of `count` consecutive timestamps. Requires that a lease covers them: see covered().
+  // allocate() and publish() are about to be called, on another core than last time.
+  void prefetch() const { prefetch_for_write(&last_, &published_ + 1); }
+  // First of `count` consecutive timestamps. Requires that a lease covers them: see lease_for().
   Timestamp allocate(uint64_t count) {
-    // The clock may have moved on since covered(): never past the lease.
+    // The clock may have moved on since lease_for(): never past the lease.
     const uint64_t latest = lease_end_.load() - count;
     // last_ is written by this thread only.
     const uint64_t first = std::max(last_.load(kRelaxed) + 1, std::min(now(), latest));
-    last_.store(first + count - 1);
+    last_.store(first + count - 1, kRelease);  // to others it only says what was handed out
     return Timestamp{first};
   }
   // Whether allocate(count) would stay below the lease, and with how much to spare.
-  bool covered(uint64_t count) { return next_floor() + count <= lease_end_.load(); }
-  bool lease_is_short() { return next_floor() + kLeaseRenewNanos > lease_end_.load(); }
+  enum class Lease : uint8_t { lasts, ends_soon, is_used_up };
+  Lease lease_for(uint64_t count) {
+    const uint64_t floor = next_floor();
+    const uint64_t end = lease_end_.load();
+    if (floor + count > end) return Lease::is_used_up;
+    return floor + kLeaseRenewNanos > end ? Lease::ends_soon : Lease::lasts;
+  }
   // The lease end to persist next.
   Timestamp next_lease() { return Timestamp{next_floor() + kLeaseNanos}; }
   // `end` is durable now.
@@ -78,7 +86,10 @@ class TimestampOracle {
   // The wall clock, rid of jumps.
   uint64_t now() {
     const uint64_t realtime = clock_->realtime_nanos();
+    // What was no jump then is none now, so the other clock is seldom asked.
+    if (realtime <= no_jump_until_.load(kRelaxed)) return realtime;
     const uint64_t expected = realtime_expected();
+    no_jump_until_.store(expected + kClockJumpMaxNanos, kRelaxed);
     return realtime > expected + kClockJumpMaxNanos ? expected : realtime;
   }
   // By how much the wall clock is ahead of now(), because it jumped.
@@ -98,7 +109,8 @@ class TimestampOracle {
   Atomic<uint64_t> last_;
   Atomic<uint64_t> lease_end_;
   Atomic<uint64_t> published_;
-  const uint64_t realtime_seen_;  // both clocks at the same moment, at the start
+  Atomic<uint64_t> no_jump_until_{0};  // orders nothing
+  const uint64_t realtime_seen_;       // both clocks at the same moment, at the start
   const uint64_t monotonic_seen_;
 };
 

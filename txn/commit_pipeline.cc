@@ -33,15 +33,19 @@ Status CommitPipeline::run_alone(Action* action) {
 
 Status CommitPipeline::enqueue(Request* request) {
   bool leads;
+  bool alone;
   {
     MutexLock lock(mutex_);
     leads = front_ == nullptr;
     (leads ? front_ : back_->next) = request;
     back_ = request;
     if (++queued_ == gathers_) gathered_.notify_one();
+    alone = leads && last_sync_.in_play == 0;  // nor is anybody worth waiting for
   }
   // A hint; pairs with nothing.
-  if (leads || request->turn.wait(!syncs_.load(kRelaxed)) == kLeads) lead(request);
+  if (leads || request->turn.wait(!syncs_.load(kRelaxed)) == kLeads) {
+    lead(request, alone);
+  }
   return std::move(request->status);
 }
 
@@ -65,9 +69,13 @@ void CommitPipeline::gather() {
   if ((queued_ - before) * last_sync_.nanos < before * (now - begin)) rests_ = kGroupsOfRest;
 }
 
-CommitPipeline::Request* CommitPipeline::form_group(Request* first) {
+CommitPipeline::Request* CommitPipeline::form_group(Request* first, bool alone) {
   group_.clear();
   if (first->action != nullptr) return first;
+  if (alone) {
+    group_.push_back(first);
+    return first;
+  }
   MutexLock lock(mutex_);
   if (queued_ < last_sync_.in_play && !first->goes_alone()) gather();
   size_t bytes = 0;
@@ -82,8 +90,11 @@ CommitPipeline::Request* CommitPipeline::form_group(Request* first) {
   return last;
 }
 
-void CommitPipeline::lead(Request* first) {
-  Request* const last = form_group(first);
+void CommitPipeline::lead(Request* first, bool alone) {
+  store_->prefetch_for_commit();
+  conflicts_->prefetch();
+  for (const Touched& touched : touched_) touched.tree->active->prefetch_for_apply();
+  Request* const last = form_group(first, alone);
   const size_t size = std::max<size_t>(group_.size(), 1);  // an action is alone
   last_sync_.end = 0;
   touched_.clear();

@@ -105,10 +105,11 @@ class CommitPipeline {
   };
 
   Status enqueue(Request* request);
-  void lead(Request* first);
+  void lead(Request* first, bool alone);
   // The group that `first` leads, in group_, and its last member. It stays in the queue while it is
-  // worked on: whoever comes meanwhile waits behind it.
-  Request* form_group(Request* first);
+  // worked on: whoever comes meanwhile waits behind it. `alone`: nobody else was there a moment
+  // ago.
+  Request* form_group(Request* first, bool alone);
   // Where groups sync, as the last one did: waits for those whom the last one let go, if they are
   // likely to come back soon. Two threads that commit, each behind the other, would otherwise never
   // share a sync.

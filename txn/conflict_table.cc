@@ -29,14 +29,18 @@ ConflictTable::ConflictTable(MemoryManager* manager, uint64_t memory_bytes, Time
       recent_bytes_(std::clamp(std::bit_floor(memory_bytes / 4), uint64_t{1024}, kRecentBytesMax)),
       floor_(recovered.nanos) {}
 
-void ConflictTable::enter() {
-  // Sequentially consistent, as is the leader's load in is_recording(): either that sees this
+size_t ConflictTable::enter() {
+  // Sequentially consistent, as are the leader's steps in is_recording(): either these see this
   // transaction, or the transaction's snapshot sees what was published before, and the floor holds
-  // what comes after.
-  open_.fetch_add(1);
-  if (slots_.load(kRelaxed) != nullptr) return;  // a hint
+  // what comes after. If it is still wanted here, the leader, who takes that back before it counts,
+  // counts this transaction too.
+  const size_t cell = this_thread_slot() % kCells;
+  open_[cell].count.fetch_add(1);
+  if (!wanted_.load()) wanted_.store(true);
+  if (slots_.load(kRelaxed) != nullptr) return cell;  // a hint
   MutexLock lock(mutex_);
   if (slots_.load() == nullptr) take_memory();
+  return cell;
 }
 
 bool ConflictTable::take_memory() {
@@ -74,8 +78,24 @@ bool ConflictTable::unchanged_since(uint64_t hash, Timestamp since) const {
   return slots != nullptr && slots[hash & (slot_count_ - 1)].load(kRelaxed) <= since.nanos;
 }
 
-bool ConflictTable::is_recording() const {
-  return open_.load() != 0 && slots_.load(kAcquire) != nullptr;  // take_memory()'s
+bool ConflictTable::any_open() const {
+  for (const Cell& cell : open_) {
+    if (cell.count.load() != 0) return true;
+  }
+  return false;
+}
+
+bool ConflictTable::is_recording() {
+  if (!wanted_.load()) return false;
+  if (groups_until_look_ == 0) {
+    // In this order: see enter().
+    wanted_.store(false);
+    if (!any_open()) return false;
+    wanted_.store(true);
+    groups_until_look_ = kGroupsToLook;
+  }
+  --groups_until_look_;
+  return slots_.load(kAcquire) != nullptr;  // take_memory()'s
 }
 
 const ConflictTable::Record* ConflictTable::record_at(uint64_t position) const {

@@ -37,6 +37,8 @@
 #include "base/atomic.h"
 #include "base/hash.h"
 #include "base/mutex.h"
+#include "base/prefetch.h"
+#include "base/thread_slot.h"
 #include "memory/memory_manager.h"
 #include "mvcc/version.h"
 
@@ -55,9 +57,10 @@ class ConflictTable {
   ConflictTable(const ConflictTable&) = delete;
   ConflictTable& operator=(const ConflictTable&) = delete;
 
-  // Around the life of a transaction that will be checked: enter() before it takes its snapshot.
-  void enter();
-  void leave() { open_.fetch_sub(1); }
+  // Around the life of a transaction that will be checked: enter() before it takes its snapshot;
+  // leave() with what that returned.
+  [[nodiscard]] size_t enter();
+  void leave(size_t cell) { open_[cell].count.fetch_sub(1); }
   // No transaction is open, and no commit in progress.
   void release_memory();
 
@@ -68,8 +71,10 @@ class ConflictTable {
   bool unchanged_since(uint64_t hash, Timestamp since) const;
 
   // -- the commit leader's --
+  // A group is about to begin, on another core than the last one.
+  void prefetch() const { prefetch_for_write(&published_position_, &end_ + 1); }
   // A group begins: whether its commits are to be recorded. If not, raise_floor() follows.
-  bool is_recording() const;
+  bool is_recording();
   // What is about to be published up to `last` is not recorded.
   void raise_floor(Timestamp last) { floor_.store(last.nanos, kRelaxed); }  // published with it
   // The commits that were recorded from `position` on are all there since `through`: what follows
@@ -92,7 +97,8 @@ class ConflictTable {
   void rewind(uint64_t position);
   // All that was recorded is published.
   void publish() {
-    if (published_position_.load(kRelaxed) != end_) published_position_.store(end_);
+    // Pairs with position(), which is read before the published timestamp.
+    if (published_position_.load(kRelaxed) != end_) published_position_.store(end_, kRelease);
   }
 
  private:
@@ -101,18 +107,31 @@ class ConflictTable {
   static constexpr uint64_t kRecentBytesMax = uint64_t{4} << 20;
   static constexpr uint64_t kSlotsMin = 64;
 
+  static constexpr size_t kCells = 16;
+  // So many groups are recorded after it was last known that somebody looks.
+  static constexpr uint32_t kGroupsToLook = 64;
+
   bool take_memory() VARVE_REQUIRES(mutex_);
+  bool any_open() const;
   const Record* record_at(uint64_t position) const;
 
   MemoryManager* const manager_;
   const uint64_t slot_count_;  // powers of two
   const uint64_t recent_bytes_;
-  Mutex mutex_;
-  Atomic<uint64_t> open_{0};
+  // Transactions that are open, by the threads that began them.
+  struct alignas(64) Cell {
+    Atomic<uint64_t> count{0};
+  };
+  Cell open_[kCells];
+  // What is seldom written.
+  alignas(64) Atomic<bool> wanted_{false};  // somebody may be open
   Atomic<Atomic<uint64_t>*> slots_{nullptr};
   Atomic<uint64_t> floor_;
-  Atomic<uint64_t> published_position_{0};
-  // The leader's. Positions count bytes and only grow; byte p of the ring is at p modulo its size.
+  Mutex mutex_;
+  // What the leader writes for each group. Positions count bytes and only grow; byte p of the ring
+  // is at p modulo its size.
+  alignas(64) Atomic<uint64_t> published_position_{0};
+  uint32_t groups_until_look_ = 0;
   char* recent_ = nullptr;
   uint64_t begin_ = 0;  // the oldest record that is still there
   uint64_t end_ = 0;

@@ -83,7 +83,9 @@ Status DatabaseImpl::multi_get(std::span<const std::string_view> keys,
   }
   VersionReader::Place place;
   VARVE_RETURN_IF_ERROR(find_place(options, &place));
-  const ReadViewRef view(reader_.pin(&place));
+  // One look is as of one moment by itself.
+  std::optional<ReadViewRef> view;
+  if (keys.size() > ReadView::kReadsMax) view.emplace(reader_.pin(&place));
   std::optional<PinnedValue>* places[ReadView::kReadsMax];
   for (size_t begin = 0; begin < keys.size(); begin += ReadView::kReadsMax) {
     const size_t count = std::min(ReadView::kReadsMax, keys.size() - begin);
@@ -104,7 +106,8 @@ Status DatabaseImpl::visit(std::span<const std::string_view> keys, const ReadOpt
                            ValueVisitor* visitor) {
   VersionReader::Place place;
   VARVE_RETURN_IF_ERROR(find_place(options, &place));
-  const ReadViewRef view(reader_.pin(&place));
+  std::optional<ReadViewRef> view;  // as in multi_get()
+  if (keys.size() > ReadView::kReadsMax) view.emplace(reader_.pin(&place));
   for (size_t begin = 0; begin < keys.size(); begin += ReadView::kReadsMax) {
     const size_t count = std::min(ReadView::kReadsMax, keys.size() - begin);
     VARVE_RETURN_IF_ERROR(find_together(
@@ -185,7 +188,7 @@ Status DatabaseImpl::commit(std::string_view batch, uint32_t entries,
     VARVE_RETURN_IF_ERROR(store_->admit(bytes, waited));
     const uint64_t drains = store_->drains();
     const Status status = pipeline_.commit(batch, entries, durability, check, committed);
-    store_->leave(bytes);
+    store_->leave(bytes, *waited);
     if (status.ok() && (check == nullptr || check->verdict == CommitCheck::Verdict::clear)) {
       commit_latency_.end(begun);
     }
@@ -262,7 +265,7 @@ Status DatabaseImpl::commit_spilled(CommitCheck* check, Timestamp* committed,
       *committed = action.committed;
       if (status.ok()) commit_latency_.end(begun);
     }
-    store_->leave(kEntryOverhead);
+    store_->leave(kEntryOverhead, *waited);
     if (status.code() == StatusCode::conflict) return Status();
     if (status.code() != StatusCode::out_of_memory) return status;
     VARVE_RETURN_IF_ERROR(store_->await_memory(status, drains, waited));

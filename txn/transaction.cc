@@ -55,7 +55,7 @@ void TransactionImpl::begin(const TransactionOptions& options) {
   entered_ = !options.read_only;
   entry_.checked = entered_;
   // In this order: see txn/conflict_table.h.
-  if (entered_) database_->conflicts_.enter();
+  if (entered_) conflict_cell_ = database_->conflicts_.enter();
   database_->store_->snapshots().acquire(&entry_);
   open_ = true;
   database_->counters_.count(TransactionCounters::begun);
@@ -67,7 +67,7 @@ void TransactionImpl::end(TransactionCounters::Event how) {
   database_->counters_.count(how);
   detach_cursors();
   database_->store_->snapshots().release(&entry_);
-  if (entered_) database_->conflicts_.leave();
+  if (entered_) database_->conflicts_.leave(conflict_cell_);
   writes_.clear();
   reads_.clear();
 }
@@ -183,9 +183,9 @@ Status TransactionImpl::read_each(std::span<const std::string_view> keys,
   size_t count = 0;
   const auto read_others = [&]() -> Status {
     if (count == 0) return Status();
-    if (!view) {
+    if (place.tree == nullptr) {
       VARVE_RETURN_IF_ERROR(database_->find_place(options, &place));
-      view.emplace(database_->reader_.pin(&place));
+      if (keys.size() > ReadView::kReadsMax) view.emplace(database_->reader_.pin(&place));
     }
     return others(place, {other_keys, std::exchange(count, 0)}, numbers);
   };

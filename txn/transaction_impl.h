@@ -122,7 +122,8 @@ class TransactionImpl final : public PoolLink {
   TransactionOptions options_;
   SnapshotEntry entry_;
   bool open_ = false;
-  bool entered_ = false;  // the conflict table
+  bool entered_ = false;  // into the conflict table
+  size_t conflict_cell_ = 0;
   bool ranges_lost_ = false;
   uint64_t changes_ = 0;
   WriteSet writes_;

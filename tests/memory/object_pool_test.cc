@@ -79,6 +79,37 @@ TEST(ObjectPool, FiguresAgreeWhateverIsDone) {
   EXPECT_TRUE(pool.validate());
 }
 
+TEST(ObjectPool, ThreadsGetBackWhatTheyReleased) {
+  MemoryManager manager(64 << 20);
+  int living = 0;
+  ObjectPool<Thing> pool("things", &manager, MemoryRole::cursor, 32);
+  Thing* const mine = pool.acquire(&living);
+  Atomic<int> step{0};
+  const auto await = [&step](int wanted) {
+    while (step.load() < wanted) spin_pause();
+  };
+  Thread other("varve-test", 0, [&] {
+    int others = 0;
+    Thing* const its = pool.acquire(&others);
+    pool.release(its);
+    step.store(1);
+    await(2);
+    EXPECT_EQ(pool.acquire(&others), its) << "though another was released later";
+    EXPECT_EQ(pool.acquire(&others), mine) << "rather than a new one";
+    pool.release(its);
+    pool.release(mine);
+    EXPECT_TRUE(pool.validate());
+    EXPECT_EQ(pool.trim(), 2u);
+    living += others;
+  });
+  await(1);
+  pool.release(mine);
+  step.store(2);
+  other.join();
+  EXPECT_EQ(living, 0);
+  EXPECT_EQ(pool.statistics().missed, 2u);
+}
+
 TEST(ObjectPool, ThreadsShareIt) {
   MemoryManager manager(64 << 20);
   struct Plain : PoolLink {

@@ -177,10 +177,16 @@ MUTANTS = {
     # -- versions --
     "snapshot_is_dated_before_it_is_registered": (
         "mvcc/snapshot_registry.h",
-        "[[entry->timestamp = Timestamp{published_.load()};]] insert(entry);",
-        "mutex_.unlock(); entry->timestamp = Timestamp{published_.load()}; "
-        "for (int i = 0; i < 100; ++i) spin_pause(); mutex_.lock();",
+        "[[entry->timestamp = Timestamp{published_.load()};]] part.insert(entry);",
+        "part.mutex.unlock(); entry->timestamp = Timestamp{published_.load()}; "
+        "for (int i = 0; i < 100; ++i) spin_pause(); part.mutex.lock();",
         ["mvcc:SnapshotRegistryTest.no_snapshot_slips*"],
+    ),
+    "snapshots_of_other_threads_are_not_in_order": (
+        "mvcc/snapshot_registry.h",
+        "std::sort(snapshots->begin(), snapshots->end());",
+        ";",
+        ["mvcc:SnapshotRegistryTest.random_snapshots*"],
     ),
     "snapshots_do_not_hold_versions": (
         "lsm/background.cc",
@@ -453,9 +459,39 @@ MUTANTS = {
     ),
     "object_pools_count_a_refused_request_as_in_use": (
         "memory/object_pool.h",
-        "[[--in_use_;]] return nullptr;",
+        "[[count_released();]] return nullptr;",
         ";",
         ["memory:ObjectPool.*"],
+    ),
+    "objects_go_to_whichever_thread_asks_first": (
+        "memory/object_pool.h",
+        "Shelf& own_shelf() { return shelves_[ [[this_thread_slot() % kShelves]] ]; }",
+        "0",
+        ["memory:ObjectPool.ThreadsGetBack*"],
+    ),
+    "frames_that_are_handed_over_stay_in_their_old_slot": (
+        "lsm/block_cache.cc",
+        "frame->slot = to;",
+        ";",
+        ["lsm:WrittenBlocksTest.*"],
+    ),
+    "blocks_that_were_kept_are_taken_by_their_number": (
+        "lsm/sstable.cc",
+        "if ([[handle->offset != next->offset]]) continue;",
+        "false",
+        ["lsm:WrittenBlocksTest.*"],
+    ),
+    "commits_that_are_not_counted_are_not_waited_for": (
+        "lsm/admission.cc",
+        "while ([[commits_are_under_way()]] || waiters_ != nullptr) {",
+        "admitted_bytes_.load() != 0",
+        ["txn:DatabaseCloseBesideWritersTest.*", "txn:DatabaseCloseTest.*"],
+    ),
+    "nobody_is_looked_for_once_commits_are_recorded": (
+        "txn/conflict_table.cc",
+        "if ([[!any_open()]]) return false;",
+        "true",
+        ["txn:ConflictTableTest.records_while*"],
     ),
     "writers_that_wait_keep_large_buffers": (
         "table/row_writer.cc",

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <functional>
 #include <list>
 #include <memory>
 #include <set>
@@ -14,6 +15,39 @@
 
 namespace varve {
 namespace {
+
+// Threads that live together, and so have slots of their own; each does what it is told, one at a
+// time.
+class Threads {
+ public:
+  explicit Threads(size_t count) {
+    for (size_t i = 0; i < count; ++i) threads_.emplace_back([this, i] { work(i); });
+  }
+  ~Threads() {
+    for (size_t i = 0; i < threads_.size(); ++i) run(i, {});
+    for (std::thread& thread : threads_) thread.join();
+  }
+  // Returns when thread `i` has run `job`; an empty one is its last.
+  void run(size_t i, const std::function<void()>& job) {
+    job_ = &job;
+    turn_.store(i + 1);
+    while (turn_.load() != 0) std::this_thread::yield();
+  }
+
+ private:
+  void work(size_t i) {
+    for (bool more = true; more;) {
+      while (turn_.load() != i + 1) std::this_thread::yield();
+      more = static_cast<bool>(*job_);
+      if (more) (*job_)();
+      turn_.store(0);
+    }
+  }
+
+  Atomic<size_t> turn_{0};  // 1 and more: a thread's
+  const std::function<void()>* job_ = nullptr;
+  std::vector<std::thread> threads_;
+};
 
 class SnapshotRegistryTest : public ::testing::Test {
  protected:
@@ -94,6 +128,7 @@ TEST_F(SnapshotRegistryTest, a_snapshot_at_timestamp_0_is_one_like_others) {
 
 TEST_F(SnapshotRegistryTest, random_snapshots_agree_with_a_multiset) {
   VARVE_SEEDED_TEST(random);
+  Threads threads(3);
   std::list<SnapshotEntry> entries;
   std::multiset<uint64_t> model;
   Atomic<uint64_t> watermark{0};
@@ -101,12 +136,13 @@ TEST_F(SnapshotRegistryTest, random_snapshots_agree_with_a_multiset) {
     published_.store(published_.load() + random.below(5));
     switch (random.below(4)) {
       case 0:
-        registry_.acquire(&entries.emplace_back());
+        threads.run(random.below(3), [&] { registry_.acquire(&entries.emplace_back()); });
         model.insert(entries.back().timestamp.nanos);
         break;
       case 1: {
         const uint64_t time = random.below(published_.load() + 1);
-        registry_.acquire_at(&entries.emplace_back(), Timestamp{time});
+        threads.run(random.below(3),
+                    [&] { registry_.acquire_at(&entries.emplace_back(), Timestamp{time}); });
         model.insert(time);
         break;
       }
@@ -115,7 +151,7 @@ TEST_F(SnapshotRegistryTest, random_snapshots_agree_with_a_multiset) {
           auto at = entries.begin();
           std::advance(at, static_cast<ptrdiff_t>(random.below(entries.size())));
           model.erase(model.find(at->timestamp.nanos));
-          registry_.release(&*at);
+          threads.run(random.below(3), [&] { registry_.release(&*at); });
           entries.erase(at);
         }
         break;

@@ -33,7 +33,7 @@ TEST(ConflictTableTest, the_ring_is_exact_from_any_position_that_it_still_has) {
   MemoryManager manager(64 << 20);
   ConflictTable table(&manager, 8 << 10, Timestamp{5});
   EXPECT_FALSE(table.is_recording());
-  table.enter();
+  const size_t cell = table.enter();
   EXPECT_TRUE(table.is_recording());
   struct Recorded {
     uint64_t position;
@@ -69,15 +69,32 @@ TEST(ConflictTableTest, the_ring_is_exact_from_any_position_that_it_still_has) {
   }
   EXPECT_FALSE(table.covers(0, Timestamp{timestamp})) << "trimmed long ago";
   EXPECT_TRUE(table.covers(table.end(), Timestamp{timestamp}));
-  table.leave();
+  table.leave(cell);
   table.release_memory();
   EXPECT_EQ(manager.live_bytes(MemoryRole::conflict_table), 0u);
+}
+
+TEST(ConflictTableTest, records_while_transactions_are_open_and_not_for_long_afterwards) {
+  MemoryManager manager(64 << 20);
+  ConflictTable table(&manager, 1 << 20, Timestamp{5});
+  EXPECT_FALSE(table.is_recording());
+  const size_t first = table.enter();
+  const size_t second = table.enter();
+  for (int i = 0; i < 1000; ++i) ASSERT_TRUE(table.is_recording());
+  table.leave(first);
+  for (int i = 0; i < 1000; ++i) ASSERT_TRUE(table.is_recording()) << "one is open";
+  table.leave(second);
+  int groups = 0;
+  while (table.is_recording()) ASSERT_LT(++groups, 1000);
+  const size_t third = table.enter();
+  EXPECT_TRUE(table.is_recording());
+  table.leave(third);
 }
 
 TEST(ConflictTableTest, keys_that_were_not_written_are_mostly_known_to_be_unchanged) {
   MemoryManager manager(64 << 20);
   ConflictTable table(&manager, 1 << 20, Timestamp{5});
-  table.enter();
+  const size_t cell = table.enter();
   EXPECT_FALSE(table.unchanged_since(hash_of("a"), Timestamp{4})) << "before it was opened";
   EXPECT_TRUE(table.unchanged_since(hash_of("a"), Timestamp{5}));
   table.record({.hash = hash_of("a"), .key = "a", .timestamp = Timestamp{10}});
@@ -95,7 +112,7 @@ TEST(ConflictTableTest, keys_that_were_not_written_are_mostly_known_to_be_unchan
   table.raise_floor(Timestamp{30});
   EXPECT_FALSE(table.unchanged_since(hash_of("other"), Timestamp{29}));
   EXPECT_FALSE(table.covers(table.end(), Timestamp{29}));
-  table.leave();
+  table.leave(cell);
 }
 
 // -- the read set --

@@ -230,6 +230,35 @@ TEST_F(DatabaseTest, flush_compact_and_verify_change_no_answer) {
   EXPECT_EQ(rows(), before);
 }
 
+// Where blocks are read, those of a flush need not be read from its file; where none are, they do
+// not take the place of others.
+TEST_F(DatabaseTest, blocks_of_a_flush_stay_in_memory_if_there_are_readers) {
+  open();
+  const auto put_all = [this](char c) {
+    for (int i = 0; i < 500; ++i) {
+      ASSERT_OK(db_->put("key" + std::to_string(i), std::string(300, c)));
+    }
+  };
+  const auto misses_of_reading_all = [this](char c) {
+    const uint64_t before = db_->statistics().block_misses;
+    for (int i = 0; i < 500; ++i) {
+      EXPECT_EQ(get("key" + std::to_string(i)), std::string(300, c));
+    }
+    return db_->statistics().block_misses - before;
+  };
+  put_all('a');
+  ASSERT_OK(db_->flush());
+  EXPECT_GT(misses_of_reading_all('a'), 5u) << "nobody had read before";
+  put_all('b');
+  ASSERT_OK(db_->flush());
+  EXPECT_EQ(misses_of_reading_all('b'), 0u);
+  put_all('c');
+  ASSERT_OK(db_->flush());
+  put_all('d');
+  ASSERT_OK(db_->flush());
+  EXPECT_GT(misses_of_reading_all('d'), 5u) << "nobody has read since";
+}
+
 TEST_F(DatabaseTest, background_steps_flush_full_memtables_and_merge_runs) {
   options_.write_buffer_size = 64 * 1024;
   open();

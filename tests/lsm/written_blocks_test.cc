@@ -1,0 +1,143 @@
+#include "lsm/written_blocks.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "tests/lsm/sstable_fixture.h"
+
+namespace varve {
+namespace {
+
+using test::kTestFileId;
+using test::SstableHome;
+using test::SstablePtr;
+using test::VersionRow;
+
+constexpr int kRows = 3000;
+
+std::vector<VersionRow> some_rows() {
+  std::vector<VersionRow> rows;
+  for (int i = 0; i < kRows; ++i) {
+    rows.push_back({"key" + std::to_string(100'000 + i),
+                    {7},
+                    VersionKind::value,
+                    std::string(50, static_cast<char>('a' + i % 26))});
+  }
+  return rows;
+}
+
+// Blocks of about six rows, and so more than one partition.
+SstableWriterOptions options_for(WrittenBlocks* kept, Compression codec = Compression::none) {
+  return {.block_size = 512, .codec = codec, .kept = kept};
+}
+
+class WrittenBlocksTest : public ::testing::Test {
+ protected:
+  void expect_all_rows(Sstable* sstable) {
+    for (const VersionRow& row : some_rows()) {
+      ReadAccess access;
+      FoundVersion found;
+      const Result<bool> there =
+          sstable->get(row.key, key_hash(row.key), kTimestampMax, &access, &found);
+      ASSERT_TRUE(there.ok() && *there) << row.key;
+      ASSERT_EQ(found.value, row.value);
+    }
+  }
+  uint64_t misses() { return home_.cache().statistics().misses.get(); }
+
+  SstableHome home_{8 << 20};
+};
+
+TEST_F(WrittenBlocksTest, an_sstable_that_took_its_blocks_is_read_without_its_file) {
+  for (const Compression codec : {Compression::none, Compression::zstd}) {
+    const std::string path = codec == Compression::none ? "plain" : "compressed";
+    WrittenBlocks kept(&home_.cache());
+    const SstableProperties written = home_.write(path, some_rows(), options_for(&kept, codec));
+    ASSERT_GT(written.partitions, 1u);
+    ASSERT_EQ(kept.of(kTestFileId)->size(), written.data_blocks);
+    const SstablePtr sstable = home_.open(path);
+    sstable->adopt(&kept);
+    const uint64_t before = misses();
+    expect_all_rows(sstable.get());
+    EXPECT_EQ(misses(), before);
+  }
+}
+
+TEST_F(WrittenBlocksTest, what_nobody_took_leaves_the_cache) {
+  {
+    WrittenBlocks kept(&home_.cache());
+    home_.write("f", some_rows(), options_for(&kept));
+    EXPECT_GT(home_.cache().bytes(), uint64_t{kRows} * 50);
+  }
+  EXPECT_EQ(home_.cache().bytes(), 0u);
+  home_.settle();
+  EXPECT_EQ(home_.manager().live_bytes(MemoryRole::block_frames), 0u);
+}
+
+TEST_F(WrittenBlocksTest, what_was_evicted_meanwhile_is_read_from_the_file) {
+  SstableHome small(64 << 10);
+  WrittenBlocks kept(&small.cache());
+  const SstableProperties written = small.write("f", some_rows(), options_for(&kept));
+  size_t left = 0;
+  for (WrittenBlocks::Block& block : *kept.of(kTestFileId)) {
+    left += block.slot.load() != nullptr ? 1 : 0;
+  }
+  EXPECT_GT(left, 0u);
+  EXPECT_LT(left, written.data_blocks / 2);
+  EXPECT_LE(small.cache().bytes(), 64u << 10);
+  const SstablePtr sstable = small.open("f");
+  sstable->adopt(&kept);
+  expect_all_rows(sstable.get());
+  EXPECT_LE(small.cache().bytes(), 64u << 10);
+}
+
+TEST_F(WrittenBlocksTest, blocks_go_where_they_belong_though_some_were_not_kept) {
+  WrittenBlocks kept(&home_.cache());
+  home_.write("f", some_rows(), options_for(&kept));
+  std::deque<WrittenBlocks::Block>* const blocks = kept.of(kTestFileId);
+  for (int i = 0; i < 3; ++i) {
+    home_.cache().detach(&blocks->front().slot);
+    blocks->pop_front();
+  }
+  const SstablePtr sstable = home_.open("f");
+  sstable->adopt(&kept);
+  expect_all_rows(sstable.get());
+  EXPECT_EQ(blocks->back().slot.load(), nullptr) << "it was taken over";
+}
+
+TEST_F(WrittenBlocksTest, blocks_of_several_files_go_where_they_belong) {
+  WrittenBlocks kept(&home_.cache());
+  const FileId other{1, 2};
+  home_.write("f", some_rows(), options_for(&kept));
+  std::vector<VersionRow> fewer = some_rows();
+  fewer.resize(100);
+  home_.write("g", fewer, options_for(&kept), other);
+  const SstablePtr g = home_.open("g");
+  g->adopt(&kept);
+  const SstablePtr f = home_.open("f");
+  f->adopt(&kept);
+  const uint64_t before = misses();
+  expect_all_rows(f.get());
+  ReadAccess access;
+  FoundVersion found;
+  EXPECT_TRUE(*g->get(fewer[99].key, key_hash(fewer[99].key), kTimestampMax, &access, &found));
+  EXPECT_EQ(misses(), before);
+  EXPECT_EQ(kept.of({3, 4}), nullptr);
+}
+
+TEST_F(WrittenBlocksTest, a_block_that_a_reader_was_faster_to_load_stays_his) {
+  WrittenBlocks kept(&home_.cache());
+  home_.write("f", some_rows(), options_for(&kept));
+  const SstablePtr sstable = home_.open("f");
+  const FrameRef partition = std::move(*sstable->partition(0, true));
+  const FrameRef loaded = std::move(*sstable->block(partition, 3, true));
+  sstable->adopt(&kept);
+  EXPECT_EQ(partition->children[3].load(), loaded.get());
+  EXPECT_NE(partition->children[4].load(), nullptr);
+  expect_all_rows(sstable.get());
+}
+
+}  // namespace
+}  // namespace varve
