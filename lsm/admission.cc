@@ -134,8 +134,9 @@ WriteStall Store::stall_of(uint64_t more_bytes) {
 }
 
 bool Store::is_no_matter(uint64_t bytes) {
-  // Of as many threads as have a slot: half of what is left to the bound.
-  return bytes <= options_.write_buffer_size / (8 * kThreadSlots) &&
+  // Of as many threads as have a slot: a sixteenth, by which writes that are counted may come over
+  // the bound.
+  return bytes <= options_.write_buffer_size / (16 * kThreadSlots) &&
          stall_of(options_.write_buffer_size / 4) == WriteStall::none;
 }
 

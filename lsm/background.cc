@@ -217,11 +217,11 @@ Result<uint64_t> Store::write_memtables(Tree* tree) {
   return bytes;
 }
 
-bool Store::has_readers(const std::vector<Memtable*>& flushed) {
+bool Store::has_readers(Tree* tree, const std::vector<Memtable*>& flushed) {
   uint64_t versions = 0;
   for (const Memtable* memtable : flushed) versions += memtable->versions();
-  const uint64_t hits = cache_.statistics().hits.get();
-  return hits - hits_at_flush_.exchange(hits, kRelaxed) >= versions;  // a hint
+  const uint64_t gets = read_counters_.gets.get();
+  return gets - std::exchange(tree->gets_at_flush, gets) >= versions;
 }
 
 Result<Store::Change> Store::write_sstables(Tree* tree, const std::vector<Memtable*>& flushed,
@@ -240,7 +240,7 @@ Result<Store::Change> Store::write_sstables(Tree* tree, const std::vector<Memtab
   RunWriterOptions writer_options;
   fill_run_writer_options(tree, bottom, MemoryRole::sstable_builder, &writer_options);
   WrittenBlocks kept(&cache_);
-  if (has_readers(flushed)) writer_options.kept = &kept;
+  if (has_readers(tree, flushed)) writer_options.kept = &kept;
   VersionCursor* input = sources.size() == 1 ? sources[0] : &merge;
   VARVE_ASSIGN_OR_RETURN(const WrittenRun run,
                          write_run(input, horizon, bottom, writer_options, closing_));

@@ -67,7 +67,8 @@ BlockCache::~BlockCache() {
 
 Result<FrameRef> BlockCache::acquire(FrameSlot* slot, Frame* parent, const BlockSource& source,
                                      bool fill) {
-  {
+  VARVE_DCHECK(!source.from_file || !fill);
+  if (!source.from_file) {
     EpochDomain::Guard guard(epochs());
     // Pairs with the release store in install(): what the frame points to is seen.
     if (Frame* frame = slot->load(kAcquire); frame != nullptr) {
@@ -111,9 +112,17 @@ bool BlockCache::keep(FrameSlot* slot, std::string_view raw, uint32_t rows) {
   BlockSource source;
   source.raw_size = static_cast<uint32_t>(raw.size());
   source.rows = rows;
-  char* payload;
-  Frame* const frame = allocate_frame(source, raw.size(), &payload);
-  if (frame == nullptr) return false;
+  const FrameLayout layout = layout_of(source, raw.size());
+  // Readers leave what was evicted within microseconds, or not soon.
+  constexpr int kTries = 3;
+  void* memory = nullptr;
+  for (int tries = 0; memory == nullptr && tries < kTries; ++tries) {
+    if (tries != 0 && !ring_->reclaim(layout.size)) return false;
+    memory = manager()->allocate_if_free(layout.size, layout.role);
+  }
+  if (memory == nullptr) return false;
+  Frame* const frame = make_frame(memory, source, layout);
+  char* const payload = static_cast<char*>(memory) + layout.payload;
   FrameRef kept(frame);
   std::memcpy(payload, raw.data(), raw.size());
   const Status parsed = parse_rows(frame, source, payload);
@@ -168,29 +177,39 @@ void BlockCache::free_frame(Frame* frame) {
 }
 
 // The columns of rows follow the header, so that a point read begins to load both at once.
-Frame* BlockCache::allocate_frame(const BlockSource& source, size_t payload_room, char** payload) {
+BlockCache::FrameLayout BlockCache::layout_of(const BlockSource& source, size_t payload_room) {
   const size_t columns =
       source.rows == 0 ? 0
                        : BlockView::columns_size(source.rows, source.raw_size,
                                                  /*with_tags=*/source.kind == FrameKind::data);
-  const size_t payload_offset = kFrameHeaderSize + columns;
-  const size_t slots = align_up(payload_offset + payload_room, alignof(FrameSlot));
-  const size_t children = source.kind == FrameKind::index ? source.rows : 0;
-  const size_t size = slots + children * sizeof(FrameSlot);
-  const MemoryRole role = source.private_role.value_or(role_of(source.kind));
-  void* memory =
-      manager()->allocate_urgently(size, role, std::max(urgency_of(role), source.urgency));
-  if (memory == nullptr) return nullptr;
-  *payload = static_cast<char*>(memory) + payload_offset;
+  FrameLayout layout;
+  layout.payload = kFrameHeaderSize + columns;
+  layout.slots = align_up(layout.payload + payload_room, alignof(FrameSlot));
+  layout.slot_count = source.kind == FrameKind::index ? source.rows : 0;
+  layout.size = layout.slots + layout.slot_count * sizeof(FrameSlot);
+  layout.role = source.private_role.value_or(role_of(source.kind));
+  return layout;
+}
+
+Frame* BlockCache::make_frame(void* memory, const BlockSource& source, const FrameLayout& layout) {
   Frame* frame = new (memory) Frame;
   frame->cache = this;
   frame->kind = source.kind;
-  frame->role = role;
-  frame->memory_size = size;
-  frame->children = reinterpret_cast<FrameSlot*>(static_cast<char*>(memory) + slots);
-  for (size_t i = 0; i < children; ++i) new (&frame->children[i]) FrameSlot(nullptr);
-  frame->child_count = static_cast<uint32_t>(children);
+  frame->role = layout.role;
+  frame->memory_size = layout.size;
+  frame->children = reinterpret_cast<FrameSlot*>(static_cast<char*>(memory) + layout.slots);
+  for (size_t i = 0; i < layout.slot_count; ++i) new (&frame->children[i]) FrameSlot(nullptr);
+  frame->child_count = static_cast<uint32_t>(layout.slot_count);
   return frame;
+}
+
+Frame* BlockCache::allocate_frame(const BlockSource& source, size_t payload_room, char** payload) {
+  const FrameLayout layout = layout_of(source, payload_room);
+  void* memory = manager()->allocate_urgently(layout.size, layout.role,
+                                              std::max(urgency_of(layout.role), source.urgency));
+  if (memory == nullptr) return nullptr;
+  *payload = static_cast<char*>(memory) + layout.payload;
+  return make_frame(memory, source, layout);
 }
 
 Result<FrameRef> BlockCache::load(const BlockSource& source) {

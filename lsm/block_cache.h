@@ -73,6 +73,7 @@ struct BlockSource {
   FrameKind kind = FrameKind::data;
   // On whose account the frame is, instead of the cache's. Only for frames that stay private.
   std::optional<MemoryRole> private_role = std::nullopt;
+  bool from_file = false;             // though it may be in memory; only for private frames
   Urgency urgency = Urgency::normal;  // at least; of what flushes and compactions leave behind
 };
 
@@ -117,7 +118,8 @@ class BlockCache {
   Result<FrameRef> load(const BlockSource& source);
 
   // Puts a data block that is being written into the empty `slot`: `raw`, not compressed, of `rows`
-  // rows. Who owns the slot detaches it, or hands it over. False: memory was refused.
+  // rows. Who owns the slot detaches it, or hands it over. False: nothing is free, and what others
+  // have in the cache did not become so at once.
   bool keep(FrameSlot* slot, std::string_view raw, uint32_t rows);
   // The frame in `from`, if it is still there, goes into `to`, which the pinned `parent` holds;
   // it stays in `from` if there is another, or `parent` is not in the ring.
@@ -197,8 +199,19 @@ class BlockCache {
 
   Result<FrameRef> load_rows(const BlockSource& source);
   Result<FrameRef> load_filter(const BlockSource& source);
+  // Where what lies in a frame: offsets and sizes in bytes.
+  struct FrameLayout {
+    size_t payload = 0;
+    size_t slots = 0;
+    size_t slot_count = 0;
+    size_t size = 0;
+    MemoryRole role = MemoryRole::block_frames;
+  };
+  static FrameLayout layout_of(const BlockSource& source, size_t payload_room);
+  Frame* make_frame(void* memory, const BlockSource& source, const FrameLayout& layout);
   static Status parse_rows(Frame* frame, const BlockSource& source, const char* payload);
   Frame* allocate_frame(const BlockSource& source, size_t payload_room, char** payload);
+
   void unpin(Frame* frame);
   void free_frame(Frame* frame);
 

@@ -25,6 +25,7 @@ void RunCursor::reset(std::span<Sstable* const> files, bool fill_cache) {
   clear();
   files_ = files;
   fill_cache_ = fill_cache;
+  from_file_ = false;
 }
 
 void RunCursor::clear() {
@@ -43,7 +44,7 @@ bool RunCursor::fail(Status status) {
 }
 
 bool RunCursor::open_partition(uint32_t partition) {
-  Result<FrameRef> frame = file()->partition(partition, fill_cache_, private_role());
+  Result<FrameRef> frame = file()->partition(partition, fill_cache_, private_role(), from_file_);
   if (!frame.ok()) return fail(std::move(frame).status());
   partition_ = partition;
   partition_frame_ = std::move(*frame);
@@ -51,7 +52,8 @@ bool RunCursor::open_partition(uint32_t partition) {
 }
 
 bool RunCursor::open_block(uint32_t block) {
-  Result<FrameRef> frame = file()->block(partition_frame_, block, fill_cache_, private_role());
+  Result<FrameRef> frame =
+      file()->block(partition_frame_, block, fill_cache_, private_role(), from_file_);
   if (!frame.ok()) return fail(std::move(frame).status());
   block_ = block;
   block_frame_ = std::move(*frame);

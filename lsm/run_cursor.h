@@ -20,6 +20,8 @@ class RunCursor final : public VersionCursor {
   // Walks `files` from now on; they outlive the walk. Unpositioned. Without `fill_cache` a
   // compaction has the blocks that it loads on its own account.
   void reset(std::span<Sstable* const> files, bool fill_cache);
+  // The walk is to check what is on disk: nothing is taken from memory.
+  void read_from_files() { from_file_ = true; }
   // Lets go of all blocks.
   void clear();
 
@@ -54,6 +56,7 @@ class RunCursor final : public VersionCursor {
   const MemoryRole role_;
   std::span<Sstable* const> files_;
   bool fill_cache_ = true;
+  bool from_file_ = false;
   uint32_t file_ = 0;
   uint32_t partition_ = 0;
   uint32_t block_ = 0;

@@ -231,32 +231,35 @@ BlockSource Sstable::source(const BlockHandle& handle, FrameKind kind) const {
           .kind = kind};
 }
 
-Result<FrameRef> Sstable::partition(uint32_t i, bool fill_cache,
-                                    std::optional<MemoryRole> role) const {
+Result<FrameRef> Sstable::partition(uint32_t i, bool fill_cache, std::optional<MemoryRole> role,
+                                    bool from_file) const {
   VARVE_ASSIGN_OR_RETURN(const BlockHandle handle, partition_handle(i));
   BlockSource source = this->source(handle, FrameKind::index);
   source.private_role = role;
+  source.from_file = from_file;
   Result<FrameRef> frame = cache_->acquire(&top_->children[i], nullptr, source, fill_cache);
   if (!frame.ok()) return frame.status().with_context(path_);
   return frame;
 }
 
 Result<FrameRef> Sstable::block(const FrameRef& partition, uint32_t i, bool fill_cache,
-                                std::optional<MemoryRole> role) const {
+                                std::optional<MemoryRole> role, bool from_file) const {
   VARVE_ASSIGN_OR_RETURN(const BlockHandle handle, block_handle(partition->view, i));
   BlockSource source = this->source(handle, FrameKind::data);
   source.private_role = role;
+  source.from_file = from_file;
   Result<FrameRef> frame =
       cache_->acquire(&partition->children[i], partition.get(), source, fill_cache);
   if (!frame.ok()) return frame.status().with_context(path_);
   return frame;
 }
 
-Result<FrameRef> Sstable::filter(uint32_t i, bool fill_cache) const {
+Result<FrameRef> Sstable::filter(uint32_t i, bool fill_cache, bool from_file) const {
   VARVE_ASSIGN_OR_RETURN(const BlockHandle handle, partition_handle(i));
   if (handle.filter_stored_size == 0) return FrameRef();
-  Result<FrameRef> frame =
-      cache_->acquire(&filters_[i], nullptr, source(handle, FrameKind::filter), fill_cache);
+  BlockSource source = this->source(handle, FrameKind::filter);
+  source.from_file = from_file;
+  Result<FrameRef> frame = cache_->acquire(&filters_[i], nullptr, source, fill_cache);
   if (!frame.ok()) return frame.status().with_context(path_);
   return frame;
 }

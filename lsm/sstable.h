@@ -136,12 +136,16 @@ class Sstable : public ControlObject {
   // For cursors: partitions and blocks by number, pinned.
   uint32_t partition_count() const { return top().row_count(); }
   const BlockView& top() const { return top_->view; }
-  // `role`: on whose account a loaded frame is, of those that stay private.
+  // `role`: on whose account a loaded frame is, of those that stay private. `from_file`: a private
+  // one, read and checked though it is in memory.
   Result<FrameRef> partition(uint32_t i, bool fill_cache,
-                             std::optional<MemoryRole> role = std::nullopt) const;
+                             std::optional<MemoryRole> role = std::nullopt,
+                             bool from_file = false) const;
   Result<FrameRef> block(const FrameRef& partition, uint32_t i, bool fill_cache,
-                         std::optional<MemoryRole> role = std::nullopt) const;
-  Result<FrameRef> filter(uint32_t i, bool fill_cache) const;  // null if the file has none
+                         std::optional<MemoryRole> role = std::nullopt,
+                         bool from_file = false) const;
+  Result<FrameRef> filter(uint32_t i, bool fill_cache,
+                          bool from_file = false) const;  // null if the file has none
   // Handles; corruption if a row of an index is not one, or points outside the file.
   Result<BlockHandle> partition_handle(uint32_t i) const;
   Result<BlockHandle> block_handle(const BlockView& partition, uint32_t i) const;

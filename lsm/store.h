@@ -323,8 +323,9 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
   // `kept`: gives the sstables their blocks; null: has none.
   Result<std::vector<Levels::Addition>> open_outputs(const WrittenRun& run, RunId id,
                                                      WrittenBlocks* kept);
-  // Blocks were read since the last flush, about as often as these memtables were written to.
-  bool has_readers(const std::vector<Memtable*>& flushed);
+  // Since the tree's last flush there were as many point reads, of any tree, as these memtables
+  // have versions. Its flusher's.
+  bool has_readers(Tree* tree, const std::vector<Memtable*>& flushed);
   void fill_run_writer_options(Tree* tree, bool bottom, MemoryRole role, RunWriterOptions* options);
   // Logs the failure; true: try again.
   bool background_failed(const char* what, const Status& status);
@@ -403,7 +404,7 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
   std::array<WaitStatistics, kWaitReasonCount> waits_ VARVE_GUARDED_BY(mutex_);  // that are over
   // The commit leader's, for each group.
   alignas(64) Atomic<uint64_t> unapplied_from_{kLsnMax.value};
-  // The commit leader's, when a memtable grew.
+  // Changed when a memtable grew, began to be flushed or was; read for each commit.
   alignas(64) EngineMemory::Share active_bytes_;
   EngineMemory::Share immutable_bytes_;
   // Commits, by thread: a line that all threads write would cost more than all the rest of it.
@@ -457,7 +458,6 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
     Counter spill_bytes;
   };
   WorkCounters counters_;
-  Atomic<uint64_t> hits_at_flush_{0};  // of the cache
 };
 
 // Reads all of an sstable: every checksum, every order, and whether what the file and the manifest

@@ -41,6 +41,9 @@ struct Tree {
   uint64_t next_run = 1;
   bool flushing = false;
   bool compacting = false;
+
+  // The flusher's: how many point reads the store had had by the last flush.
+  uint64_t gets_at_flush = 0;
 };
 
 }  // namespace varve

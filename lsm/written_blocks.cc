@@ -11,10 +11,12 @@ WrittenBlocks::~WrittenBlocks() {
 void WrittenBlocks::begin_file(const FileId& id) { files_.emplace_back(id); }
 
 void WrittenBlocks::add(uint64_t offset, std::string_view raw, uint32_t rows) {
+  if (refused_) return;
   std::deque<Block>& blocks = files_.back().blocks;
   Block& block = blocks.emplace_back(offset);
   if (!cache_->keep(&block.slot, raw, rows)) {
     blocks.pop_back();
+    refused_ = true;
     return;
   }
   charge_.set(++count_ * sizeof(Block));
@@ -22,7 +24,7 @@ void WrittenBlocks::add(uint64_t offset, std::string_view raw, uint32_t rows) {
 
 std::deque<WrittenBlocks::Block>* WrittenBlocks::of(const FileId& id) {
   for (OfFile& file : files_) {
-    if (file.id == id) return &file.blocks;
+    if (file.id == id && !refused_ && !file.blocks.empty()) return &file.blocks;
   }
   return nullptr;
 }

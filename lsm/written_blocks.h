@@ -30,8 +30,8 @@ class WrittenBlocks {
   WrittenBlocks& operator=(const WrittenBlocks&) = delete;
 
   void begin_file(const FileId& id);
-  // A data block of the last file begun, as it is before compression. Not kept where memory is
-  // refused.
+  // A data block of the last file begun, as it is before compression. Once memory was refused
+  // nothing more is kept, and nothing is given to sstables: flushes are what gives memory back.
   void add(uint64_t offset, std::string_view raw, uint32_t rows);
 
   struct Block {
@@ -39,7 +39,7 @@ class WrittenBlocks {
     FrameSlot slot{nullptr};
     const uint64_t offset;  // in the file
   };
-  // In the order of their offsets; null: of another file.
+  // In the order of their offsets; null: none was kept, or it was refused memory.
   std::deque<Block>* of(const FileId& id);
 
  private:
@@ -51,6 +51,7 @@ class WrittenBlocks {
 
   BlockCache* const cache_;
   std::deque<OfFile> files_;
+  bool refused_ = false;
   size_t count_ = 0;
   ControlCharge charge_;
 };

@@ -56,10 +56,10 @@ class MemoryManager::Impl {
   }
 
   __attribute__((noinline)) void* allocate_slow(size_t size, MemoryRole role, Urgency urgency,
-                                                const void* acquirer) {
+                                                const void* acquirer, bool asks = true) {
     if (AllocationFaults::refuses()) return nullptr;
     void* block = slabs.allocate(size, urgency);
-    if (__builtin_expect(block == nullptr, 0)) block = allocate_when_full(size, urgency);
+    if (__builtin_expect(block == nullptr, 0) && asks) block = allocate_when_full(size, urgency);
     if (block == nullptr) return nullptr;
     budget.charge(SlabAllocator::usable_size(size), role);
     leaks.acquired(block, {.size = size, .role = role, .acquirer = acquirer});
@@ -130,6 +130,13 @@ void* MemoryManager::allocate(size_t size, MemoryRole role) {
     }
   }
   return impl.allocate_slow(size, role, urgency_of(role), __builtin_return_address(0));
+}
+
+void* MemoryManager::allocate_if_free(size_t size, MemoryRole role) {
+  Impl& impl = *impl_;
+  if (impl.refuse()) return nullptr;
+  return impl.allocate_slow(size, role, urgency_of(role), __builtin_return_address(0),
+                            /*asks=*/false);
 }
 
 void* MemoryManager::allocate_urgently(size_t size, MemoryRole role, Urgency urgency) {

@@ -50,6 +50,8 @@ class MemoryManager {
   // Uninitialised, aligned to 64 bytes when `size` >= 64, else to 16. size > 0. Outside epoch
   // guards and under no lock that freeing a frame or a view takes.
   void* allocate(size_t size, MemoryRole role);
+  // The same, but nobody is asked to give memory back.
+  void* allocate_if_free(size_t size, MemoryRole role);
   // For what outlives the urgent work that makes it; or, less urgent than its role, for what that
   // work can do without.
   void* allocate_urgently(size_t size, MemoryRole role, Urgency urgency);

@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <new>
+#include <span>
 #include <utility>
 
 #include "base/mutex.h"
@@ -33,6 +34,7 @@ class PoolLink {
   template <typename T>
   friend class ObjectPool;
   PoolLink* pool_next_ = nullptr;
+  size_t pool_shelf_ = 0;  // where it was acquired last; no padding, which objects would use
 };
 
 template <typename T>
@@ -40,9 +42,9 @@ class ObjectPool {
  public:
   ObjectPool(const char* name, MemoryManager* manager, MemoryRole role, size_t idle_max)
       : name_(name), manager_(manager), role_(role), check_(name) {
-    const size_t shelves = std::clamp<size_t>(idle_max, 1, kShelves);
-    for (size_t i = 0; i < shelves; ++i) {
-      shelves_[i].idle_max = idle_max / shelves + (i < idle_max % shelves ? 1 : 0);
+    shelf_count_ = std::clamp<size_t>(idle_max, 1, kShelves);
+    for (size_t i = 0; i < shelf_count_; ++i) {
+      shelves_[i].idle_max = idle_max / shelf_count_ + (i < idle_max % shelf_count_ ? 1 : 0);
     }
   }
   // Requires that every object was released; debug builds say which are not.
@@ -54,37 +56,40 @@ class ObjectPool {
   // A waiting object as it was released, or a new T(args...); null when memory is refused.
   template <typename... Args>
   T* acquire(Args&&... args) {
-    T* object = take_idle();
+    const size_t own = own_shelf();
+    T* object = take_idle(own);
     if (object == nullptr) {
       void* memory = manager_->allocate(sizeof(T), role_);
       if (memory == nullptr) {
-        count_released();
+        count_released(own);
         return nullptr;
       }
       object = new (memory) T(std::forward<Args>(args)...);
     }
+    object->PoolLink::pool_shelf_ = own;
     check_.acquired(object, sizeof(T), __builtin_return_address(0));
     return object;
   }
 
   void release(T* object) {
     if (!check_.released(object)) check_.refuse(waits(object));
-    Shelf& own = own_shelf();
-    {
-      MutexLock lock(own.mutex);
-      if (own.push(object)) {
-        ++own.released;
+    const size_t acquired_at = object->PoolLink::pool_shelf_;
+    const size_t own = own_shelf();
+    if (acquired_at == own) {
+      MutexLock lock(shelves_[own].mutex);
+      if (shelves_[own].push(object)) {
+        ++shelves_[own].released;
         return;
       }
     }
-    if (!put_elsewhere(object)) destroy(object);
-    count_released();  // last: who waits for zero may free the memory's owner
+    if (!put_idle(own, object)) destroy(object);
+    count_released(acquired_at);  // last: who waits for zero may free the memory's owner
   }
 
   // Destroys the objects that wait; returns how many did.
   size_t trim() {
     size_t trimmed = 0;
-    for (Shelf& shelf : shelves_) {
+    for (Shelf& shelf : shelves()) {
       for (;; ++trimmed) {
         T* object;
         {
@@ -104,7 +109,7 @@ class ObjectPool {
   // False if the pool's own figures contradict each other. While no other call is in progress.
   bool validate() {
     bool holds = true;
-    for (Shelf& shelf : shelves_) {
+    for (Shelf& shelf : shelves()) {
       MutexLock lock(shelf.mutex);
       size_t waiting = 0;
       for (const PoolLink* link = shelf.idle; link != nullptr; link = link->pool_next_) ++waiting;
@@ -115,8 +120,6 @@ class ObjectPool {
            check_.counts(sum.in_use());
   }
 
-  // The high water is at least the true one, and exact for objects that are released where they
-  // were acquired.
   PoolStatistics statistics() {
     const Totals sum = totals();
     return {.name = name_,
@@ -134,7 +137,7 @@ class ObjectPool {
   static constexpr size_t kShelves = 16;
 
   // What a thread releases it acquires again: so the object's memory stays in the cache of its
-  // core. Counts are those of calls through this shelf.
+  // core. Counts are those of objects that were acquired here.
   struct alignas(64) Shelf {
     Mutex mutex;
     PoolLink* idle VARVE_GUARDED_BY(mutex) = nullptr;
@@ -143,7 +146,7 @@ class ObjectPool {
     uint64_t acquired VARVE_GUARDED_BY(mutex) = 0;
     uint64_t missed VARVE_GUARDED_BY(mutex) = 0;
     uint64_t released VARVE_GUARDED_BY(mutex) = 0;
-    int64_t high_water VARVE_GUARDED_BY(mutex) = 0;
+    uint64_t high_water VARVE_GUARDED_BY(mutex) = 0;
 
     T* pop() VARVE_REQUIRES(mutex) {
       if (idle == nullptr) return nullptr;
@@ -171,54 +174,56 @@ class ObjectPool {
     uint64_t in_use() const { return acquired - released; }
   };
 
-  Shelf& own_shelf() { return shelves_[this_thread_slot() % kShelves]; }
+  std::span<Shelf> shelves() { return {shelves_, shelf_count_}; }
+  size_t own_shelf() const { return this_thread_slot() % shelf_count_; }
   // Counts a request; null: it has to be served with a new object.
-  T* take_idle() {
-    Shelf& own = own_shelf();
+  T* take_idle(size_t own) {
     {
-      MutexLock lock(own.mutex);
-      ++own.acquired;
-      own.high_water = std::max(own.high_water, static_cast<int64_t>(own.acquired - own.released));
-      if (T* const object = own.pop()) return object;
+      Shelf& shelf = shelves_[own];
+      MutexLock lock(shelf.mutex);
+      ++shelf.acquired;
+      shelf.high_water = std::max(shelf.high_water, shelf.acquired - shelf.released);
+      if (T* const object = shelf.pop()) return object;
     }
-    for (Shelf& shelf : shelves_) {
+    for (size_t i = 1; i < shelf_count_; ++i) {
+      Shelf& shelf = shelves_[(own + i) % shelf_count_];
       MutexLock lock(shelf.mutex);
       if (T* const object = shelf.pop()) return object;
     }
-    MutexLock lock(own.mutex);
-    ++own.missed;
+    MutexLock lock(shelves_[own].mutex);
+    ++shelves_[own].missed;
     return nullptr;
   }
-  bool put_elsewhere(T* object) {
-    for (Shelf& shelf : shelves_) {
+  bool put_idle(size_t own, T* object) {
+    for (size_t i = 0; i < shelf_count_; ++i) {
+      Shelf& shelf = shelves_[(own + i) % shelf_count_];
       MutexLock lock(shelf.mutex);
       if (shelf.push(object)) return true;
     }
     return false;
   }
-  void count_released() {
-    Shelf& own = own_shelf();
-    MutexLock lock(own.mutex);
-    ++own.released;
+  void count_released(size_t acquired_at) {
+    MutexLock lock(shelves_[acquired_at].mutex);
+    ++shelves_[acquired_at].released;
   }
   Totals totals() {
     Totals sum;
-    for (Shelf& shelf : shelves_) {
+    for (Shelf& shelf : shelves()) {
       MutexLock lock(shelf.mutex);
       sum.released += shelf.released;
       sum.idle += shelf.idle_count;
     }
     // Afterwards: whatever was counted as released was acquired before.
-    for (Shelf& shelf : shelves_) {
+    for (Shelf& shelf : shelves()) {
       MutexLock lock(shelf.mutex);
       sum.acquired += shelf.acquired;
       sum.missed += shelf.missed;
-      sum.high_water += static_cast<uint64_t>(shelf.high_water);
+      sum.high_water += shelf.high_water;
     }
     return sum;
   }
   bool waits(const T* object) {
-    for (Shelf& shelf : shelves_) {
+    for (Shelf& shelf : shelves()) {
       MutexLock lock(shelf.mutex);
       for (const PoolLink* link = shelf.idle; link != nullptr; link = link->pool_next_) {
         if (link == object) return true;
@@ -243,6 +248,7 @@ class ObjectPool {
   const char* name_;
   MemoryManager* manager_;
   MemoryRole role_;
+  size_t shelf_count_;
   Shelf shelves_[kShelves];
   [[no_unique_address]] PoolCheck check_;
 };

@@ -65,16 +65,20 @@ class SnapshotRegistry {
     part.remove(entry);
   }
 
-  // Raises `*watermark` to published minus `retention_nanos` and appends the registered snapshots
-  // below it to `*snapshots`, ascending and distinct: what the horizon refers to.
+  // Raises `*watermark` to published minus `retention_nanos` and puts the registered snapshots
+  // below it into `*snapshots`, which is empty, ascending and distinct: what the horizon refers
+  // to.
   GcHorizon horizon(uint64_t retention_nanos, Atomic<uint64_t>* watermark,
                     std::vector<Timestamp>* snapshots) {
-    const LockOfAll lock(this);
-    const uint64_t published = published_.load();
-    const uint64_t wanted = published > retention_nanos ? published - retention_nanos : 0;
-    if (wanted > watermark->load()) watermark->store(wanted);
-    GcHorizon reached{.watermark = Timestamp{watermark->load()}, .snapshots = {}};
-    for (const Part& part : parts_) part.add_to(&reached, snapshots);
+    GcHorizon reached;
+    {
+      const LockOfAll lock(this);
+      const uint64_t published = published_.load();
+      const uint64_t wanted = published > retention_nanos ? published - retention_nanos : 0;
+      if (wanted > watermark->load()) watermark->store(wanted);
+      reached.watermark = Timestamp{watermark->load()};
+      for (const Part& part : parts_) part.add_to(&reached, snapshots);
+    }
     std::sort(snapshots->begin(), snapshots->end());
     snapshots->erase(std::unique(snapshots->begin(), snapshots->end()), snapshots->end());
     reached.snapshots = *snapshots;

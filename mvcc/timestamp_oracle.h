@@ -51,7 +51,9 @@ class TimestampOracle {
     const uint64_t latest = lease_end_.load() - count;
     // last_ is written by this thread only.
     const uint64_t first = std::max(last_.load(kRelaxed) + 1, std::min(now(), latest));
-    last_.store(first + count - 1, kRelease);  // to others it only says what was handed out
+    // Sequentially consistent, before the leader looks for watched ranges: whoever adds one looks
+    // here afterwards (txn/change_watch.h).
+    last_.store(first + count - 1);
     return Timestamp{first};
   }
   // Whether allocate(count) would stay below the lease, and with how much to spare.

@@ -17,10 +17,10 @@
 //  1. What is recorded before a position() that a thread read is published, and so at or below any
 //     published timestamp that the thread reads after it: the leader publishes first, and then
 //     moves the position. Hence the two halves leave nothing out.
-//  2. A commit is either recorded, or at or below floor(). Commits are recorded only while some
-//     transaction that will be checked is open, so that a program without any pays next to
-//     nothing. A transaction enters before it takes its snapshot: a group that did not see it yet
-//     raises the floor before it publishes.
+//  2. A commit is either recorded, or at or below floor(). Commits are recorded while some
+//     transaction that will be checked is open, and for some groups afterwards; a program without
+//     any pays next to nothing. A transaction enters before it takes its snapshot: a group that did
+//     not see it yet raises the floor before it publishes.
 //  3. A trimmed ring, a slot that many keys share, or a table that got no memory cost look-ups,
 //     never a verdict: the tree is asked instead.
 //

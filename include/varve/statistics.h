@@ -42,7 +42,7 @@ struct PoolStatistics {
   uint64_t reused = 0;      // of these, served from memory at hand
   uint64_t missed = 0;      // of these, served by asking the level below
   uint64_t in_use = 0;      // items now
-  uint64_t high_water = 0;  // most items at once; of a slab's, with those at hand for a thread
+  uint64_t high_water = 0;  // most items at once, or more where several threads had some
   uint64_t held_bytes = 0;  // bytes kept, in use or not
 };
 

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "base/thread.h"
+#include "memory/allocation_faults.h"
 #include "tests/lsm/sstable_fixture.h"
 
 namespace varve {
@@ -137,6 +139,71 @@ TEST_F(WrittenBlocksTest, a_block_that_a_reader_was_faster_to_load_stays_his) {
   EXPECT_EQ(partition->children[3].load(), loaded.get());
   EXPECT_NE(partition->children[4].load(), nullptr);
   expect_all_rows(sstable.get());
+}
+
+TEST_F(WrittenBlocksTest, once_memory_is_refused_nothing_is_kept) {
+  const AllThroughSlabs all;
+  for (const uint64_t refused : {1, 2, 100}) {
+    WrittenBlocks kept(&home_.cache());
+    kept.begin_file(kTestFileId);
+    // One that an sstable of any rows might have.
+    BlockBuilder builder(&home_.manager(), MemoryRole::sstable_builder);
+    ASSERT_TRUE(builder.add("key", {1}, VersionKind::value, "value"));
+    Buffer raw(&home_.manager(), MemoryRole::sstable_builder);
+    ASSERT_TRUE(builder.finish(&raw, 1 << 20));
+    AllocationFaults::begin(refused, 10);  // more than it asks for one block
+    for (uint64_t i = 0; i < 50; ++i) kept.add(i * 100, raw.view(), 1);
+    AllocationFaults::end();
+    kept.add(5000, raw.view(), 1);
+    if (refused > 50) {
+      ASSERT_NE(kept.of(kTestFileId), nullptr);
+      EXPECT_EQ(kept.of(kTestFileId)->size(), 51u);
+    } else {
+      EXPECT_EQ(kept.of(kTestFileId), nullptr);
+    }
+  }
+  EXPECT_EQ(home_.cache().bytes(), 0u);
+}
+
+TEST_F(WrittenBlocksTest, sstables_come_and_go_beside_readers_in_a_small_cache) {
+  SstableHome small(200 << 10);
+  small.write("read", some_rows(), {.block_size = 512}, FileId{9, 9});
+  const SstablePtr always = small.open("read");
+  Atomic<bool> stop{false};
+  Atomic<Sstable*> shown{nullptr};
+  std::vector<Thread> readers;
+  for (int t = 0; t < 2; ++t) {
+    readers.emplace_back("varve-test", 0, [&, t] {
+      const std::vector<VersionRow> rows = some_rows();
+      for (size_t i = 0; !stop.load(); i = (i + 7) % kRows) {
+        const VersionRow& row = rows[i];
+        EpochDomain::Guard guard(small.epochs());
+        Sstable* const sstable = t == 0 ? always.get() : shown.load();
+        if (sstable == nullptr) continue;
+        ReadAccess access{.resident_only = true};
+        FoundVersion found;
+        const Result<bool> there =
+            sstable->get(row.key, key_hash(row.key), kTimestampMax, &access, &found);
+        ASSERT_TRUE(there.ok());
+        ASSERT_TRUE(*there || access.missed);
+        if (*there) ASSERT_EQ(found.value, row.value);
+      }
+    });
+  }
+  for (int round = 0; round < 30; ++round) {
+    WrittenBlocks kept(&small.cache());
+    const std::string path = "f" + std::to_string(round);
+    small.write(path, some_rows(), options_for(&kept));
+    if (round % 3 == 0) continue;  // it is given up
+    const SstablePtr sstable = small.open(path);
+    shown.store(sstable.get());
+    sstable->adopt(&kept);
+    expect_all_rows(sstable.get());
+    expect_all_rows(always.get());
+    shown.store(nullptr);
+    small.epochs().drain();
+  }
+  stop.store(true);
 }
 
 }  // namespace

@@ -459,13 +459,13 @@ MUTANTS = {
     ),
     "object_pools_count_a_refused_request_as_in_use": (
         "memory/object_pool.h",
-        "[[count_released();]] return nullptr;",
+        "[[count_released(own);]] return nullptr;",
         ";",
         ["memory:ObjectPool.*"],
     ),
     "objects_go_to_whichever_thread_asks_first": (
         "memory/object_pool.h",
-        "Shelf& own_shelf() { return shelves_[ [[this_thread_slot() % kShelves]] ]; }",
+        "size_t own_shelf() const { return [[this_thread_slot() % shelf_count_]]; }",
         "0",
         ["memory:ObjectPool.ThreadsGetBack*"],
     ),

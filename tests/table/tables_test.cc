@@ -504,7 +504,7 @@ TEST_F(TablesTest, many_threads_use_one_table) {
   for (const PoolStatistics& pool : pools) {
     EXPECT_EQ(pool.in_use, 0u) << pool.name;
     EXPECT_GT(pool.reused, 100u) << pool.name;
-    EXPECT_LE(pool.high_water, 4u) << pool.name;
+    EXPECT_LE(pool.high_water, 5u) << pool.name << ", those of this thread included";
   }
 }
 

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/random.h"
+#include "base/thread.h"
 #include "tests/support/seeded_test.h"
 #include "tests/txn/database_fixture.h"
 #include "txn/conflict_table.h"
@@ -89,6 +90,33 @@ TEST(ConflictTableTest, records_while_transactions_are_open_and_not_for_long_aft
   const size_t third = table.enter();
   EXPECT_TRUE(table.is_recording());
   table.leave(third);
+}
+
+TEST(ConflictTableTest, transactions_of_all_threads_count_and_may_end_on_another) {
+  MemoryManager manager(64 << 20);
+  ConflictTable table(&manager, 1 << 20, Timestamp{5});
+  const auto is_recorded_for_long = [&table] {
+    for (int i = 0; i < 1000; ++i) {
+      if (!table.is_recording()) return false;
+    }
+    return true;
+  };
+  for (int t = 0; t < 3; ++t) {
+    size_t cell = 0;
+    std::vector<Thread> threads;  // that live together, and so count apart
+    Atomic<int> entered{0};
+    for (int i = 0; i < 3; ++i) {
+      threads.emplace_back("varve-test", 0, [&, i] {
+        if (i == t) cell = table.enter();
+        entered.fetch_add(1);
+        while (entered.load() < 3) spin_pause();
+      });
+    }
+    threads.clear();
+    EXPECT_TRUE(is_recorded_for_long());
+    table.leave(cell);
+    EXPECT_FALSE(is_recorded_for_long());
+  }
 }
 
 TEST(ConflictTableTest, keys_that_were_not_written_are_mostly_known_to_be_unchanged) {

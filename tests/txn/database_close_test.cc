@@ -303,7 +303,7 @@ TEST_F(DatabaseCloseBesideWritersTest, each_queued_commit_is_kept_or_answers_clo
   options_.clock = nullptr;
   for (int round = 0; round < 10; ++round) {
     // Beside the smaller ones every commit is counted by its size, beside the larger ones few.
-    options_.write_buffer_size = round % 2 == 0 ? 64 << 10 : 4 << 20;
+    options_.write_buffer_size = round % 2 == 0 ? 64 << 10 : 5 << 20;
     open();
     if (round == 0) create("unlogged", {.durability = Durability::none});
     const Keyspace unlogged = *db_->find_keyspace("unlogged");

@@ -252,6 +252,19 @@ TEST_F(DatabaseTest, blocks_of_a_flush_stay_in_memory_if_there_are_readers) {
   put_all('b');
   ASSERT_OK(db_->flush());
   EXPECT_EQ(misses_of_reading_all('b'), 0u);
+  {
+    // What was never read is checked all the same.
+    const std::vector<std::string> sstables = files_with_suffix(disk_.get(), kPath, ".sst");
+    Result<std::unique_ptr<File>> file = disk_->open(sstables.back(), OpenMode::read_write);
+    ASSERT_OK(file);
+    char byte;
+    ASSERT_EQ(*(*file)->read(1000, &byte, 1), 1u);
+    const char other = static_cast<char>(byte ^ 1);
+    ASSERT_OK((*file)->write(1000, {&other, 1}));
+    EXPECT_FAILS(db_->verify(), corruption, sstables.back());
+    ASSERT_OK((*file)->write(1000, {&byte, 1}));
+    ASSERT_OK(db_->verify());
+  }
   put_all('c');
   ASSERT_OK(db_->flush());
   put_all('d');
