@@ -42,7 +42,7 @@ TEST_F(PoolCheckDeathTest, an_object_that_is_out_at_the_end_is_named_with_pool_a
         for (int i = 0; i < 3; ++i) static_cast<void>(take(pool));
       },
       "varve: pool leaky is destroyed while 3 of its items are out\n"
-      "varve: pool leaky: 48 bytes in 3 allocations, acquired at .*\\+0x");
+      "varve: pool leaky: 72 bytes in 3 allocations, acquired at .*\\+0x");
 }
 
 TEST_F(PoolCheckDeathTest, a_buffer_that_is_out_at_the_end_is_named_with_pool_and_acquirer) {
