@@ -485,7 +485,7 @@ MUTANTS = {
         "lsm/admission.cc",
         "while ([[commits_are_under_way()]] || waiters_ != nullptr) {",
         "admitted_bytes_.load() != 0",
-        ["txn:DatabaseCloseBesideWritersTest.*", "txn:DatabaseCloseTest.*"],
+        ["txn:DatabaseCloseTest.writes_end_when*"],
     ),
     "nobody_is_looked_for_once_commits_are_recorded": (
         "txn/conflict_table.cc",

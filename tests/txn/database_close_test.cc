@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "lsm/store.h"
 #include "memory/allocation_faults.h"
 #include "tests/support/temp_directory.h"
 #include "tests/txn/database_fixture.h"
@@ -232,6 +233,29 @@ TEST_F(DatabaseCloseTest, with_queued_and_delayed_steps) {
 }
 
 // Writers that do not stop by themselves when the database is closed beside them.
+// Also for those that are not counted by their bytes.
+TEST_F(DatabaseCloseTest, writes_end_when_the_smallest_commit_is_done) {
+  options_.write_buffer_size = 5 << 20;
+  const Result<StoreOptions> derived = derive_store_options(options_, kPath);
+  ASSERT_OK(derived);
+  const Result<std::unique_ptr<Store>> store = Store::open(*derived);
+  ASSERT_OK(store);
+  Store::CommitWait small;
+  ASSERT_OK((*store)->admit(100, &small));
+  EXPECT_FALSE(small.is_counted);
+  std::atomic<bool> ended{false};
+  std::thread closer([&] {
+    (*store)->end_writes();
+    ended.store(true);
+  });
+  std::this_thread::sleep_for(milliseconds(20));
+  EXPECT_FALSE(ended.load());
+  (*store)->leave(100, small);
+  closer.join();
+  EXPECT_FAILS((*store)->admit(100, &small), closed, "closed");
+  EXPECT_OK((*store)->close());
+}
+
 class DatabaseCloseBesideWritersTest : public DatabaseTest {
  protected:
   DatabaseCloseBesideWritersTest() {
