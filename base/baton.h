@@ -3,8 +3,9 @@
 // until it runs; that is longer than most commits take. Rejected: giving way (sched_yield) between
 // the two, which gives the processor to other programs for milliseconds (docs/decisions.md).
 //
-// Thread rule: one thread waits, another one passes, once. Whoever waits may destroy the baton as
-// soon as it has it: pass() touches it no more once wait() can return.
+// Thread rule: one thread waits, another one passes, once, and once more after reset(). Whoever
+// waits may destroy the baton as soon as it has it: pass() touches it no more once wait() can
+// return.
 
 #pragma once
 
@@ -27,6 +28,8 @@ class Baton {
   uint8_t wait(bool spins = true);
   // `value` is at most kValueMax. What the caller did before, the waiter sees.
   void pass(uint8_t value);
+  // By whoever waits, when nothing is passed yet, or wait() returned.
+  void reset() { state_.store(kNothing, kRelaxed); }  // whoever passes is told of it by other means
 
  private:
   static constexpr uint8_t kNothing = 255;

@@ -24,8 +24,6 @@ constexpr uint64_t kBytesBeforeWindow = 64 << 10;
 constexpr size_t kAppendSizeMax = 8 << 10;  // the call does not count beside larger ones
 constexpr int64_t kSecondsMax = 1;          // from preparing to storing; writeback begins after 5
 
-constexpr char kZeros[kStep] = {};
-
 // Numbers of statfs(2).
 bool keeps_blocks(int descriptor) {
   constexpr unsigned long kExt4 = 0xef53;
@@ -36,7 +34,17 @@ bool keeps_blocks(int descriptor) {
   return type == kExt4 || type == kTmpfs;
 }
 
+// To about 4 ms, for the price of a load.
+int64_t coarse_seconds() {
+  struct timespec now;
+  ::clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  return now.tv_sec;
+}
+
+}  // namespace
+
 bool write_zeros(int descriptor, uint64_t begin, uint64_t end) {
+  static constexpr char kZeros[16 << 10] = {};
   while (begin < end) {
     const ssize_t n = ::pwrite(descriptor, kZeros, std::min<uint64_t>(end - begin, sizeof kZeros),
                                static_cast<off_t>(begin));
@@ -46,15 +54,6 @@ bool write_zeros(int descriptor, uint64_t begin, uint64_t end) {
   }
   return true;
 }
-
-// To about 4 ms, for the price of a load.
-int64_t coarse_seconds() {
-  struct timespec now;
-  ::clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-  return now.tv_sec;
-}
-
-}  // namespace
 
 std::unique_ptr<AppendWindow> AppendWindow::create(int descriptor, uint64_t end) {
 #if defined(MADV_POPULATE_WRITE)

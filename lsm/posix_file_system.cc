@@ -15,6 +15,7 @@
 
 #include "base/format.h"
 #include "lsm/posix_append_window.h"
+#include "lsm/posix_blocks_ahead.h"
 #include "varve/file_system.h"
 
 namespace varve {
@@ -68,10 +69,12 @@ class PosixFile final : public File {
         request->status = read_all(request);
         break;
       case IoRequest::Kind::write:
+        if (blocks_ != nullptr) blocks_->prepare(request->offset, request->size);
         request->status = append(request) ? Status() : write_all(request);
         break;
       case IoRequest::Kind::sync:
         if (appends_ != nullptr) appends_->note_sync();
+        if (blocks_ != nullptr) blocks_->note_sync();
         request->status = ::fdatasync(descriptor_) == 0 ? Status() : fail("fdatasync");
         break;
     }
@@ -86,6 +89,7 @@ class PosixFile final : public File {
 
   Status truncate(uint64_t size) override {
     if (appends_ != nullptr) appends_->close();
+    blocks_.reset();
     return ::ftruncate(descriptor_, static_cast<off_t>(size)) == 0 ? Status() : fail("ftruncate");
   }
 
@@ -102,7 +106,10 @@ class PosixFile final : public File {
     return fail("fallocate");
   }
 
-  void expect_appends(uint64_t end) override { appends_ = AppendWindow::create(descriptor_, end); }
+  void expect_appends(uint64_t end) override {
+    appends_ = AppendWindow::create(descriptor_, end);
+    blocks_ = BlocksAhead::create(descriptor_, end);
+  }
 
   void drop_cache() override { ::posix_fadvise(descriptor_, 0, 0, POSIX_FADV_DONTNEED); }
 
@@ -158,7 +165,9 @@ class PosixFile final : public File {
 
   const std::string path_;
   int descriptor_;
-  std::unique_ptr<AppendWindow> appends_;  // while small writes are expected
+  // While small writes are expected.
+  std::unique_ptr<AppendWindow> appends_;
+  std::unique_ptr<BlocksAhead> blocks_;
 };
 
 class PosixFileLock final : public FileLock {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/assert.h"
+#include "base/coding.h"
 #include "base/format.h"
 #include "base/hash.h"
 
@@ -137,6 +138,16 @@ Result<std::string_view> WalReader::bytes_at(uint64_t offset, size_t size) {
                           std::min(size, buffer_.size() - std::min(skip, buffer_.size())));
 }
 
+size_t WalReader::zeros_at(uint64_t offset) const {
+  const char* const begin = buffer_.data() + (offset - buffer_offset_);
+  const char* const end = buffer_.data() + buffer_.size();
+  const char* at = begin;
+  while (end - at >= static_cast<ptrdiff_t>(sizeof(uint64_t)) && load_le<uint64_t>(at) == 0) {
+    at += sizeof(uint64_t);
+  }
+  return static_cast<size_t>(at - begin);
+}
+
 Lsn WalReader::limit() const {
   for (size_t i = current_ + 1; i < segments_.size(); ++i) {
     if (segments_[i].status.ok() && segments_[i].header.predecessor == segments_[current_].number) {
@@ -230,6 +241,11 @@ Result<bool> WalReader::attested_in(const WalSegmentInfo& segment, uint64_t offs
   uint64_t effort = segment.file_size * kAttestEffort;
   for (uint64_t at = offset; at + kWalGroupHeaderSize <= segment.file_size; at += kWalAlignment) {
     VARVE_ASSIGN_OR_RETURN(std::string_view bytes, bytes_at(at, kWalGroupHeaderSize));
+    // Most of a segment that was reserved, and not filled: no header begins with as many.
+    if (const size_t zeros = zeros_at(at); zeros >= kWalGroupHeaderSize) {
+      at += zeros - kWalGroupHeaderSize;
+      continue;
+    }
     WalGroupHeader header;
     const uint64_t lsn = segment.header.start.value + at - kWalHeaderSize;
     if (bytes.size() < kWalGroupHeaderSize ||

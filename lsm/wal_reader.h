@@ -92,6 +92,8 @@ class WalReader {
   // What of the current file is in buffer_.
   uint64_t buffer_offset_ = 0;
   Result<std::string_view> bytes_at(uint64_t offset, size_t size);
+  // How many of what bytes_at() has read from `offset` on are zero; of whole aligned words.
+  size_t zeros_at(uint64_t offset) const;
 };
 
 }  // namespace varve

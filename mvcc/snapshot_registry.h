@@ -49,6 +49,13 @@ class SnapshotRegistry {
     entry->timestamp = Timestamp{published_.load()};
     part.insert(entry);
   }
+  // At the newest one that is published, or at least applied (the oracle's).
+  void acquire_applied(SnapshotEntry* entry, const Atomic<uint64_t>& applied) {
+    Part& part = choose_part(entry);
+    MutexLock lock(part.mutex);
+    entry->timestamp = Timestamp{std::max(published_.load(), applied.load(kAcquire))};
+    part.insert(entry);
+  }
 
   // At `time`, which is at or below published. Afterwards the caller compares it with the watermark
   // of each keyspace that it reads: below one, that history may be gone already.

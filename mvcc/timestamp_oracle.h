@@ -6,12 +6,14 @@
 // Invariants:
 //  1. No timestamp is handed out twice, restarts included: those handed out stay below a lease that
 //     was made durable before (protocol 7). The caller persists leases; the oracle only says when.
-//  2. published <= allocated. Published rises only; under durability `sync` after the sync.
+//  2. published <= allocated. Published rises only; under durability `sync` after the sync. Applied
+//     is ahead of it meanwhile: what can be read already by those who wait for that sync before
+//     they tell anybody (Database::transact()).
 //  3. A step of the wall clock forward by more than kClockJumpMaxNanos beyond what the monotonic
 //     clock allows is ignored; a step back is ridden out (last + 1).
 //
 // Thread rule: allocate(), advance_to(), renew_lease() by one thread at a time (the commit leader);
-// published() by any.
+// published() and applied() by any.
 
 #pragma once
 
@@ -40,6 +42,7 @@ class TimestampOracle {
         last_(last.nanos),
         lease_end_(lease_end.nanos),
         published_(last.nanos),
+        applied_(last.nanos),
         realtime_seen_(clock->realtime_nanos()),
         monotonic_seen_(clock->monotonic_nanos()) {}
 
@@ -80,10 +83,14 @@ class TimestampOracle {
     VARVE_DCHECK(time.nanos >= published_.load() && time.nanos <= last_.load());
     published_.store(time.nanos);
   }
+  // Commits up to `time` can be read, and are about to be made durable.
+  void note_applied(Timestamp time) { applied_.store(time.nanos, kRelease); }  // see applied_cell()
 
   Timestamp last_allocated() const { return Timestamp{last_.load()}; }
   Timestamp published() const { return Timestamp{published_.load()}; }
   const Atomic<uint64_t>& published_cell() const { return published_; }
+  // At or below published, where no sync is under way.
+  const Atomic<uint64_t>& applied_cell() const { return applied_; }
 
   // The wall clock, rid of jumps.
   uint64_t now() {
@@ -111,6 +118,7 @@ class TimestampOracle {
   Atomic<uint64_t> last_;
   Atomic<uint64_t> lease_end_;
   Atomic<uint64_t> published_;
+  Atomic<uint64_t> applied_;
   Atomic<uint64_t> no_jump_until_{0};  // orders nothing
   const uint64_t realtime_seen_;       // both clocks at the same moment, at the start
   const uint64_t monotonic_seen_;

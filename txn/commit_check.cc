@@ -1,5 +1,6 @@
 #include "txn/commit_check.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "base/hash.h"
@@ -48,7 +49,8 @@ Status unchecked(Status status) {
 
 Status CommitChecker::check_published(std::string_view batch, CommitCheck* check) const {
   check->position = table_->position();
-  check->through = store_->oracle().published();  // in this order
+  const Timestamp published = store_->oracle().published();  // in this order
+  check->through = std::max(published, check->since());
   check->verdict = CommitCheck::Verdict::clear;
   if (check->through == check->since()) return Status();  // nobody has committed since
   VARVE_RETURN_IF_ERROR(unchecked(look_up(batch, check)));

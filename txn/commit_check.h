@@ -40,6 +40,9 @@ struct CommitCheck {
   Timestamp start;                 // of its snapshot, which is registered as a checked one
   const ReadSet* reads = nullptr;  // null: none matter
   std::span<const Store::SpilledRun> spilled = {};  // what it wrote, beside the batch
+  // Who lost is told at once, and not when the group is durable that it lost in: it begins again
+  // from what is applied. (From what is published it would lose against the same commit again.)
+  bool begins_again = false;
   // What was published up to here has been checked, and is clear.
   Timestamp clear_through = {};
   // How far the latest check outside the queue went.
@@ -66,7 +69,8 @@ class CommitChecker {
   CommitChecker(Store* store, ConflictTable* table, TransactionCounters* counters)
       : store_(store), table_(table), counters_(counters), reader_(store) {}
 
-  // The transaction's thread; or the leader, when no commit is in progress. Sets the verdict:
+  // The transaction's thread; or the leader, when no commit is in progress. What is published, but
+  // not before the transaction began, which may have been ahead of that. Sets the verdict:
   // clear or conflict. Errors: of reading, io_error as busy (of a commit, io_error would leave open
   // whether it is there); the verdict is not set then.
   Status check_published(std::string_view batch, CommitCheck* check) const;

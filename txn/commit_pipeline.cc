@@ -33,20 +33,196 @@ Status CommitPipeline::run_alone(Action* action) {
 
 Status CommitPipeline::enqueue(Request* request) {
   bool leads;
-  bool alone;
   {
     MutexLock lock(mutex_);
     leads = front_ == nullptr;
     (leads ? front_ : back_->next) = request;
     back_ = request;
-    if (++queued_ == gathers_) gathered_.notify_one();
-    alone = leads && last_sync_.in_play == 0;  // nor is anybody worth waiting for
+    ++queued_;
   }
-  // A hint; pairs with nothing.
-  if (leads || request->turn.wait(!syncs_.load(kRelaxed)) == kLeads) {
-    lead(request, alone);
-  }
+  // Here and below, what syncs_ says is a hint; pairs with nothing.
+  uint8_t turn = leads ? kLeads : request->turn.wait(!syncs_.load(kRelaxed));
+  if (turn == kLeads) turn = lead(request, /*alone=*/leads);
+  if (turn == kFinishes) finish(request);
   return std::move(request->status);
+}
+
+void CommitPipeline::form_group(Request* first, bool alone) {
+  group_.clear();
+  last_ = first;
+  size_ = 1;
+  if (first->action != nullptr) return;
+  if (alone) {
+    group_.push_back(first);
+    return;
+  }
+  MutexLock lock(mutex_);
+  size_t bytes = 0;
+  for (Request* request = first; request != nullptr; request = request->next) {
+    if (request != first && (first->goes_alone() || request->goes_alone())) break;
+    if (group_.size() == kGroupRequestsMax || bytes >= kGroupBytesMax) break;
+    group_.push_back(request);
+    bytes += request->batch.size();
+    last_ = request;
+  }
+  size_ = group_.size();
+}
+
+uint8_t CommitPipeline::lead(Request* first, bool alone) {
+  store_->prefetch_for_commit();
+  conflicts_->prefetch();
+  for (const Touched& touched : touched_) touched.tree->active->prefetch_for_apply();
+  form_group(first, alone);
+  touched_.clear();
+  if (first->goes_alone()) await_finished();
+  bool waits = false;
+  if (first->action != nullptr) {
+    run_action(first);
+  } else {
+    waits = run_group();
+  }
+  Memtable* const unlinked = memtable_to_link();
+  std::optional<EpochDomain::Guard> guard;  // it stays while we lead, and then by this
+  if (unlinked != nullptr) guard.emplace(store_->epochs());
+  Request* after;
+  Request* told = first;
+  std::optional<uint8_t> turn = kDone;
+  if (waits) {
+    turn = leave_to_finish(first, &after, &told);
+  } else {
+    Request* const last = last_;
+    MutexLock lock(mutex_);
+    after = last->next;
+    last->next = nullptr;
+    front_ = after;
+    queued_ -= size_;
+    if (after == nullptr) back_ = nullptr;
+  }
+  if (after != nullptr) after->turn.pass(kLeads);
+  tell(told, first);
+  if (unlinked != nullptr) unlinked->link_if_due();
+  guard.reset();
+  return turn ? *turn : first->turn.wait(/*spins=*/false);
+}
+
+void CommitPipeline::tell(Request* first, const Request* other_than) {
+  while (first != nullptr) {
+    Request* const member = first;
+    first = member->next;
+    if (member != other_than) member->turn.pass(kDone);  // it is gone
+  }
+}
+
+// -- what waits for the disk --
+
+std::optional<uint8_t> CommitPipeline::leave_to_finish(Request* first, Request** after,
+                                                       Request** losers) {
+  Request* waiting = nullptr;  // members that do
+  Request** waiting_end = &waiting;
+  *losers = nullptr;
+  size_t count = 0;
+  first->turn.reset();
+  MutexLock lock(mutex_);
+  *after = last_->next;
+  for (Request* member = first; member != *after;) {
+    Request* const next = member->next;
+    if (member->begins_again()) {
+      member->next = *losers;
+      *losers = member;
+    } else {
+      member->next = nullptr;
+      *waiting_end = member;
+      waiting_end = &member->next;
+      ++count;
+    }
+    member = next;
+  }
+  front_ = *after;
+  queued_ -= size_;
+  if (*after == nullptr) back_ = nullptr;
+  if (waiting == nullptr) return kDone;
+  waiting->group = {.last = last_applied_,
+                    .recorded_end = conflicts_->end(),
+                    .syncs = !group_.empty() && group_syncs_,
+                    .next = nullptr};
+  (unfinished_ == nullptr ? unfinished_ : last_unfinished_->group.next) = waiting;
+  last_unfinished_ = waiting;
+  unfinished_members_ += count;
+  unfinished_groups_.store(unfinished_groups_.load(kRelaxed) + 1);
+  if (gathers_ != 0 && unfinished_members_ >= gathers_) gathered_.notify_one();
+  const bool begins = !std::exchange(is_finishing_, true);
+  const bool stays = !first->begins_again();
+  if (begins && stays) return kFinishes;
+  if (begins) waiting->turn.pass(kFinishes);
+  return stays ? std::nullopt : std::optional(kDone);
+}
+
+void CommitPipeline::finish(Request* own) {
+  Request* groups;
+  size_t members;
+  {
+    MutexLock lock(mutex_);
+    if (unfinished_members_ < in_play_) gather();
+    groups = std::exchange(unfinished_, nullptr);
+    members = std::exchange(unfinished_members_, 0);
+  }
+  bool syncs = false;
+  size_t count = 0;
+  const Request* last = nullptr;
+  for (const Request* group = groups; group != nullptr; group = group->group.next) {
+    syncs |= group->group.syncs;
+    last = group;
+    ++count;
+  }
+  if (syncs && failed_.ok()) {
+    VARVE_SYNC_POINT("commit_before_sync");
+    failed_ = sync_log();
+    if (!failed_.ok()) store_->fail(failed_);
+  }
+  if (failed_.ok()) {
+    publish(last->group.last, last->group.recorded_end);
+  } else {
+    fail_groups(groups);
+  }
+  Request* next;
+  {
+    MutexLock lock(mutex_);
+    next = unfinished_;
+    is_finishing_ = next != nullptr;
+    in_play_ = syncs ? members + unfinished_members_ + queued_ : 0;
+    unfinished_groups_.store(unfinished_groups_.load(kRelaxed) - count);
+    if (next == nullptr) finished_.notify_all();
+  }
+  if (next != nullptr) next->turn.pass(kFinishes);
+  while (groups != nullptr) {
+    Request* const group = groups;
+    groups = group->group.next;
+    tell(group, own);
+  }
+}
+
+void CommitPipeline::fail_groups(Request* groups) {
+  for (Request* group = groups; group != nullptr; group = group->group.next) {
+    for (Request* member = group; member != nullptr; member = member->next) {
+      if (!member->is_committed()) continue;
+      member->status = Status::io_error(
+          "the log could not be synced; whether the commit is there is known after reopening: " +
+          failed_.to_string());
+    }
+  }
+}
+
+void CommitPipeline::publish(Timestamp last, uint64_t recorded_end) {
+  VARVE_SYNC_POINT("commit_before_publish");
+  store_->oracle().publish(last);
+  conflicts_->publish(recorded_end);
+  VARVE_SYNC_POINT("commit_published");
+}
+
+void CommitPipeline::await_finished() {
+  if (unfinished_groups_.load() == 0) return;
+  MutexLock lock(mutex_);
+  while (unfinished_groups_.load() != 0) finished_.wait(mutex_);
 }
 
 void CommitPipeline::gather() {
@@ -57,74 +233,29 @@ void CommitPipeline::gather() {
   const uint64_t patience = std::min(last_sync_.nanos / kSyncShareToGather, kGatherNanosMax);
   if (patience < kGatherNanosMin) return;
   const uint64_t begin = Clock::system()->monotonic_nanos();
-  const size_t before = queued_;
+  const size_t before = unfinished_members_;
   uint64_t now = begin;
-  gathers_ = std::min(last_sync_.in_play, kGroupRequestsMax);
-  while (queued_ < gathers_ && now < last_sync_.end + patience) {
+  gathers_ = std::min(in_play_, kGroupRequestsMax);
+  while (unfinished_members_ < gathers_ && now < last_sync_.end + patience) {
     gathered_.wait_for(mutex_, last_sync_.end + patience - now);
     now = Clock::system()->monotonic_nanos();
   }
   gathers_ = 0;
   // Per sync as many more as the time that it now takes is longer, or it does not pay.
-  if ((queued_ - before) * last_sync_.nanos < before * (now - begin)) rests_ = kGroupsOfRest;
+  if ((unfinished_members_ - before) * last_sync_.nanos < before * (now - begin)) {
+    rests_ = kGroupsOfRest;
+  }
 }
 
-CommitPipeline::Request* CommitPipeline::form_group(Request* first, bool alone) {
-  group_.clear();
-  if (first->action != nullptr) return first;
-  if (alone) {
-    group_.push_back(first);
-    return first;
-  }
-  MutexLock lock(mutex_);
-  if (queued_ < last_sync_.in_play && !first->goes_alone()) gather();
-  size_t bytes = 0;
-  Request* last = first;
-  for (Request* request = first; request != nullptr; request = request->next) {
-    if (request != first && (first->goes_alone() || request->goes_alone())) break;
-    if (group_.size() == kGroupRequestsMax || bytes >= kGroupBytesMax) break;
-    group_.push_back(request);
-    bytes += request->batch.size();
-    last = request;
-  }
-  return last;
+Status CommitPipeline::sync_log() {
+  const uint64_t begin = Clock::system()->monotonic_nanos();
+  Status status = store_->wal().sync();
+  last_sync_.end = Clock::system()->monotonic_nanos();
+  last_sync_.nanos = last_sync_.end - begin;
+  return status;
 }
 
-void CommitPipeline::lead(Request* first, bool alone) {
-  store_->prefetch_for_commit();
-  conflicts_->prefetch();
-  for (const Touched& touched : touched_) touched.tree->active->prefetch_for_apply();
-  Request* const last = form_group(first, alone);
-  const size_t size = std::max<size_t>(group_.size(), 1);  // an action is alone
-  last_sync_.end = 0;
-  touched_.clear();
-  if (first->action != nullptr) {
-    run_action(first);
-  } else {
-    run_group();
-  }
-  Memtable* const unlinked = memtable_to_link();
-  std::optional<EpochDomain::Guard> guard;  // it stays while we lead, and then by this
-  if (unlinked != nullptr) guard.emplace(store_->epochs());
-  const bool synced = last_sync_.end != 0;
-  if (syncs_.load(kRelaxed) != synced) syncs_.store(synced, kRelaxed);  // a hint
-  Request* after;
-  {
-    MutexLock lock(mutex_);
-    after = last->next;
-    front_ = after;
-    last_sync_.in_play = synced ? queued_ : 0;
-    queued_ -= size;
-    if (after == nullptr) back_ = nullptr;
-  }
-  if (after != nullptr) after->turn.pass(kLeads);
-  for (Request* next = first->next; next != after;) {
-    Request* const member = next;
-    next = member->next;
-    member->turn.pass(kDone);  // it is gone
-  }
-  if (unlinked != nullptr) unlinked->link_if_due();
-}
+// -- the leader's steps --
 
 // Where most waits; null: nowhere enough.
 Memtable* CommitPipeline::memtable_to_link() {
@@ -151,15 +282,12 @@ void CommitPipeline::run_action(Request* request) {
   }
 }
 
-void CommitPipeline::fail_group(const Status& status) {
-  for (Request* request : group_) request->status = status;
-  group_.clear();
-}
-
-void CommitPipeline::refuse_group(const Status& status) {
+bool CommitPipeline::refuse_group(const Status& status) {
   for (const Touched& touched : touched_) touched.tree->active->drop_reserve();
   if (status.code() == StatusCode::out_of_memory) store_->commit_shed_memory();
-  fail_group(status);
+  for (Request* request : group_) request->status = status;
+  group_.clear();
+  return false;
 }
 
 CommitPipeline::Touched* CommitPipeline::touch(Tree* tree) {
@@ -212,18 +340,21 @@ Status CommitPipeline::reserve() {
   return store_->commit_ensure_lease(group_.size());
 }
 
-void CommitPipeline::run_group() {
+bool CommitPipeline::run_group() {
   group_bytes_ = 0;
   for (Request* request : group_) examine(request);
   std::erase_if(group_, [](const Request* request) { return !request->status.ok(); });
-  if (group_.empty()) return;
+  if (group_.empty()) return false;
   if (Status status = reserve(); !status.ok()) return refuse_group(status);
 
   const Timestamp first = store_->oracle().allocate(group_.size());
   const bool recording = conflicts_->is_recording();
   const uint64_t recorded_from = conflicts_->end();
   check_group(first, recording);
-  if (group_.empty()) return refuse_group(Status());
+  if (group_.empty()) {
+    refuse_group(Status());
+    return unfinished_groups_.load() != 0;  // what they lost against may be in there
+  }
 
   store_->commit_begin_group();
   Lsn start = store_->wal().end();
@@ -246,33 +377,19 @@ void CommitPipeline::run_group() {
     buffered |= request->buffered;
     entries += request->entries;
   }
-  if (strongest == Durability::sync) {
-    VARVE_SYNC_POINT("commit_before_sync");
-    if (Status status = sync_log(); !status.ok()) {
-      store_->fail(status);
-      return fail_group(Status::io_error(
-          "the log could not be synced; whether the commit is there is known after reopening: " +
-          status.to_string()));
-    }
-  } else if (buffered) {
-    // Also beside an `os` commit, which promises less about power and nothing about time.
-    store_->schedule_log_sync();
-  }
+  group_syncs_ = strongest == Durability::sync;
+  if (syncs_.load(kRelaxed) != group_syncs_) syncs_.store(group_syncs_, kRelaxed);  // a hint
+  // Also beside an `os` commit, which promises less about power and nothing about time.
+  if (!group_syncs_ && buffered) store_->schedule_log_sync();
   if (watch_->watches_any()) mark_group();
-  VARVE_SYNC_POINT("commit_before_publish");
-  const Timestamp last = group_.back()->timestamp;
-  store_->oracle().publish(last);
-  conflicts_->publish();
   store_->count_commit_group(group_.size(), entries, group_bytes_);
-  VARVE_SYNC_POINT("commit_published");
-}
-
-Status CommitPipeline::sync_log() {
-  const uint64_t begin = Clock::system()->monotonic_nanos();
-  Status status = store_->wal().sync();
-  last_sync_.end = Clock::system()->monotonic_nanos();
-  last_sync_.nanos = last_sync_.end - begin;
-  return status;
+  last_applied_ = group_.back()->timestamp;
+  if (group_syncs_ || unfinished_groups_.load() != 0) {
+    store_->oracle().note_applied(last_applied_);
+    return true;
+  }
+  publish(last_applied_, conflicts_->end());
+  return false;
 }
 
 void CommitPipeline::check_group(Timestamp first, bool recording) {

@@ -1,12 +1,18 @@
 // Group commit: concurrent commits form groups, and every write is a commit.
 //
 //   commit()  waits in the queue until it is done, or until it is its turn to lead
-//   leader    where groups sync, waits a little for more; takes the group in front; one clock read,
-//             a block of timestamps; checks transactions against earlier commits, those of the
-//             group included; one log write; applies the changes; syncs if a member asked for it;
-//             marks the watched ranges that it touched (txn/change_watch.h); publishes; passes
-//             the lead, wakes the members; and puts what the memtable holds in order, if much
-//             waits for that
+//   leader    takes the group in front; one clock read, a block of timestamps; checks transactions
+//             against earlier commits, those of the group included; one log write; applies the
+//             changes; marks the watched ranges that it touched (txn/change_watch.h). Publishes at
+//             once if nobody has to wait for the disk, or else leaves the group to be finished;
+//             passes the lead; and puts what the memtable holds in order, if much waits for that
+//   finisher  of the groups that are applied: waits a little for more; syncs if a member asked for
+//             it; publishes; passes the role, if there are more by now; wakes the members
+//
+// So groups are checked and applied while earlier ones sync, and one sync serves them all. Who
+// loses against a commit that is applied, and not published, hears of it at once if it begins again
+// from what is applied (Database::transact()), and else, since from what is published it would lose
+// again, with its group.
 //
 // The order is protocol 1's: everything that may wait or fail for want of memory comes before the
 // timestamps; publishing comes last.
@@ -14,9 +20,11 @@
 // Invariants:
 //  1. One leader at a time; groups take timestamps, log positions and effect in queue order. So
 //     version chains are in order, and the published timestamp has no gaps below it.
-//  2. A commit is acknowledged only when it is as durable as asked and published. A weaker commit
-//     in the group of, or queued behind, a stronger one waits with it.
-//  3. A failure after the timestamps were taken leaves them unpublished for ever, and the store
+//  2. One finisher at a time, of all that was applied until then; groups are published in order. A
+//     leader publishes only while none is to be finished.
+//  3. A commit is acknowledged only when it is as durable as asked and published. A weaker commit
+//     in the group of, or behind, a stronger one waits with it.
+//  4. A failure after the timestamps were taken leaves them unpublished for ever, and the store
 //     read-only: whether those commits are there is known after reopening.
 // Rejected: letting members apply their own changes in parallel (as RocksDB's and Pebble's
 // pipelines can). It would break the in-order version chains for a gain that one leader makes up by
@@ -26,6 +34,7 @@
 
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -58,9 +67,9 @@ class CommitPipeline {
                 const std::optional<Durability>& durability, CommitCheck* check,
                 Timestamp* committed);
 
-  // Runs `action` in commit order, alone: every earlier commit is published, no later one has
-  // begun. It gets a timestamp of its own, which is published when it returns ok. What it changes
-  // of watched ranges it marks itself.
+  // Runs `action` in commit order, alone: every earlier commit is published, or has failed; no
+  // later one has begun. It gets a timestamp of its own, which is published when it returns ok.
+  // What it changes of watched ranges it marks itself.
   class Action {
    public:
     virtual Status run(Timestamp timestamp) = 0;
@@ -92,11 +101,28 @@ class CommitPipeline {
     // Outcome.
     Status status;
     Timestamp timestamp;
-    Request* next = nullptr;  // under mutex_, until it is taken out of the queue
-    Baton turn;               // passed by a leader: kLeads or kDone
+    bool is_committed() const {
+      return status.ok() && (check == nullptr || check->verdict == CommitCheck::Verdict::clear);
+    }
+    bool begins_again() const {
+      return check != nullptr && check->verdict == CommitCheck::Verdict::conflict &&
+             check->begins_again;
+    }
+    // In the queue, under mutex_; then of those that are told together.
+    Request* next = nullptr;
+    Baton turn;
+    // Of the first of a group that is applied.
+    struct {
+      Timestamp last;
+      uint64_t recorded_end = 0;  // of the conflict table
+      bool syncs = false;
+      Request* next = nullptr;  // group's first; under mutex_
+    } group;
   };
-  static constexpr uint8_t kLeads = 0;
-  static constexpr uint8_t kDone = 1;
+  // What is passed to those who wait.
+  static constexpr uint8_t kDone = 0;
+  static constexpr uint8_t kLeads = 1;
+  static constexpr uint8_t kFinishes = 2;
   // What a group brings to one keyspace.
   struct Touched {
     Tree* tree;
@@ -105,17 +131,28 @@ class CommitPipeline {
   };
 
   Status enqueue(Request* request);
-  void lead(Request* first, bool alone);
-  // The group that `first` leads, in group_, and its last member. It stays in the queue while it is
-  // worked on: whoever comes meanwhile waits behind it. `alone`: nobody else was there a moment
-  // ago.
-  Request* form_group(Request* first, bool alone);
+  // What `first` does next.
+  uint8_t lead(Request* first, bool alone);
+  // The group that `first` leads, in group_, up to last_. It stays in the queue while it is worked
+  // on: whoever comes meanwhile waits behind it. `alone`: nobody else was there a moment ago.
+  void form_group(Request* first, bool alone);
+  // True: it is applied, or what its members lost against is, and to be finished.
+  bool run_group();
+  // Takes the group, with those of its members that are not told yet, from the queue to those that
+  // are to be finished, and the others to `*losers`. What `first`, who leads, does next, if that is
+  // known.
+  std::optional<uint8_t> leave_to_finish(Request* first, Request** after, Request** losers);
+  void finish(Request* own);
   // Where groups sync, as the last one did: waits for those whom the last one let go, if they are
   // likely to come back soon. Two threads that commit, each behind the other, would otherwise never
   // share a sync.
   void gather() VARVE_REQUIRES(mutex_);
   Status sync_log();
-  void run_group();
+  void fail_groups(Request* groups);
+  void publish(Timestamp last, uint64_t recorded_end);
+  // The leader: until there is nothing left to finish.
+  void await_finished();
+  static void tell(Request* first, const Request* other_than);
   void run_action(Request* request);
   // Resolves keyspaces and sums up sizes; a request that cannot be committed gets its status.
   void examine(Request* request);
@@ -128,9 +165,8 @@ class CommitPipeline {
   std::string_view logged_part(const Request& request);
   void apply_group(Timestamp first, Lsn start, Lsn end);
   void mark_group();
-  void fail_group(const Status& status);
-  // Before anything of it was done.
-  void refuse_group(const Status& status);
+  // Before anything of it was done. False.
+  bool refuse_group(const Status& status);
 
   // A group ends at either; a larger one keeps its members waiting for no gain.
   static constexpr size_t kGroupBytesMax = 1 << 20;
@@ -150,18 +186,33 @@ class CommitPipeline {
   Mutex mutex_;
   Request* front_ VARVE_GUARDED_BY(mutex_) = nullptr;
   Request* back_ VARVE_GUARDED_BY(mutex_) = nullptr;
-  Atomic<bool> syncs_{false};  // the last group did: whoever waits for one need not spin
   size_t queued_ VARVE_GUARDED_BY(mutex_) = 0;
-  size_t gathers_ VARVE_GUARDED_BY(mutex_) = 0;  // tell the leader at so many; 0: it does not wait
+  // Groups that are applied, by their first members, in order.
+  Request* unfinished_ VARVE_GUARDED_BY(mutex_) = nullptr;
+  Request* last_unfinished_ VARVE_GUARDED_BY(mutex_) = nullptr;
+  size_t unfinished_members_ VARVE_GUARDED_BY(mutex_) = 0;
+  bool is_finishing_ VARVE_GUARDED_BY(mutex_) = false;  // somebody is, or is about to
+  Atomic<size_t> unfinished_groups_{
+      0};             // being finished or not; under mutex_; raised by the leader
+  CondVar finished_;  // there are none
+  size_t gathers_ VARVE_GUARDED_BY(mutex_) = 0;  // members; 0: the finisher does not wait
   CondVar gathered_;
-  // The leader's.
+  // Members of the last sync, and who had come behind it when it ended.
+  size_t in_play_ VARVE_GUARDED_BY(mutex_) = 0;
+  Atomic<bool> syncs_{false};  // the last group did: whoever waits for one need not spin
+  // The finisher's.
   struct {
     uint64_t nanos = 0;  // that it took
-    uint64_t end = 0;    // 0: the last group did not sync
-    size_t in_play = 0;  // members of that group, and who waited behind it
+    uint64_t end = 0;
   } last_sync_;
   uint32_t rests_ = 0;
+  Status failed_;  // a sync did
+  // The leader's.
+  Request* last_ = nullptr;      // of the group
+  size_t size_ = 0;              // members, in the queue
   std::vector<Request*> group_;  // those still to be committed
+  bool group_syncs_ = false;
+  Timestamp last_applied_;
   std::vector<Touched> touched_;
   Buffer logged_part_;
   uint64_t group_bytes_ = 0;

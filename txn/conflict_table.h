@@ -24,8 +24,8 @@
 //  3. A trimmed ring, a slot that many keys share, or a table that got no memory cost look-ups,
 //     never a verdict: the tree is asked instead.
 //
-// Thread rule: enter(), leave(), position(), unchanged_since() from any thread; the rest by the
-// commit leader, one at a time.
+// Thread rule: enter(), leave(), position(), unchanged_since() from any thread; publish() by one
+// thread at a time; the rest by the commit leader, one at a time.
 // Memory: at most 1/32 of the budget, taken when the first transaction begins.
 
 #pragma once
@@ -95,10 +95,12 @@ class ConflictTable {
   uint64_t end() const { return end_; }
   // What was recorded from `position` on did not come to pass. (Slots stay: they are a filter.)
   void rewind(uint64_t position);
-  // All that was recorded is published.
-  void publish() {
+  // What was recorded before `position`, an end() of then, is published.
+  void publish(uint64_t position) {
     // Pairs with position(), which is read before the published timestamp.
-    if (published_position_.load(kRelaxed) != end_) published_position_.store(end_, kRelease);
+    if (published_position_.load(kRelaxed) != position) {
+      published_position_.store(position, kRelease);
+    }
   }
 
  private:

@@ -133,8 +133,25 @@ Result<Transaction> Database::begin(const TransactionOptions& options) {
   VARVE_RETURN_IF_ERROR(impl_->closed());
   TransactionImpl* transaction = impl_->transactions_.acquire(impl_.get());
   if (transaction == nullptr) return Status::out_of_memory("no memory for a transaction");
-  transaction->begin(options);
+  transaction->begin(options, /*at_applied=*/false);
   return Transaction(transaction);
+}
+
+Status Database::begin_again(Transaction* transaction, const TransactionOptions& options,
+                             uint32_t attempt) {
+  pause_after_conflict(attempt);
+  VARVE_RETURN_IF_ERROR(impl_->closed());
+  if (transaction->is_open()) {
+    transaction->impl_->restart();
+    return Status();
+  }
+  VARVE_ASSIGN_OR_RETURN(*transaction, begin(options));  // `body` has ended it
+  return Status();
+}
+
+Status Database::tell(Status status, Timestamp read_at) {
+  VARVE_RETURN_IF_ERROR(impl_->await_published(read_at));
+  return status;
 }
 
 void Database::pause_after_conflict(uint32_t attempt) {

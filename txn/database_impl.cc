@@ -197,6 +197,14 @@ Status DatabaseImpl::commit(std::string_view batch, uint32_t entries,
   }
 }
 
+Status DatabaseImpl::await_published(Timestamp time) {
+  if (time <= store_->oracle().published()) return Status();
+  struct Nothing final : CommitPipeline::Action {
+    Status run(Timestamp) override { return Status(); }
+  } nothing;
+  return pipeline_.run_alone(&nothing);  // all that came before it is published
+}
+
 namespace {
 
 // Alone in the commit queue: the second half of the check, and the commit.

@@ -48,7 +48,7 @@ TransactionImpl::TransactionImpl(DatabaseImpl* database)
       reads_(&database->store_->memory(),
              database->store_->options().memory_budget / kReadSetShare) {}
 
-void TransactionImpl::begin(const TransactionOptions& options) {
+void TransactionImpl::begin(const TransactionOptions& options, bool at_applied) {
   options_ = options;
   lost_ = Status();
   ranges_lost_ = false;
@@ -56,7 +56,12 @@ void TransactionImpl::begin(const TransactionOptions& options) {
   entry_.checked = entered_;
   // In this order: see txn/conflict_table.h.
   if (entered_) conflict_cell_ = database_->conflicts_.enter();
-  database_->store_->snapshots().acquire(&entry_);
+  Store& store = *database_->store_;
+  if (at_applied) {
+    store.snapshots().acquire_applied(&entry_, store.oracle().applied_cell());
+  } else {
+    store.snapshots().acquire(&entry_);
+  }
   open_ = true;
   database_->counters_.count(TransactionCounters::begun);
 }
@@ -70,6 +75,12 @@ void TransactionImpl::end(TransactionCounters::Event how) {
   if (entered_) database_->conflicts_.leave(conflict_cell_);
   writes_.clear();
   reads_.clear();
+}
+
+void TransactionImpl::restart() {
+  end(TransactionCounters::rolled_back);
+  const TransactionOptions options = options_;
+  begin(options, /*at_applied=*/true);
 }
 
 void TransactionImpl::release() {
@@ -367,26 +378,28 @@ Status TransactionImpl::no_savepoint(Savepoint savepoint) {
 
 // -- the end --
 
-Result<Timestamp> TransactionImpl::commit() {
+Result<Timestamp> TransactionImpl::commit(bool begins_again) {
   VARVE_RETURN_IF_ERROR(check_usable());
   detach_cursors();
   if (!writes_.empty() && (ranges_lost_ || !reads_.arrange())) {
     return Status::out_of_memory("no memory for what the transaction read");
   }
   if (writes_.has_spilled()) return commit_spilled();
-  if (!writes_.empty()) return commit_batch();
+  if (!writes_.empty()) return commit_batch(begins_again);
   return end_unwritten();
 }
 
-Timestamp TransactionImpl::end_unwritten() {
+Result<Timestamp> TransactionImpl::end_unwritten() {
   const Timestamp read_at = start();
+  VARVE_RETURN_IF_ERROR(database_->await_published(read_at));
   end(TransactionCounters::committed_empty);
   return read_at;
 }
 
-Result<Timestamp> TransactionImpl::commit_batch() {
+Result<Timestamp> TransactionImpl::commit_batch(bool begins_again) {
   const std::string_view batch = writes_.encode();
-  CommitCheck check{.start = start(), .reads = reads_.empty() ? nullptr : &reads_};
+  CommitCheck check{
+      .start = start(), .reads = reads_.empty() ? nullptr : &reads_, .begins_again = begins_again};
   Store::CommitWait waited{.timeout = options_.timeout};
   Timestamp committed;
   do {
@@ -572,9 +585,14 @@ Status Transaction::release(Savepoint savepoint) {
 
 Result<Timestamp> Transaction::commit() {
   if (impl_ == nullptr) return ended();
-  Result<Timestamp> committed = impl_->commit();
+  Result<Timestamp> committed = impl_->commit(/*begins_again=*/false);
   if (committed.ok()) let_go();
   return committed;
+}
+
+Result<Timestamp> Transaction::commit_or_begin_again() {
+  if (impl_ == nullptr) return ended();
+  return impl_->commit(/*begins_again=*/true);
 }
 
 Status Transaction::rollback() {

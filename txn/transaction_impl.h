@@ -33,7 +33,11 @@ class TransactionImpl final : public PoolLink {
  public:
   explicit TransactionImpl(DatabaseImpl* database);
 
-  void begin(const TransactionOptions& options);
+  // `at_applied`: what is about to be published can be read; await_published() comes before anybody
+  // is told.
+  void begin(const TransactionOptions& options, bool at_applied);
+  // After a conflict: begins again, from what is applied.
+  void restart();
   // It ends, if it has not yet, and goes back to the pool.
   void release();
 
@@ -56,7 +60,8 @@ class TransactionImpl final : public PoolLink {
   Status rollback_to(Savepoint savepoint);
   Status release_savepoint(Savepoint savepoint);
 
-  Result<Timestamp> commit();
+  // `begins_again`: restart() follows a conflict, and waits for nobody.
+  Result<Timestamp> commit(bool begins_again);
   // Of what is in memory: it goes to disk.
   Status spill();
 
@@ -104,8 +109,8 @@ class TransactionImpl final : public PoolLink {
   uint64_t share() const;
   bool outgrows_its_share(Keyspace keyspace, std::string_view key, size_t size) const;
   Result<Timestamp> commit_spilled();
-  Timestamp end_unwritten();
-  Result<Timestamp> commit_batch();
+  Result<Timestamp> end_unwritten();
+  Result<Timestamp> commit_batch(bool begins_again);
   Status check_published(std::string_view batch, CommitCheck* check, Store::CommitWait* waited);
   // The end of either.
   Result<Timestamp> settle(const CommitCheck& check, Timestamp committed);

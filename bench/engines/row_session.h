@@ -80,8 +80,8 @@ class RowSession {
   // Rows [begin, end) of balance 0.
   virtual void insert_bank(BankTable table, uint64_t begin, uint64_t end) = 0;
   // pgbench's transaction: adds to the three, reads the account's balance, writes the history.
-  // False: lost; nothing was done.
-  virtual bool transact(const BankTransaction& transaction, int64_t* balance) = 0;
+  // Until it is committed; how often it lost before against another transaction.
+  virtual uint64_t transact(const BankTransaction& transaction, int64_t* balance) = 0;
   virtual BankTotals bank_totals() = 0;
 };
 

@@ -231,11 +231,11 @@ class SqliteRows final : public RowSession {
       for (uint64_t id = begin; id < end; ++id) insert.bind(signed_id(id)).bind_text(filler).run();
     });
   }
-  bool transact(const BankTransaction& transaction, int64_t* balance) override {
+  uint64_t transact(const BankTransaction& transaction, int64_t* balance) override {
     const int64_t account = signed_id(transaction.account);
     const int64_t teller = signed_id(transaction.teller);
     const int64_t branch = signed_id(transaction.branch);
-    return writing_.run([&] {
+    const auto body = [&] {
       add_to_account_.bind(transaction.delta).bind(account).run();
       read_account_.bind(account);
       if (!read_account_.step()) throw EngineError("sqlite: a row of the bank is not there");
@@ -246,7 +246,10 @@ class SqliteRows final : public RowSession {
       static const std::string kFiller(kHistoryFillerSize, ' ');
       insert_history_.bind(teller).bind(branch).bind(account).bind(transaction.delta);
       insert_history_.bind(transaction.micros).bind_text(kFiller).run();
-    });
+    };
+    uint64_t conflicts = 0;
+    while (!writing_.run(body)) ++conflicts;
+    return conflicts;
   }
   BankTotals bank_totals() override {
     BankTotals totals;

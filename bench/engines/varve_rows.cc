@@ -149,13 +149,15 @@ class VarveRows final : public RowSession {
     });
     if (!committed) throw EngineError("varve: a load met another transaction");
   }
-  bool transact(const BankTransaction& transaction, int64_t* balance) override {
+  uint64_t transact(const BankTransaction& transaction, int64_t* balance) override {
     find_bank();
-    return commit_if([&](Transaction* writer) {
+    uint64_t attempts = 0;
+    const auto body = [&](Transaction& writer) -> Status {
+      ++attempts;
       const uint64_t ids[] = {transaction.account, transaction.teller, transaction.branch};
       for (size_t i = 0; i < std::size(ids); ++i) {
         int64_t now = 0;
-        VARVE_RETURN_IF_ERROR(add_to(writer, bank_[i], ids[i], transaction.delta, &now));
+        VARVE_RETURN_IF_ERROR(add_to(&writer, bank_[i], ids[i], transaction.delta, &now));
         if (i == 0) *balance = now;
       }
       static const std::string kFiller(kHistoryFillerSize, ' ');
@@ -166,8 +168,11 @@ class VarveRows final : public RowSession {
                            Value::int64(transaction.delta),
                            Value::timestamp(transaction.micros),
                            Value::text(kFiller)};
-      return take(history_.rows(writer), "rows").insert(row);
-    });
+      return take(history_.rows(&writer), "rows").insert(row);
+    };
+    check(database_->transact(body, {.durability = write_options_->durability}).status(),
+          "a transaction");
+    return attempts - 1;
   }
   BankTotals bank_totals() override {
     find_bank();

@@ -88,24 +88,30 @@ class Database {
   // -- transactions --
   // Errors: out_of_memory.
   Result<Transaction> begin(const TransactionOptions& options = {});
-  // Calls `body(Transaction&)`, which returns a Status, and commits; again from the start, after a
-  // pause, whenever another transaction got in the way. The commit timestamp. Errors: what `body`
-  // returned, other than conflict; as Transaction::commit(); conflict after
+  // Calls `body(Transaction&)`, which returns a Status, and commits; again from the start, if need
+  // be after a pause, whenever another transaction got in the way. The commit timestamp. Errors:
+  // what `body` returned, other than conflict; as Transaction::commit(); conflict after
   // TransactionOptions::attempts_max of them.
+  // From its second call on, `body` may see what a commit with durability `sync` wrote that is
+  // still on its way to the disk. transact() returns, whatever `body` says, once that is there; so
+  // what is read is to be told to others afterwards.
   template <typename Body>
   Result<Timestamp> transact(Body&& body, const TransactionOptions& options = {}) {
+    Result<Transaction> transaction = begin(options);
+    if (!transaction.ok()) return std::move(transaction).status();
     for (uint32_t attempt = 1;; ++attempt) {
-      Result<Transaction> transaction = begin(options);
-      if (!transaction.ok()) return std::move(transaction).status();
+      const Timestamp read_at = transaction->snapshot_timestamp();
       Status status = body(*transaction);
       if (status.ok()) {
-        Result<Timestamp> committed = transaction->commit();
+        Result<Timestamp> committed = transaction->commit_or_begin_again();
         if (committed.ok()) return committed;
         status = std::move(committed).status();
       }
-      if (status.code() != StatusCode::conflict || attempt >= options.attempts_max) return status;
-      transaction = Transaction();
-      pause_after_conflict(attempt);
+      if (status.code() != StatusCode::conflict || attempt >= options.attempts_max) {
+        return tell(std::move(status), read_at);
+      }
+      status = begin_again(&*transaction, options, attempt);
+      if (!status.ok()) return tell(std::move(status), read_at);
     }
   }
 
@@ -164,7 +170,11 @@ class Database {
   Status visit(std::span<const std::string_view> keys, const ReadOptions& options,
                class ValueVisitor* visitor);
   explicit Database(std::unique_ptr<class DatabaseImpl> impl);
+  // Of transact().
+  Status begin_again(Transaction* transaction, const TransactionOptions& options, uint32_t attempt);
   void pause_after_conflict(uint32_t attempt);
+  // Once what was read at `read_at` is as durable as was asked for.
+  Status tell(Status status, Timestamp read_at);
   std::unique_ptr<class DatabaseImpl> impl_;
 };
 

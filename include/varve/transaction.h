@@ -136,6 +136,9 @@ class Transaction {
   // What it reads is what its snapshot shows, and nobody need know of it: so far it wrote nothing.
   bool reads_as_snapshot() const;
   bool is_read_only() const;
+  // commit() of Database::transact(): stays after a conflict, which it hears of before the winner
+  // is durable.
+  Result<Timestamp> commit_or_begin_again();
   explicit Transaction(class TransactionImpl* impl) : impl_(impl) {}
   void let_go();
 

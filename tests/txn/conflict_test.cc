@@ -55,7 +55,7 @@ TEST(ConflictTableTest, the_ring_is_exact_from_any_position_that_it_still_has) {
       table.rewind(before);
       recorded.pop_back();
     }
-    table.publish();
+    table.publish(table.end());
     if (recorded.empty()) continue;
     const size_t from = random.below(recorded.size());
     const uint64_t position = recorded[from].position;

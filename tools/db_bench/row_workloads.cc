@@ -190,7 +190,7 @@ class BankTransactions final : public Workload {
           .micros = static_cast<int64_t>(ticks_now() / 1000),
           .history_id = uint64_t{worker.place().thread} << 40 | done_++};
       int64_t balance = 0;
-      while (!rows.transact(transaction, &balance)) worker.conflicted();
+      worker.conflicted(rows.transact(transaction, &balance));
       worker.wrote(kBankBytes);
       worker.finished(1);
     }

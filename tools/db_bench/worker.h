@@ -97,7 +97,7 @@ class Worker {
     figures_.checksum += checksum;
     figures_.bytes += bytes;
   }
-  void conflicted() { figures_.conflicts++; }
+  void conflicted(uint64_t times = 1) { figures_.conflicts += times; }
   void looked_up(bool found) {
     figures_.lookups++;
     figures_.found += found ? 1 : 0;
