@@ -24,13 +24,16 @@ namespace varve {
 class BlocksAhead {
  public:
   // For appends to [0, end) of the file, which becomes that long. Null where nothing is to be done:
-  // the file is as long already, or no space was reserved.
+  // the file is as long already, no space was reserved, or the file system is not one that writes
+  // blocks again where they are (ext4, xfs).
   static std::unique_ptr<BlocksAhead> create(int descriptor, uint64_t end);
 
   // Before bytes are appended. Writes beyond them only.
   void prepare(uint64_t offset, size_t size);
   // The file was synced, or is about to be.
   void note_sync() { synced_.store(true, kRelaxed); }  // advice
+  // Before the file becomes shorter: what it had reserved is gone.
+  void stop() { written_ = end_; }
 
  private:
   BlocksAhead(int descriptor, uint64_t written, uint64_t end)

@@ -89,7 +89,7 @@ class PosixFile final : public File {
 
   Status truncate(uint64_t size) override {
     if (appends_ != nullptr) appends_->close();
-    blocks_.reset();
+    if (blocks_ != nullptr) blocks_->stop();  // a sync may look at it
     return ::ftruncate(descriptor_, static_cast<off_t>(size)) == 0 ? Status() : fail("ftruncate");
   }
 
@@ -115,6 +115,7 @@ class PosixFile final : public File {
 
   Status close() override {
     appends_.reset();
+    blocks_.reset();
     const int descriptor = descriptor_;
     descriptor_ = -1;
     return ::close(descriptor) == 0 ? Status() : fail("close");

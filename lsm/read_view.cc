@@ -1,7 +1,10 @@
 #include "lsm/read_view.h"
 
 #include <algorithm>
+#include <cstddef>
+#include <memory>
 #include <span>
+#include <type_traits>
 
 #include "base/assert.h"
 
@@ -64,7 +67,10 @@ Status ReadView::get_from_levels(std::span<PointRead*> open, Timestamp snapshot,
                                  ReadAccess* access) const {
   size_t open_count = open.size();
   constexpr size_t kProbesMax = 16;
-  Sstable::Probe probes[kProbesMax];  // of each read, one a run
+  // Of each read, one a run. As many as are needed are set.
+  static_assert(std::is_trivially_copyable_v<Sstable::Probe>);
+  alignas(Sstable::Probe) std::byte storage[kProbesMax * sizeof(Sstable::Probe)];
+  Sstable::Probe* const probes = reinterpret_cast<Sstable::Probe*>(storage);
   for (std::span<const Run> rest = levels_->runs(); !rest.empty() && open_count != 0;) {
     // Several runs at once only where reads wait for memory, not for files.
     const size_t runs = access->resident_only ? std::min(kProbesMax / open_count, rest.size()) : 1;
@@ -89,8 +95,9 @@ void ReadView::make_probes(const PointRead& read, Timestamp snapshot, const Read
   const uint64_t head = key_head(read.user_key);
   for (const Run& run : runs) {
     const Sstable* file = run.file_for(read.user_key, head);
-    *probes++ = file == nullptr ? Sstable::Probe()
-                                : file->probe(read.user_key, read.hash, snapshot, access);
+    std::construct_at(probes++, file == nullptr
+                                    ? Sstable::Probe{}
+                                    : file->probe(read.user_key, read.hash, snapshot, access));
   }
 }
 

@@ -287,7 +287,12 @@ Result<Frame*> Sstable::fetch(const FrameSlot* slot, ReadAccess* access, FrameRe
 
 Sstable::Probe Sstable::probe(std::string_view user_key, uint64_t hash, Timestamp snapshot,
                               const ReadAccess& access) const {
-  Probe probe{.file = this, .wanted = {user_key, snapshot}, .hash = hash};
+  Probe probe{.file = this,
+              .wanted = {user_key, snapshot},
+              .hash = hash,
+              .after = 0,
+              .partition = nullptr,
+              .after_block = 0};
   if (info_.undated) {
     if (info_.timestamp_max > snapshot) return {};
     probe.wanted.timestamp = kTimestampMin;  // every version stands there
@@ -349,9 +354,15 @@ Result<bool> Sstable::get(const Probe& probe, ReadAccess* access, FoundVersion* 
   const uint32_t after = probe.after;
   for (uint32_t p = after == 0 ? 0 : after - 1; p < top().row_count(); ++p) {
     if (p >= after && !top().has_key(p, probe.wanted.user_key)) return false;
-    VARVE_ASSIGN_OR_RETURN(const bool may_be_there, may_have(probe, p, access));
-    if (access->resident_only && access->missed) return false;
-    if (!may_be_there) continue;
+    if (p + 1 == after && probe.partition != nullptr) {
+      // Its filter was looked at by prefetch().
+      static_cast<void>(resident(&filters_[p], &access->tally));
+      ++access->tally.filter_probes;
+    } else {
+      VARVE_ASSIGN_OR_RETURN(const bool may_be_there, may_have(probe, p, access));
+      if (access->resident_only && access->missed) return false;
+      if (!may_be_there) continue;
+    }
     FrameRef pin;
     VARVE_ASSIGN_OR_RETURN(Frame * partition, fetch(&top_->children[p], access, &pin, [&] {
                              return this->partition(p, access->fill_cache);

@@ -104,14 +104,14 @@ class Sstable : public ControlObject {
   // A point read has several steps, so that those of several files, and of several keys, wait for
   // memory together.
   struct Probe {
-    const Sstable* file = nullptr;  // null: there can be no such version in it
+    const Sstable* file;  // null: there can be no such version in it, and the rest is not set
     VersionKey wanted;
-    uint64_t hash = 0;   // key_hash(wanted.user_key)
-    uint32_t after = 0;  // the first partition that begins behind it
+    uint64_t hash;   // key_hash(wanted.user_key)
+    uint32_t after;  // the first partition that begins behind it
     // Found by prefetch(): the partition before that one, whose filter does not deny the key, and
     // in it the first block that begins behind it. Null: not looked for, or not in memory.
-    Frame* partition = nullptr;
-    uint32_t after_block = 0;
+    Frame* partition;
+    uint32_t after_block;
   };
   // The first one begins to load the line of the filter. `access` as get() will have it.
   Probe probe(std::string_view user_key, uint64_t hash, Timestamp snapshot,

@@ -155,7 +155,7 @@ Status Store::close() {
   publish_statistics_work();
   Status status = failure();
   if (status.ok()) status = wal_->finish();
-  if (Status dropped = wal_->drop_free_segments(); !dropped.ok()) {
+  if (Status dropped = wal_->give_space_back(); !dropped.ok()) {
     log_line(options_.logger, LogLevel::warning, "a free log segment stays: %s",
              dropped.to_string().c_str());
   }

@@ -250,14 +250,16 @@ Status WalWriter::sync() {
   unsynced_.clear();
   uint64_t target;
   FileNumber last;  // of those that are synced
+  Status written;
   {
     MutexLock lock(mutex_);
     if (!failure_.ok()) return failure_;
-    VARVE_RETURN_IF_ERROR(write_pending());
+    written = write_pending();
+    if (!written.ok() && written.code() != StatusCode::no_space) return written;
     // Whoever goes on writes soon; of many databases that share a budget most do not.
-    if (pending_.capacity() > kIdlePendingBytesMax) pending_.reset();
+    if (pending_.size() == 0 && pending_.capacity() > kIdlePendingBytesMax) pending_.reset();
     target = written_.load();
-    if (durable_.load() >= target && segments_.back().header_durable) return Status();
+    if (durable_.load() >= target && segments_.back().header_durable) return written;
     for (const Segment& segment : segments_) {
       if (segment.out != nullptr) unsynced_.push_back(segment.out.get());
     }
@@ -285,7 +287,7 @@ Status WalWriter::sync() {
     segment.out = nullptr;
     if (!closed.ok()) return fail(std::move(closed));
   }
-  return Status();
+  return written;
 }
 
 Status WalWriter::finish() {
@@ -295,11 +297,15 @@ Status WalWriter::finish() {
   VARVE_RETURN_IF_ERROR(end_group(/*buffered=*/false));
   VARVE_RETURN_IF_ERROR(sync());
   MutexLock lock(mutex_);
-  Segment& current = segments_.back();
-  const uint64_t size = kWalHeaderSize + end_.load() - current.start.value;
-  // Only space is lost when it fails; a length that a crash restores holds nothing valid.
-  if (current.out->truncate(size).ok()) current.disk_bytes = size;
+  cut_behind_written();
   return Status();
+}
+
+void WalWriter::cut_behind_written() {
+  Segment& current = segments_.back();
+  const uint64_t size = kWalHeaderSize + written_.load() - current.start.value;
+  if (current.out == nullptr || current.disk_bytes == size) return;
+  if (current.out->truncate(size).ok()) current.disk_bytes = size;
 }
 
 size_t WalWriter::segment_count() {
@@ -320,7 +326,11 @@ uint64_t WalWriter::disk_bytes() {
   MutexLock lock(mutex_);
   uint64_t bytes = free_.size() * options_.segment_size;
   for (const Segment& segment : segments_) bytes += segment.disk_bytes;
-  return bytes;
+  if (segments_.empty()) return bytes;
+  // The current one may have grown beyond what it had reserved.
+  const Segment& current = segments_.back();
+  const uint64_t used = kWalHeaderSize + written_.load() - current.start.value;
+  return bytes + used - std::min(used, current.disk_bytes);
 }
 
 Status WalWriter::release_before(Lsn lsn) {
@@ -350,11 +360,12 @@ Status WalWriter::release_before(Lsn lsn) {
   }
 }
 
-Status WalWriter::drop_free_segments() {
+Status WalWriter::give_space_back() {
   std::vector<FileNumber> numbers;
   {
     MutexLock lock(mutex_);
     numbers.swap(free_);
+    if (failure_.ok()) cut_behind_written();
   }
   for (const FileNumber number : numbers) {
     VARVE_RETURN_IF_ERROR(

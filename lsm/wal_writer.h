@@ -74,7 +74,8 @@ class WalWriter {
   // Hands the buffer to the operating system.
   Status write();
 
-  // Writes and makes durable everything up to end() as of now.
+  // Writes and makes durable everything up to end() as of now. no_space: up to written(); what
+  // waits in the buffer goes on waiting.
   Status sync();
   // The clean end: marker, sync; and the space that was reserved for more is given back.
   Status finish();
@@ -96,8 +97,8 @@ class WalWriter {
   // log start. One at a time. An error leaves the rest for the next call; a file that is gone
   // although its removal failed is none.
   Status release_before(Lsn lsn);
-  // Removes the segments kept for reuse.
-  Status drop_free_segments();
+  // Removes the segments kept for reuse, and gives back what the current one has reserved.
+  Status give_space_back();
 
   uint64_t bytes_written() const { return bytes_written_.get(); }
   uint64_t syncs() const { return syncs_.get(); }
@@ -120,6 +121,9 @@ class WalWriter {
   Status write_pending() VARVE_REQUIRES(mutex_);
   Status append_group(bool buffered) VARVE_REQUIRES(mutex_);
   void keep_buffers_small() VARVE_REQUIRES(mutex_);
+  // Of the current segment. Only space is lost when it fails; a length that a crash restores holds
+  // nothing valid.
+  void cut_behind_written() VARVE_REQUIRES(mutex_);
   Status fail(Status status) VARVE_REQUIRES(mutex_);
 
   const WalWriterOptions options_;

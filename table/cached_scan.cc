@@ -125,8 +125,7 @@ void CachedScan::close() {
 
 bool CachedScan::next() {
   if (shown_ == limit_ || !status_.ok()) return false;
-  if (source_.transaction != nullptr &&
-      source_.transaction->snapshot_timestamp() == kTimestampMin) {
+  if (source_.transaction != nullptr && source_.transaction->snapshot_timestamp() != asked_.at) {
     status_ = Status::invalid_argument("the transaction has ended");
     return false;
   }

@@ -204,6 +204,13 @@ bool RowView::get(size_t place, Value* value) const {
   return true;
 }
 
+bool RowView::get(std::span<const uint32_t> places, std::span<Value> values) const {
+  for (const uint32_t place : places) {
+    if (!get(place, &values[place])) return false;
+  }
+  return true;
+}
+
 bool RowView::get_all(std::span<Value> values) const {
   for (size_t i = 0; i < layout_->places(); ++i) {
     if (!get(i, &values[i])) return false;

@@ -280,10 +280,7 @@ bool RowScanner::load_row(std::string_view row) {
     }
     if (truth != Truth::yes) return false;
   }
-  for (const uint32_t place : places_) {
-    if (!view->get(place, &values_[place])) return fail_malformed("row");
-  }
-  return true;
+  return view->get(places_, values_) || fail_malformed("row");
 }
 
 bool RowScanner::load_entry() {

@@ -1,6 +1,7 @@
 #include "table/table_plan.h"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "base/assert.h"
@@ -104,7 +105,7 @@ bool TablePlan::row_key_of_entry(const IndexPlan& index, std::string_view entry_
   KeyReader key(ok ? entry_key.substr(index.prefix.size()) : std::string_view());
   bool has_null = false;
   for (const KeyColumn& column : index.schema->columns) {
-    has_null |= key.next_type(column.order) == KeyValueType::null;
+    if (index.schema->unique) has_null |= key.next_type(column.order) == KeyValueType::null;
     ok = ok && key.skip(column.order);
   }
   std::string_view primary_key = key.rest();
@@ -113,7 +114,11 @@ bool TablePlan::row_key_of_entry(const IndexPlan& index, std::string_view entry_
     primary_key = value.sized();
     ok = ok && value.ok();
   }
-  row_key->assign(row_prefix_).append(primary_key);
+  row_key->resize(row_prefix_.size() + primary_key.size());
+  std::memcpy(row_key->data(), row_prefix_.data(), row_prefix_.size());
+  if (!primary_key.empty()) {
+    std::memcpy(row_key->data() + row_prefix_.size(), primary_key.data(), primary_key.size());
+  }
   return ok;
 }
 

@@ -144,6 +144,7 @@ std::optional<uint8_t> CommitPipeline::leave_to_finish(Request* first, Request**
   waiting->group = {.last = last_applied_,
                     .recorded_end = conflicts_->end(),
                     .syncs = !group_.empty() && group_syncs_,
+                    .log_end = store_->wal().end(),
                     .next = nullptr};
   (unfinished_ == nullptr ? unfinished_ : last_unfinished_->group.next) = waiting;
   last_unfinished_ = waiting;
@@ -166,17 +167,18 @@ void CommitPipeline::finish(Request* own) {
     groups = std::exchange(unfinished_, nullptr);
     members = std::exchange(unfinished_members_, 0);
   }
-  bool syncs = false;
   size_t count = 0;
   const Request* last = nullptr;
+  const Request* last_to_sync = nullptr;
   for (const Request* group = groups; group != nullptr; group = group->group.next) {
-    syncs |= group->group.syncs;
+    if (group->group.syncs) last_to_sync = group;
     last = group;
     ++count;
   }
+  const bool syncs = last_to_sync != nullptr;
   if (syncs && failed_.ok()) {
     VARVE_SYNC_POINT("commit_before_sync");
-    failed_ = sync_log();
+    failed_ = sync_log(last_to_sync->group.log_end);
     if (!failed_.ok()) store_->fail(failed_);
   }
   if (failed_.ok()) {
@@ -222,7 +224,10 @@ void CommitPipeline::publish(Timestamp last, uint64_t recorded_end) {
 void CommitPipeline::await_finished() {
   if (unfinished_groups_.load() == 0) return;
   MutexLock lock(mutex_);
+  is_awaited_ = true;  // nobody can come
+  if (gathers_ != 0) gathered_.notify_one();
   while (unfinished_groups_.load() != 0) finished_.wait(mutex_);
+  is_awaited_ = false;
 }
 
 void CommitPipeline::gather() {
@@ -236,7 +241,7 @@ void CommitPipeline::gather() {
   const size_t before = unfinished_members_;
   uint64_t now = begin;
   gathers_ = std::min(in_play_, kGroupRequestsMax);
-  while (unfinished_members_ < gathers_ && now < last_sync_.end + patience) {
+  while (!is_awaited_ && unfinished_members_ < gathers_ && now < last_sync_.end + patience) {
     gathered_.wait_for(mutex_, last_sync_.end + patience - now);
     now = Clock::system()->monotonic_nanos();
   }
@@ -247,9 +252,11 @@ void CommitPipeline::gather() {
   }
 }
 
-Status CommitPipeline::sync_log() {
+Status CommitPipeline::sync_log(Lsn end) {
   const uint64_t begin = Clock::system()->monotonic_nanos();
   Status status = store_->wal().sync();
+  // What found no space came behind, waits in the log's buffer, and need not be durable yet.
+  if (status.code() == StatusCode::no_space && store_->wal().durable() >= end) status = Status();
   last_sync_.end = Clock::system()->monotonic_nanos();
   last_sync_.nanos = last_sync_.end - begin;
   return status;
@@ -384,7 +391,8 @@ bool CommitPipeline::run_group() {
   if (watch_->watches_any()) mark_group();
   store_->count_commit_group(group_.size(), entries, group_bytes_);
   last_applied_ = group_.back()->timestamp;
-  if (group_syncs_ || unfinished_groups_.load() != 0) {
+  // Behind a sync that failed nothing is published; the finisher says so.
+  if (group_syncs_ || unfinished_groups_.load() != 0 || !failed_.ok()) {
     store_->oracle().note_applied(last_applied_);
     return true;
   }

@@ -23,7 +23,7 @@
 //  2. One finisher at a time, of all that was applied until then; groups are published in order. A
 //     leader publishes only while none is to be finished.
 //  3. A commit is acknowledged only when it is as durable as asked and published. A weaker commit
-//     in the group of, or behind, a stronger one waits with it.
+//     that is finished beside a stronger one, or behind it, waits with it.
 //  4. A failure after the timestamps were taken leaves them unpublished for ever, and the store
 //     read-only: whether those commits are there is known after reopening.
 // Rejected: letting members apply their own changes in parallel (as RocksDB's and Pebble's
@@ -116,6 +116,7 @@ class CommitPipeline {
       Timestamp last;
       uint64_t recorded_end = 0;  // of the conflict table
       bool syncs = false;
+      Lsn log_end;
       Request* next = nullptr;  // group's first; under mutex_
     } group;
   };
@@ -147,7 +148,8 @@ class CommitPipeline {
   // likely to come back soon. Two threads that commit, each behind the other, would otherwise never
   // share a sync.
   void gather() VARVE_REQUIRES(mutex_);
-  Status sync_log();
+  // Up to `end`, and whatever can be beside.
+  Status sync_log(Lsn end);
   void fail_groups(Request* groups);
   void publish(Timestamp last, uint64_t recorded_end);
   // The leader: until there is nothing left to finish.
@@ -192,10 +194,11 @@ class CommitPipeline {
   Request* last_unfinished_ VARVE_GUARDED_BY(mutex_) = nullptr;
   size_t unfinished_members_ VARVE_GUARDED_BY(mutex_) = 0;
   bool is_finishing_ VARVE_GUARDED_BY(mutex_) = false;  // somebody is, or is about to
-  Atomic<size_t> unfinished_groups_{
-      0};             // being finished or not; under mutex_; raised by the leader
-  CondVar finished_;  // there are none
-  size_t gathers_ VARVE_GUARDED_BY(mutex_) = 0;  // members; 0: the finisher does not wait
+  // Being finished or not. Changed under mutex_, raised by the leader.
+  Atomic<size_t> unfinished_groups_{0};
+  CondVar finished_;                                  // there are none
+  bool is_awaited_ VARVE_GUARDED_BY(mutex_) = false;  // by the leader
+  size_t gathers_ VARVE_GUARDED_BY(mutex_) = 0;       // members; 0: the finisher does not wait
   CondVar gathered_;
   // Members of the last sync, and who had come behind it when it ended.
   size_t in_play_ VARVE_GUARDED_BY(mutex_) = 0;
@@ -206,7 +209,7 @@ class CommitPipeline {
     uint64_t end = 0;
   } last_sync_;
   uint32_t rests_ = 0;
-  Status failed_;  // a sync did
+  Status failed_;  // a sync did; the leader looks when there is nothing to be finished
   // The leader's.
   Request* last_ = nullptr;      // of the group
   size_t size_ = 0;              // members, in the queue

@@ -130,10 +130,14 @@ Result<Cursor> Database::scan(const ScanOptions& options) {
 // -- transactions --
 
 Result<Transaction> Database::begin(const TransactionOptions& options) {
+  return begin(options, /*at_applied=*/false);
+}
+
+Result<Transaction> Database::begin(const TransactionOptions& options, bool at_applied) {
   VARVE_RETURN_IF_ERROR(impl_->closed());
   TransactionImpl* transaction = impl_->transactions_.acquire(impl_.get());
   if (transaction == nullptr) return Status::out_of_memory("no memory for a transaction");
-  transaction->begin(options, /*at_applied=*/false);
+  transaction->begin(options, at_applied);
   return Transaction(transaction);
 }
 
@@ -145,13 +149,15 @@ Status Database::begin_again(Transaction* transaction, const TransactionOptions&
     transaction->impl_->restart();
     return Status();
   }
-  VARVE_ASSIGN_OR_RETURN(*transaction, begin(options));  // `body` has ended it
+  // `body` has ended it.
+  VARVE_ASSIGN_OR_RETURN(*transaction, begin(options, /*at_applied=*/true));
   return Status();
 }
 
 Status Database::tell(Status status, Timestamp read_at) {
-  VARVE_RETURN_IF_ERROR(impl_->await_published(read_at));
-  return status;
+  Status published = impl_->await_published(read_at);
+  // Of an unknown outcome nothing better can be said.
+  return published.ok() || status.code() == StatusCode::io_error ? status : published;
 }
 
 void Database::pause_after_conflict(uint32_t attempt) {
@@ -347,7 +353,7 @@ Status Database::flush() {
 Status Database::compact() {
   VARVE_RETURN_IF_ERROR(flush());
   VARVE_RETURN_IF_ERROR(impl_->store_->compact_all());
-  return impl_->store_->wal().drop_free_segments();
+  return impl_->store_->wal().give_space_back();
 }
 
 Status Database::wait_for_background() {

@@ -117,10 +117,10 @@ class DatabaseImpl final : private Store::MemoryHelp {
   // One change, as a commit.
   Status write_one(VersionKind kind, std::string_view key, std::string_view value,
                    const WriteOptions& options);
-  // An encoded batch. With `check`, only if that turns out clear; ok either way.
   // Returns once every commit up to `time`, which was applied, is published. Errors: those of the
   // database: they are not, and never will be.
   Status await_published(Timestamp time);
+  // An encoded batch. With `check`, only if that turns out clear; ok either way.
   Status commit(std::string_view batch, uint32_t entries, std::optional<Durability> durability,
                 CommitCheck* check, Timestamp* committed, Store::CommitWait* waited);
   // What a transaction spilled, as a commit, if `check` turns out clear; ok either way. Errors: as

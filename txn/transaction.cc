@@ -239,6 +239,15 @@ Status TransactionImpl::multi_get(std::span<const std::string_view> keys,
 
 Status TransactionImpl::visit(std::span<const std::string_view> keys, const ReadOptions& options,
                               ValueVisitor* visitor) {
+  // Without writes of its own between them the keys need not be looked at one by one.
+  if (reads_as_snapshot() && keys.size() <= ReadView::kReadsMax) {
+    VARVE_RETURN_IF_ERROR(check_read(options.snapshot));
+    VersionReader::Place place{.at = start()};
+    VARVE_RETURN_IF_ERROR(database_->find_place(options, &place));
+    return database_->find_together(place, keys, [&](size_t i, const PointRead& read) {
+      visitor->visit(i, read.version.value);
+    });
+  }
   return read_each(
       keys, options, /*for_update=*/false,
       [&](size_t i, const BatchEntry& entry) {

@@ -93,8 +93,9 @@ class Database {
   // what `body` returned, other than conflict; as Transaction::commit(); conflict after
   // TransactionOptions::attempts_max of them.
   // From its second call on, `body` may see what a commit with durability `sync` wrote that is
-  // still on its way to the disk. transact() returns, whatever `body` says, once that is there; so
-  // what is read is to be told to others afterwards.
+  // still on its way to the disk. transact() returns, whatever `body` says, once that is there (an
+  // exception does not wait), or read_only if it will not be; so what is read is to be told to
+  // others afterwards.
   template <typename Body>
   Result<Timestamp> transact(Body&& body, const TransactionOptions& options = {}) {
     Result<Transaction> transaction = begin(options);
@@ -103,7 +104,9 @@ class Database {
       const Timestamp read_at = transaction->snapshot_timestamp();
       Status status = body(*transaction);
       if (status.ok()) {
-        Result<Timestamp> committed = transaction->commit_or_begin_again();
+        Result<Timestamp> committed = attempt < options.attempts_max
+                                          ? transaction->commit_or_begin_again()
+                                          : transaction->commit();
         if (committed.ok()) return committed;
         status = std::move(committed).status();
       }
@@ -173,6 +176,7 @@ class Database {
   // Of transact().
   Status begin_again(Transaction* transaction, const TransactionOptions& options, uint32_t attempt);
   void pause_after_conflict(uint32_t attempt);
+  Result<Transaction> begin(const TransactionOptions& options, bool at_applied);
   // Once what was read at `read_at` is as durable as was asked for.
   Status tell(Status status, Timestamp read_at);
   std::unique_ptr<class DatabaseImpl> impl_;

@@ -23,6 +23,8 @@ class RowView {
 
   // The column at a place (table/row_format.h). False: the row is malformed there.
   bool get(size_t place, Value* value) const;
+  // Those at `places`, each into values[place].
+  bool get(std::span<const uint32_t> places, std::span<Value> values) const;
   // All of them; `values` has as many elements as the layout has places.
   bool get_all(std::span<Value> values) const;
 

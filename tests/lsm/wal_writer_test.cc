@@ -205,9 +205,25 @@ TEST_F(WalWriterTest, released_segments_are_recycled_or_removed) {
   EXPECT_EQ(log.groups.back().commits, written_.back().commits);
   ASSERT_OK(writer_->release_before(kLsnMax));
   EXPECT_EQ(segment_numbers().size(), 1u) << "the current one stays";
-  ASSERT_OK(writer_->drop_free_segments());
+  ASSERT_OK(writer_->give_space_back());
   EXPECT_EQ(files_with_suffix(disk_.get(), kDirectory, ".free").size(), 0u);
   ASSERT_OK(append(1, 100));
+}
+
+TEST_F(WalWriterTest, space_that_is_given_back_is_taken_again) {
+  start(1 << 20);
+  ASSERT_OK(append(1, 100));
+  EXPECT_GE(writer_->disk_bytes(), 1u << 20);
+  ASSERT_OK(writer_->give_space_back());
+  const uint64_t used = writer_->disk_bytes();
+  EXPECT_LT(used, 1000u);
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_OK(append(1, 1000));
+  }
+  EXPECT_GT(writer_->disk_bytes(), used + 100'000);
+  const ReadLog log = read(Lsn{});
+  ASSERT_OK(log.status);
+  EXPECT_EQ(log.groups.size(), written_.size());
 }
 
 // An error need not mean that nothing happened.

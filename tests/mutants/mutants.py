@@ -321,6 +321,36 @@ MUTANTS = {
         "write_zeros(descriptor_, page, to)",
         ["lsm:AppendWindowTest.*"],
     ),
+    "zeros_ahead_wipe_the_page_before_them": (
+        "lsm/posix_blocks_ahead.cc",
+        "write_zeros(descriptor_, append_end, to)",
+        "write_zeros(descriptor_, offset / 4096 * 4096, to)",
+        ["lsm:BlocksAheadTest.*"],
+    ),
+    "space_that_is_given_back_holds_the_last_commit": (
+        "lsm/wal_writer.cc",
+        "const uint64_t size = kWalHeaderSize + written_.load() - current.start.value;",
+        "const uint64_t size = kWalHeaderSize + written_.load() - current.start.value - 8;",
+        ["lsm:WalWriterTest.space_that_is_given_back*"],
+    ),
+    "transact_tells_before_it_is_durable": (
+        "txn/database_impl.cc",
+        "if (time <= store_->oracle().published()) return Status();",
+        "return Status();",
+        ["txn:GroupCommitTest.transact*"],
+    ),
+    "leaders_publish_ahead_of_a_sync": (
+        "txn/commit_pipeline.cc",
+        "group_syncs_ || unfinished_groups_.load() != 0 || !failed_.ok()",
+        "group_syncs_",
+        ["txn:GroupCommitTest.nothing_behind*"],
+    ),
+    "who_lost_begins_again_from_what_is_published": (
+        "txn/transaction.cc",
+        "begin(options, /*at_applied=*/true);",
+        "begin(options, /*at_applied=*/false);",
+        ["txn:GroupCommitTest.transact_begins_again*"],
+    ),
     "window_outlives_what_is_cut_off": (
         "lsm/posix_file_system.cc",
         "if (appends_ != nullptr) appends_->close();",
@@ -374,7 +404,7 @@ MUTANTS = {
     ),
     "reads_are_not_validated": (
         "txn/transaction.cc",
-        "CommitCheck check{.start = start(), .reads = [[reads_.empty() ? nullptr : &reads_]]};",
+        "CommitCheck check{.start = start(), .reads = [[reads_.empty() ? nullptr : &reads_]], .begins_again = begins_again};",
         "nullptr",
         ["txn:*IsolationTest.*"],
     ),

@@ -3,15 +3,16 @@
 
 #include <gtest/gtest.h>
 
-#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
+#include "base/sync_point.h"
 #include "tests/txn/database_fixture.h"
 
 namespace varve::test {
@@ -27,8 +28,10 @@ class GroupCommitTest : public DatabaseTest {
     hook_ = [this, synced](const FileCall& call) {
       if (!call.path.ends_with(".wal")) return Status();
       std::unique_lock lock(mutex_);
-      if (call.kind == FileCall::Kind::write) ++writes_;
+      const bool is_write = call.kind == FileCall::Kind::write;
+      if (is_write) ++writes_;
       changed_.notify_all();
+      if (is_write && writes_ == refused_write_) return Status::no_space("injected");
       if (call.kind != FileCall::Kind::sync) return Status();
       ++syncs_;
       changed_.wait(lock, [this] { return released_; });
@@ -46,6 +49,11 @@ class GroupCommitTest : public DatabaseTest {
     }
     changed_.notify_all();
     if (winner_.joinable()) winner_.join();
+    {
+      const std::lock_guard lock(mutex_);
+      told_ = true;
+    }
+    changed_.notify_all();
   }
   void await_writes(int count) {
     std::unique_lock lock(mutex_);
@@ -72,6 +80,11 @@ class GroupCommitTest : public DatabaseTest {
     caller.join();
     EXPECT_EQ(seen, "new");
   }
+  void reopen_failed() {
+    recorder_ = Transaction();
+    hook_ = nullptr;
+    kill_and_reopen();
+  }
   void TearDown() override {
     recorder_ = Transaction();
     release();
@@ -82,7 +95,9 @@ class GroupCommitTest : public DatabaseTest {
   std::condition_variable changed_;
   int writes_ = 0;  // of the log
   int syncs_ = 0;
+  int refused_write_ = 0;
   bool released_ = false;
+  bool told_ = false;  // the winner
   std::thread winner_;
   Status winner_status_;
   Transaction recorder_;
@@ -165,6 +180,16 @@ TEST_F(GroupCommitTest, commit_that_lost_waits_for_the_winner) {
   });
 }
 
+TEST_F(GroupCommitTest, transact_that_lost_for_the_last_time_waits_for_the_winner) {
+  hold();
+  expect_to_wait([&] {
+    EXPECT_FAILS(
+        db_->transact([](Transaction& transaction) { return transaction.put("k", "mine"); },
+                      {.attempts_max = 1}),
+        conflict, "k");
+  });
+}
+
 TEST_F(GroupCommitTest, commits_behind_one_that_syncs_wait_with_it) {
   hold();
   expect_to_wait([&] { EXPECT_OK(db_->put("other", "v", with(Durability::os))); });
@@ -192,10 +217,65 @@ TEST_F(GroupCommitTest, nothing_behind_a_failed_sync_is_acknowledged) {
   EXPECT_FAILS(winner_status_, io_error, "injected");
   EXPECT_EQ(get("k"), "old");
   EXPECT_EQ(get("other"), "(absent)");
-  recorder_ = Transaction();
-  hook_ = nullptr;
-  kill_and_reopen();
+  reopen_failed();
   EXPECT_NE(get("k"), "(absent)");  // which of them, nobody was told
+}
+
+#if defined(VARVE_SYNC_POINTS)
+// It had found nothing to be finished, and was published.
+TEST_F(GroupCommitTest, commit_that_is_applied_when_a_sync_has_failed_is_not_published) {
+  hold(Status::io_error("injected"));
+  set_sync_point_handler(
+      [](const char* name, void* context) {
+        auto* test = static_cast<GroupCommitTest*>(context);
+        if (std::string_view(name) != "commit_logged") return;
+        std::unique_lock lock(test->mutex_);
+        test->changed_.wait(lock, [&] { return test->told_; });
+      },
+      this);
+  std::thread other([this] {
+    EXPECT_FAILS(db_->put("other", "v", with(Durability::os)), io_error, "known after reopening");
+  });
+  await_writes(2);
+  release();
+  other.join();
+  set_sync_point_handler(nullptr, nullptr);
+  EXPECT_EQ(get("k"), "old");
+  EXPECT_EQ(get("other"), "(absent)");
+  reopen_failed();
+}
+#endif
+
+TEST_F(GroupCommitTest, transact_says_that_an_outcome_is_unknown) {
+  hold(Status::io_error("injected"));
+  std::thread other([this] {
+    EXPECT_FAILS(
+        db_->transact([](Transaction& transaction) { return transaction.put("k", "mine"); },
+                      {.durability = Durability::sync}),
+        io_error, "known after reopening");
+  });
+  await_writes(2);  // of its second attempt
+  release();
+  other.join();
+  reopen_failed();
+}
+
+// What waits in the log's buffer behind a commit is no part of it.
+TEST_F(GroupCommitTest, full_disk_behind_a_commit_does_not_fail_its_sync) {
+  hold();
+  std::thread careful([this] { EXPECT_OK(db_->put("careful", "v", with(Durability::sync))); });
+  await_writes(2);
+  refused_write_ = 3;
+  const uint64_t before = db_->statistics().commits;
+  std::thread buffered(
+      [this] { EXPECT_OK(db_->put("buffered", "v", with(Durability::buffered))); });
+  while (db_->statistics().commits == before) std::this_thread::yield();  // applied
+  release();
+  careful.join();
+  buffered.join();
+  EXPECT_OK(db_->put("later", "v", with(Durability::sync)));
+  EXPECT_EQ(get("careful"), "v");
+  EXPECT_EQ(get("buffered"), "v");
 }
 
 }  // namespace
