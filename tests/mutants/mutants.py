@@ -404,7 +404,8 @@ MUTANTS = {
     ),
     "reads_are_not_validated": (
         "txn/transaction.cc",
-        "CommitCheck check{.start = start(), .reads = [[reads_.empty() ? nullptr : &reads_]], .begins_again = begins_again};",
+        "CommitCheck check{ .start = start(), .reads = [[reads_.empty() ? nullptr : &reads_]], "
+        ".begins_again = begins_again};",
         "nullptr",
         ["txn:*IsolationTest.*"],
     ),
