@@ -225,14 +225,16 @@ TEST_F(GroupCommitTest, nothing_behind_a_failed_sync_is_acknowledged) {
 // It had found nothing to be finished, and was published.
 TEST_F(GroupCommitTest, commit_that_is_applied_when_a_sync_has_failed_is_not_published) {
   hold(Status::io_error("injected"));
+  const auto until_told = [this] {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return told_; });
+  };
   set_sync_point_handler(
       [](const char* name, void* context) {
-        auto* test = static_cast<GroupCommitTest*>(context);
         if (std::string_view(name) != "commit_logged") return;
-        std::unique_lock lock(test->mutex_);
-        test->changed_.wait(lock, [&] { return test->told_; });
+        (*static_cast<decltype(until_told)*>(context))();
       },
-      this);
+      const_cast<void*>(static_cast<const void*>(&until_told)));
   std::thread other([this] {
     EXPECT_FAILS(db_->put("other", "v", with(Durability::os)), io_error, "known after reopening");
   });
