@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "tests/support/program_cursor.h"
 #include "tests/support/transaction_recording.h"
@@ -60,7 +61,7 @@ class ProgramTransaction {
   // Of a call that committed: whether it can be repeated.
   bool note_commit(const Result<Timestamp>& committed);
   // The transaction has ended, or lost.
-  void finish();
+  TransactionRecord finish();  // without its end
 
  private:
   bool run_step(Input* input);
@@ -363,13 +364,13 @@ bool ProgramTransaction::note_commit(const Result<Timestamp>& committed) {
   return false;
 }
 
-void ProgramTransaction::finish() {
+TransactionRecord ProgramTransaction::finish() {
   for (ProgramCursor& cursor : cursors_) {
     cursor.end(&recording_);
     cursor.expect_ended(&context_);
   }
   cursors_.clear();
-  context_.finish(std::move(record_));
+  return std::move(record_);
 }
 
 }  // namespace
@@ -385,7 +386,7 @@ void run_transaction(ProgramContext* context, size_t session, Input* input) {
     context->allow(begun->rollback());
   }
   begun = Transaction();
-  program.finish();
+  context->finish(program.finish());
 }
 
 void run_transact(ProgramContext* context, size_t session, Input* input) {
@@ -394,11 +395,13 @@ void run_transact(ProgramContext* context, size_t session, Input* input) {
   const Status gave_up = Status::invalid_argument("the program gives it up");
   std::optional<ProgramTransaction> attempt;
   enum class Ends : uint8_t { by_commit, by_giving_up, by_wish } ends = Ends::by_commit;
+  // What an attempt read may not be durable yet: nobody is told before transact() returns.
+  std::vector<TransactionRecord> attempts;
   const auto end_attempt = [&](const Result<Timestamp>& result) {
     if (ends == Ends::by_commit) {
       attempt->note_commit(result);
     }
-    attempt->finish();
+    attempts.push_back(attempt->finish());
   };
   uint64_t began = ProgramContext::now();
   const Result<Timestamp> result = context->database->transact(
@@ -434,6 +437,7 @@ void run_transact(ProgramContext* context, size_t session, Input* input) {
     context->complain("transact() answers otherwise than its body: " + result.status().to_string());
   }
   end_attempt(result);
+  for (TransactionRecord& record : attempts) context->finish(std::move(record));
 }
 
 }  // namespace varve::test

@@ -279,11 +279,12 @@ TEST_F(ConcurrencyTest, committers_gather_for_a_sync) {
   options_.file_system = &files;
   options_.durability = Durability::sync;
   constexpr uint64_t kCommits = 100;
-  const auto groups_of = [&](const std::string& path, size_t writers, uint64_t pause) {
-    uint64_t groups = 0;
+  const auto syncs_of = [&](const std::string& path, size_t writers, uint64_t pause) {
+    uint64_t syncs = 0;
     RandomStrategy strategy(/*seed=*/writers);
     const auto body = [&] {
       open(path);
+      const uint64_t before = db_->statistics().log_syncs;
       std::vector<Thread> threads;
       for (size_t w = 0; w < writers; ++w) {
         threads.emplace_back("writer", 0, [&, w] {
@@ -294,17 +295,17 @@ TEST_F(ConcurrencyTest, committers_gather_for_a_sync) {
         });
       }
       threads.clear();
-      groups = db_->statistics().commit_groups;
+      syncs = db_->statistics().log_syncs - before;
       close_and_check(std::move(db_), &files);
     };
     run_scheduled(&strategy, body);
-    return groups;
+    return syncs;
   };
-  EXPECT_EQ(groups_of("/one", 1, 0), kCommits);
-  EXPECT_LT(groups_of("/two", 2, 0), kCommits * 5 / 4);
-  EXPECT_LT(groups_of("/eight", 8, 0), kCommits * 3 / 2);
+  EXPECT_EQ(syncs_of("/one", 1, 0), kCommits);
+  EXPECT_LT(syncs_of("/two", 2, 0), kCommits * 5 / 4);
+  EXPECT_LT(syncs_of("/eight", 8, 0), kCommits * 3 / 2);
   // Waiting for whoever pauses for longer than a sync would help nobody.
-  EXPECT_GT(groups_of("/late", 2, 5'000'000), kCommits * 3 / 2);
+  EXPECT_GT(syncs_of("/late", 2, 5'000'000), kCommits * 3 / 2);
 }
 #endif
 
