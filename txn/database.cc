@@ -157,7 +157,8 @@ Status Database::begin_again(Transaction* transaction, const TransactionOptions&
 Status Database::tell(Status status, Timestamp read_at) {
   Status published = impl_->await_published(read_at);
   // Of an unknown outcome nothing better can be said.
-  return published.ok() || status.code() == StatusCode::io_error ? status : published;
+  const bool stands = published.ok() || status.code() == StatusCode::io_error;
+  return stands ? std::move(status) : std::move(published);
 }
 
 void Database::pause_after_conflict(uint32_t attempt) {
