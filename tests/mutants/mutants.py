@@ -329,8 +329,8 @@ MUTANTS = {
     ),
     "space_that_is_given_back_holds_the_last_commit": (
         "lsm/wal_writer.cc",
-        "const uint64_t size = kWalHeaderSize + written_.load() - current.start.value;",
-        "const uint64_t size = kWalHeaderSize + written_.load() - current.start.value - 8;",
+        "const uint64_t size = [[kWalHeaderSize + written_.load() - current.start.value]];",
+        "kWalHeaderSize + written_.load() - current.start.value - 8",
         ["lsm:WalWriterTest.space_that_is_given_back*"],
     ),
     "transact_tells_before_it_is_durable": (
