@@ -81,6 +81,7 @@ class GroupCommitTest : public DatabaseTest {
     EXPECT_EQ(seen, "new");
   }
   void reopen_failed() {
+    release();
     recorder_ = Transaction();
     hook_ = nullptr;
     kill_and_reopen();
