@@ -10,6 +10,8 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "base/mutex.h"
 #include "tests/support/faulty_disk.h"
@@ -94,6 +96,15 @@ class ProgramContext {
   }
   void finish(TransactionRecord record) {
     record.end_nanos = now();
+    recorder.record(std::move(record));
+  }
+  // One that ended, but nobody is told of what it read.
+  void finish_untold(TransactionRecord record) {
+    record.end_nanos = INT64_MAX;
+    std::erase_if(record.operations, [](const OperationRecord& operation) {
+      using Kind = OperationRecord::Kind;
+      return operation.kind == Kind::read || operation.kind == Kind::scan;
+    });
     recorder.record(std::move(record));
   }
 

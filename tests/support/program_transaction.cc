@@ -437,7 +437,12 @@ void run_transact(ProgramContext* context, size_t session, Input* input) {
     context->complain("transact() answers otherwise than its body: " + result.status().to_string());
   }
   end_attempt(result);
-  for (TransactionRecord& record : attempts) context->finish(std::move(record));
+  // What is not durable, and never will be, is told to nobody.
+  const bool is_told = result.status().code() != StatusCode::read_only &&
+                       result.status().code() != StatusCode::io_error;
+  for (TransactionRecord& record : attempts) {
+    is_told ? context->finish(std::move(record)) : context->finish_untold(std::move(record));
+  }
 }
 
 }  // namespace varve::test
