@@ -1,15 +1,14 @@
 #include "lsm/posix_append_window.h"
 
 #include <sys/mman.h>
-#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 
 #include "base/align.h"
+#include "lsm/posix_space.h"
 
 namespace varve {
 
@@ -24,16 +23,6 @@ constexpr uint64_t kBytesBeforeWindow = 64 << 10;
 constexpr size_t kAppendSizeMax = 8 << 10;  // the call does not count beside larger ones
 constexpr int64_t kSecondsMax = 1;          // from preparing to storing; writeback begins after 5
 
-// Numbers of statfs(2).
-bool keeps_blocks(int descriptor) {
-  constexpr unsigned long kExt4 = 0xef53;
-  constexpr unsigned long kTmpfs = 0x01021994;
-  struct statfs info;
-  if (::fstatfs(descriptor, &info) != 0) return false;
-  const auto type = static_cast<unsigned long>(info.f_type);
-  return type == kExt4 || type == kTmpfs;
-}
-
 // To about 4 ms, for the price of a load.
 int64_t coarse_seconds() {
   struct timespec now;
@@ -43,21 +32,9 @@ int64_t coarse_seconds() {
 
 }  // namespace
 
-bool write_zeros(int descriptor, uint64_t begin, uint64_t end) {
-  static constexpr char kZeros[16 << 10] = {};
-  while (begin < end) {
-    const ssize_t n = ::pwrite(descriptor, kZeros, std::min<uint64_t>(end - begin, sizeof kZeros),
-                               static_cast<off_t>(begin));
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return false;
-    begin += static_cast<uint64_t>(n);
-  }
-  return true;
-}
-
 std::unique_ptr<AppendWindow> AppendWindow::create(int descriptor, uint64_t end) {
 #if defined(MADV_POPULATE_WRITE)
-  if (::sysconf(_SC_PAGESIZE) != kPageSize || !keeps_blocks(descriptor)) return nullptr;
+  if (::sysconf(_SC_PAGESIZE) != kPageSize || !is_on(descriptor, {kExt4, kTmpfs})) return nullptr;
   return std::unique_ptr<AppendWindow>(new AppendWindow(descriptor, end));
 #else
   static_cast<void>(descriptor);

@@ -28,9 +28,6 @@
 
 namespace varve {
 
-// Into [begin, end) of a file. False: not all were written.
-bool write_zeros(int descriptor, uint64_t begin, uint64_t end);
-
 class AppendWindow {
  public:
   // For appends to [0, end) of the file, which may become that long by it, with zeros behind what

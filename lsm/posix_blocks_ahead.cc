@@ -1,12 +1,11 @@
 #include "lsm/posix_blocks_ahead.h"
 
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
 
-#include "lsm/posix_append_window.h"
+#include "lsm/posix_space.h"
 
 namespace varve {
 
@@ -17,21 +16,11 @@ constexpr uint64_t kStep = 128 << 10;
 constexpr uint64_t kBytesBetweenSyncsMax = 16 << 10;
 constexpr uint32_t kFrequentSyncs = 4;  // before anything is written ahead
 
-// Numbers of statfs(2).
-bool writes_in_place(int descriptor) {
-  constexpr unsigned long kExt4 = 0xef53;
-  constexpr unsigned long kXfs = 0x58465342;
-  struct statfs info;
-  if (::fstatfs(descriptor, &info) != 0) return false;
-  const auto type = static_cast<unsigned long>(info.f_type);
-  return type == kExt4 || type == kXfs;
-}
-
 }  // namespace
 
 std::unique_ptr<BlocksAhead> BlocksAhead::create(int descriptor, uint64_t end) {
   struct stat info;
-  if (::fstat(descriptor, &info) != 0 || !writes_in_place(descriptor)) return nullptr;
+  if (::fstat(descriptor, &info) != 0 || !is_on(descriptor, {kExt4, kXfs})) return nullptr;
   const auto size = static_cast<uint64_t>(info.st_size);
   const bool is_reserved = static_cast<uint64_t>(info.st_blocks) * 512 >= end;
   if (size >= end || !is_reserved || ::ftruncate(descriptor, static_cast<off_t>(end)) != 0) {

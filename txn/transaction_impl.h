@@ -65,6 +65,8 @@ class TransactionImpl final : public PoolLink {
   // Of what is in memory: it goes to disk.
   Status spill();
 
+  // Of calls then.
+  static Status ended();
   // kTimestampMin once it has ended.
   Timestamp start() const { return open_ ? entry_.timestamp : kTimestampMin; }
   // Differs after each change of what it wrote, its end included.

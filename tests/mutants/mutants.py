@@ -346,7 +346,7 @@ MUTANTS = {
         ["txn:GroupCommitTest.nothing_behind*"],
     ),
     "who_lost_begins_again_from_what_is_published": (
-        "txn/transaction.cc",
+        "txn/transaction_impl.cc",
         "begin(options, /*at_applied=*/true);",
         "begin(options, /*at_applied=*/false);",
         ["txn:GroupCommitTest.transact_begins_again*"],
@@ -403,7 +403,7 @@ MUTANTS = {
         ["txn:TransactionThreadsTest.*"],
     ),
     "reads_are_not_validated": (
-        "txn/transaction.cc",
+        "txn/transaction_impl.cc",
         "CommitCheck check{ .start = start(), .reads = [[reads_.empty() ? nullptr : &reads_]], "
         ".begins_again = begins_again};",
         "nullptr",
@@ -458,13 +458,13 @@ MUTANTS = {
         ["txn:ConflictTest.*"],
     ),
     "reads_for_update_are_plain_reads": (
-        "txn/transaction.cc",
+        "txn/transaction_impl.cc",
         "!for_update && options_.isolation != Isolation::serializable",
         "options_.isolation != Isolation::serializable",
         ["txn:TransactionTest.*"],
     ),
     "own_writes_are_not_read": (
-        "txn/transaction.cc",
+        "txn/transaction_impl.cc",
         "if (is_own) return own(entry);",
         ";",
         ["txn:TransactionTest.*"],
@@ -556,7 +556,7 @@ MUTANTS = {
         ["txn:SpillTest.*"],
     ),
     "reads_beside_spilled_writes_are_not_validated": (
-        "txn/transaction.cc",
+        "txn/transaction_impl.cc",
         "[[reads_.empty() ? nullptr : &reads_]], .spilled = writes_",
         "nullptr",
         ["txn:SpillTest.*"],
