@@ -41,11 +41,54 @@ inline void append_le(std::string* to, T value) {
 // except that equal heads say nothing.
 inline uint64_t key_head(const char* key, size_t size) {
   if (size >= 8) return __builtin_bswap64(load_le<uint64_t>(key));
+  if (size >= 4) {  // two loads that may overlap
+    const uint64_t high = __builtin_bswap32(load_le<uint32_t>(key));
+    const uint64_t low = __builtin_bswap32(load_le<uint32_t>(key + size - 4));
+    return high << 32 | low << 8 * (8 - size);
+  }
   uint64_t value = 0;
   for (size_t i = 0; i < size; ++i) value |= uint64_t{static_cast<uint8_t>(key[i])} << (56 - 8 * i);
   return value;
 }
 inline uint64_t key_head(std::string_view key) { return key_head(key.data(), key.size()); }
+
+// Whether the two are equal. Keys and what follows their prefix are short, mostly: a call of
+// memcmp() takes longer than to compare them.
+inline bool equal_bytes(std::string_view a, std::string_view b) {
+  if (a.size() != b.size()) return false;
+  const auto differ = [&]<typename T>(T) {
+    const size_t last = a.size() - sizeof(T);  // the two loads may overlap
+    return ((load_le<T>(a.data()) ^ load_le<T>(b.data())) |
+            (load_le<T>(a.data() + last) ^ load_le<T>(b.data() + last))) != 0;
+  };
+  if (a.size() > 16) return std::memcmp(a.data(), b.data(), a.size()) == 0;
+  if (a.size() >= 8) return !differ(uint64_t{});
+  if (a.size() >= 4) return !differ(uint32_t{});
+  if (a.size() >= 2) return !differ(uint16_t{});
+  return a.empty() || a[0] == b[0];
+}
+
+// memcpy(), likewise inline for short ones.
+inline void copy_bytes(char* to, std::string_view from) {
+  const auto copy = [&]<typename T>(T) {
+    const size_t last = from.size() - sizeof(T);  // the two may overlap
+    const T begin = load_le<T>(from.data());
+    const T end = load_le<T>(from.data() + last);
+    store_le(to, begin);
+    store_le(to + last, end);
+  };
+  if (from.size() > 16) {
+    std::memcpy(to, from.data(), from.size());
+  } else if (from.size() >= 8) {
+    copy(uint64_t{});
+  } else if (from.size() >= 4) {
+    copy(uint32_t{});
+  } else if (from.size() >= 2) {
+    copy(uint16_t{});
+  } else if (!from.empty()) {
+    *to = from[0];
+  }
+}
 
 // LEB128: seven bits a byte, least significant first, high bit = more follow.
 inline constexpr size_t kVarint64BytesMax = 10;

@@ -12,11 +12,8 @@ namespace varve {
 
 namespace {
 
-constexpr size_t kFrameAlignment = 64;
 // Steps of grace when installed: indexes and filters serve many data blocks.
 constexpr uint8_t kHeatOfIndex = FrameRing::kHeatMax;
-
-constexpr size_t kFrameHeaderSize = align_up(sizeof(Frame), kFrameAlignment);
 
 MemoryRole role_of(FrameKind kind) {
   switch (kind) {

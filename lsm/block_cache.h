@@ -106,12 +106,13 @@ class BlockCache {
   Result<FrameRef> acquire(FrameSlot* slot, Frame* parent, const BlockSource& source, bool fill);
 
   // Begins to load into the processor's cache what a point read looks at first in a data block: the
-  // header, which names all else, and most of the tags and offsets behind it. Inside an epoch
-  // guard.
+  // header, which names all else, and the tags behind it. Inside an epoch guard.
   static void prefetch(const FrameSlot& slot) {
     const char* frame = reinterpret_cast<const char*>(slot.load(kAcquire));  // as acquire() does
     if (frame == nullptr) return;
-    for (size_t line = 0; line < kLinesPrefetched; ++line) __builtin_prefetch(frame + line * 64);
+    for (size_t line = 0; line < kHeaderLines; ++line) __builtin_prefetch(frame + line * 64);
+    frame += kFrameHeaderSize;
+    for (size_t line = 0; line < kTagLines; ++line) __builtin_prefetch(frame + line * 64);
   }
 
   // Reads, checks and decodes a block into a private frame.
@@ -183,8 +184,9 @@ class BlockCache {
   }
 
  private:
-  // Of a block of 150 rows.
-  static constexpr size_t kLinesPrefetched = 12;
+  // Of a block of 150 rows. More at once than the processor can wait for costs more than it spares.
+  static constexpr size_t kHeaderLines = 3;
+  static constexpr size_t kTagLines = 5;
 
   explicit BlockCache(std::unique_ptr<FrameRing> ring);
   friend class FrameRef;

@@ -19,15 +19,17 @@ Status bad_row(uint32_t row, uint32_t rows, size_t offset, const char* what) {
       format("block row %u of %u at payload offset %zu: %s", row, rows, offset, what));
 }
 
-// Positions of `tag` among the eight at `tags`: two bits for each.
+// Positions of `tag` among the sixteen at `tags`: a bit for each.
 inline uint32_t match_tags(const uint16_t* tags, uint16_t tag) {
 #if defined(__SSE2__)
-  const __m128i found = _mm_cmpeq_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(tags)),
-                                        _mm_set1_epi16(static_cast<int16_t>(tag)));
-  return static_cast<uint32_t>(_mm_movemask_epi8(found));
+  const __m128i wanted = _mm_set1_epi16(static_cast<int16_t>(tag));
+  const auto* from = reinterpret_cast<const __m128i*>(tags);
+  const __m128i first = _mm_cmpeq_epi16(_mm_loadu_si128(from), wanted);
+  const __m128i second = _mm_cmpeq_epi16(_mm_loadu_si128(from + 1), wanted);
+  return static_cast<uint32_t>(_mm_movemask_epi8(_mm_packs_epi16(first, second)));
 #else
   uint32_t found = 0;
-  for (uint32_t i = 0; i < 8; ++i) found |= (tags[i] == tag ? 3u : 0u) << (2 * i);
+  for (uint32_t i = 0; i < 16; ++i) found |= (tags[i] == tag ? 1u : 0u) << i;
   return found;
 #endif
 }
@@ -119,33 +121,34 @@ Result<BlockView> BlockView::parse(std::string_view payload, uint32_t row_count,
   return view;
 }
 
-void BlockView::prefetch(uint64_t hash) const {
+uint32_t BlockView::candidate(uint64_t hash) const {
   for (uint32_t start = 0; start < row_count_; start += kTagsAtOnce) {
     const uint32_t found = match_tags(tags_ + start, static_cast<Tag>(hash));
     if (found == 0) continue;
-    const uint32_t i = start + static_cast<uint32_t>(std::countr_zero(found)) / 2;
-    if (i >= row_count_) return;
+    const uint32_t i = start + static_cast<uint32_t>(std::countr_zero(found));
+    if (i >= row_count_) break;  // the padding
     const char* const row = payload_ + offset(i);
-    __builtin_prefetch(row);
-    __builtin_prefetch(row + 64);  // rows of tables have two cache lines, mostly
-    return;
+    // A row of 100 bytes lies in two lines of the cache, or three.
+    for (const size_t line : {0, 64, 128}) __builtin_prefetch(row + line);
+    return i;
   }
+  return row_count_;
 }
 
 inline uint32_t BlockView::first_not_below(const uint64_t* heads, uint32_t first, uint32_t last,
                                            uint64_t wanted) {
   if (first == last) return first;
-  // Without branches, since each way is as likely. What a branch would begin to load, right or
-  // wrong, is fetched on both ways where it is far.
+  // Without branches, since each way is as likely; by quarters where the steps are far, since three
+  // loads beside one another take as long as one.
   constexpr uint32_t kFar = 16;
   const uint64_t* base = heads + first;
   uint32_t length = last - first;
-  for (; length > kFar; length -= length / 2) {
-    const uint32_t half = length / 2;
-    const uint32_t next_half = (length - half) / 2;
-    __builtin_prefetch(base + next_half);
-    __builtin_prefetch(base + half + next_half);
-    base += half & (0 - static_cast<uint32_t>(base[half - 1] < wanted));
+  for (; length > kFar; length -= 3 * (length / 4)) {
+    const uint32_t quarter = length / 4;
+    const uint32_t below = static_cast<uint32_t>(base[quarter - 1] < wanted) +
+                           static_cast<uint32_t>(base[2 * quarter - 1] < wanted) +
+                           static_cast<uint32_t>(base[3 * quarter - 1] < wanted);
+    base += size_t{quarter} * below;
   }
   while (length > 1) {
     const uint32_t half = length / 2;
@@ -161,10 +164,11 @@ uint32_t BlockView::bound(const VersionKey& key) const {
   const int order = compare_prefix(key.user_key, common);
   if (order < 0 || (order == 0 && key.user_key.size() < prefix_size_)) return 0;
   if (order > 0) return row_count_;
-  const std::string_view suffix = key.user_key.substr(prefix_size_);
-  const uint64_t wanted = key_head(suffix);
+  const uint64_t wanted = head_behind_prefix(key.user_key);
   uint32_t first = first_not_below(heads_, 0, row_count_, wanted);
+  if (first == row_count_ || heads_[first] != wanted) return first;
   // Rows with equal heads are told apart by their whole key and timestamp.
+  const std::string_view suffix = behind_prefix(key.user_key);
   uint32_t last = first;
   for (uint32_t step = 1; last < row_count_ && heads_[last] == wanted; step *= 2) {
     last = std::min(row_count_, last + step);
@@ -194,18 +198,17 @@ uint32_t BlockView::bound(const VersionKey& key) const {
 uint32_t BlockView::lower_bound(const VersionKey& key) const { return bound<false>(key); }
 uint32_t BlockView::upper_bound(const VersionKey& key) const { return bound<true>(key); }
 
-uint32_t BlockView::find(std::string_view user_key, uint64_t hash, Timestamp snapshot) const {
-  if (user_key.size() < prefix_size_ || compare_prefix(user_key, prefix_size_) != 0) {
-    return row_count_;
-  }
-  const std::string_view suffix = user_key.substr(prefix_size_);
+uint32_t BlockView::find(std::string_view user_key, uint64_t hash, Timestamp snapshot,
+                         uint32_t candidate) const {
+  if (!has_prefix(user_key)) return row_count_;
+  const std::string_view suffix = behind_prefix(user_key);
   const Tag tag = static_cast<Tag>(hash);
-  for (uint32_t start = 0; start < row_count_; start += kTagsAtOnce) {
-    for (uint32_t found = match_tags(tags_ + start, tag); found != 0;
-         found &= found - 1, found &= found - 1) {
-      const uint32_t i = start + static_cast<uint32_t>(std::countr_zero(found)) / 2;
+  for (uint32_t start = candidate - candidate % kTagsAtOnce; start < row_count_;
+       start += kTagsAtOnce) {
+    for (uint32_t found = match_tags(tags_ + start, tag); found != 0; found &= found - 1) {
+      const uint32_t i = start + static_cast<uint32_t>(std::countr_zero(found));
       if (i >= row_count_) return row_count_;  // the padding
-      if (row(i).suffix == suffix && timestamp(i) <= snapshot) return i;
+      if (equal_bytes(row(i).suffix, suffix) && timestamp(i) <= snapshot) return i;
     }
   }
   return row_count_;

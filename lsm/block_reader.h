@@ -67,23 +67,22 @@ class BlockView {
   // First row after `key`.
   uint32_t upper_bound(const VersionKey& key) const;
   // Newest version of `user_key` at or below `snapshot`, by its hash; row_count() if there is none.
-  // Requires `with_tags`.
-  uint32_t find(std::string_view user_key, uint64_t hash, Timestamp snapshot) const;
-
-  // Begins to load the row that find() will compare with.
-  void prefetch(uint64_t hash) const;
+  // Requires `with_tags`. `candidate`: that of its hash, or 0.
+  uint32_t find(std::string_view user_key, uint64_t hash, Timestamp snapshot,
+                uint32_t candidate = 0) const;
+  // The first row that find() compares with, which begins to load; row_count() if there is none.
+  uint32_t candidate(uint64_t hash) const;
 
   // Whether row i has the user key `user_key`.
   bool has_key(uint32_t i, std::string_view user_key) const {
-    return user_key.size() >= prefix_size_ && compare_prefix(user_key, prefix_size_) == 0 &&
-           row(i).suffix == user_key.substr(prefix_size_);
+    return has_prefix(user_key) && row(i).suffix == behind_prefix(user_key);
   }
 
  private:
   // Columns: tags, then offsets, so that a point read waits once for both; then heads, and the
   // eight bytes behind each head.
   using Tag = uint16_t;
-  static constexpr size_t kTagsAtOnce = 8;  // are compared; padded to a multiple
+  static constexpr size_t kTagsAtOnce = 16;  // are compared; padded to a multiple
   // So much of the prefix is beside the other members, and waited for together with them.
   static constexpr size_t kPrefixCopied = 16;
   static constexpr size_t kNarrowPayloadMax = 0xffff;  // offsets of larger ones take four bytes
@@ -113,10 +112,34 @@ class BlockView {
   }
   // Compares the first `size` bytes of a key with those of the prefix, as memcmp().
   int compare_prefix(std::string_view user_key, size_t size) const {
+    if (size == 0) return 0;
+    if (size <= sizeof(uint64_t) && user_key.size() >= sizeof(uint64_t)) {
+      const size_t others = 8 * (sizeof(uint64_t) - size);
+      const uint64_t key = key_head(user_key) >> others;
+      const uint64_t prefix = key_head(prefix_copy_, sizeof prefix_copy_) >> others;
+      return key < prefix ? -1 : key > prefix;
+    }
     const size_t near = std::min(size, kPrefixCopied);
-    const int order = near == 0 ? 0 : std::memcmp(user_key.data(), prefix_copy_, near);
+    const int order = std::memcmp(user_key.data(), prefix_copy_, near);
     if (order != 0 || near == size) return order;
     return std::memcmp(user_key.data() + near, prefix().data() + near, size - near);
+  }
+  bool has_prefix(std::string_view user_key) const {
+    return user_key.size() >= prefix_size_ && compare_prefix(user_key, prefix_size_) == 0;
+  }
+  // Of a key that has it.
+  std::string_view behind_prefix(std::string_view user_key) const {
+    return {user_key.data() + prefix_size_, user_key.size() - prefix_size_};
+  }
+  // key_head() of that.
+  uint64_t head_behind_prefix(std::string_view user_key) const {
+    const size_t size = user_key.size() - prefix_size_;
+    constexpr size_t kHead = sizeof(uint64_t);
+    if (size >= kHead || size == 0 || user_key.size() < kHead) {
+      return key_head(behind_prefix(user_key));
+    }
+    // What stands before it is shifted out.
+    return key_head(user_key.substr(user_key.size() - kHead)) << 8 * (kHead - size);
   }
   // Of rows [first, last), whose numbers in `heads` ascend, the first with one not below `wanted`,
   // or above it.

@@ -16,6 +16,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/align.h"
 #include "base/atomic.h"
 #include "base/mutex.h"
 #include "lsm/block_reader.h"
@@ -54,6 +55,10 @@ struct Frame {
   Frame* mate_previous = nullptr;
   Retired retired;
 };
+
+// Frames begin with a line of the processor's cache, and so do the columns behind the header.
+inline constexpr size_t kFrameAlignment = 64;
+inline constexpr size_t kFrameHeaderSize = align_up(sizeof(Frame), kFrameAlignment);
 
 class FrameRing final : public MemoryReclaimer {
  public:

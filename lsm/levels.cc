@@ -7,19 +7,6 @@
 
 namespace varve {
 
-Sstable* Run::file_for(std::string_view user_key, uint64_t head) const {
-  auto at = std::lower_bound(largest_heads_.begin(), largest_heads_.end(), head);
-  size_t i = static_cast<size_t>(at - largest_heads_.begin());
-  while (i < files.size() && largest_heads_[i] == head &&
-         compare_keys(files[i]->info().largest_key, user_key) < 0) {
-    ++i;
-  }
-  if (i == files.size() || compare_keys(files[i]->info().smallest_key, user_key) > 0) {
-    return nullptr;
-  }
-  return files[i];
-}
-
 namespace {
 
 // The account is that of the files; without any there is nothing to charge.
@@ -37,6 +24,7 @@ Levels* Levels::create(std::vector<Run> runs) {
     run.bytes = run.raw_bytes = run.versions = run.user_keys = run.tombstones = 0;
     run.timestamp_min = kTimestampMax;
     run.timestamp_max = {};
+    run.smallest_heads_.clear();
     run.largest_heads_.clear();
     for (const Sstable* file : run.files) {
       const SstableInfo& info = file->info();
@@ -47,6 +35,7 @@ Levels* Levels::create(std::vector<Run> runs) {
       run.tombstones += info.tombstones;
       run.timestamp_min = std::min(run.timestamp_min, info.timestamp_min);
       run.timestamp_max = std::max(run.timestamp_max, info.timestamp_max);
+      run.smallest_heads_.push_back(key_head(info.smallest_key));
       run.largest_heads_.push_back(key_head(info.largest_key));
     }
   }
@@ -55,7 +44,7 @@ Levels* Levels::create(std::vector<Run> runs) {
 
 Levels::Levels(std::vector<Run> runs) : runs_(std::move(runs)), charge_(manager_of(runs_)) {
   size_t bytes = sizeof(Levels) + runs_.size() * sizeof(Run);
-  for (const Run& run : runs_) bytes += run.files.size() * (sizeof(void*) + sizeof(uint64_t));
+  for (const Run& run : runs_) bytes += run.files.size() * (sizeof(void*) + 2 * sizeof(uint64_t));
   charge_.set(bytes);
 }
 

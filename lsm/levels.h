@@ -13,6 +13,7 @@
 
 #pragma once
 
+#include <algorithm>
 #include <span>
 #include <vector>
 
@@ -40,8 +41,28 @@ struct Run {
 
  private:
   friend class Levels;
-  std::vector<uint64_t> largest_heads_;  // key heads of the files' largest keys
+  // Key heads of the files' smallest and largest keys.
+  std::vector<uint64_t> smallest_heads_;
+  std::vector<uint64_t> largest_heads_;
 };
+
+inline Sstable* Run::file_for(std::string_view user_key, uint64_t head) const {
+  size_t i = 0;
+  if (files.size() > 1) {
+    const auto at = std::lower_bound(largest_heads_.begin(), largest_heads_.end(), head);
+    i = static_cast<size_t>(at - largest_heads_.begin());
+  } else if (files.empty() || largest_heads_[0] < head) {
+    return nullptr;
+  }
+  while (i < files.size() && largest_heads_[i] == head &&
+         compare_keys(files[i]->info().largest_key, user_key) < 0) {
+    ++i;
+  }
+  if (i == files.size() || smallest_heads_[i] > head) return nullptr;
+  const bool begins_behind =
+      smallest_heads_[i] == head && compare_keys(files[i]->info().smallest_key, user_key) > 0;
+  return begins_behind ? nullptr : files[i];
+}
 
 class Levels {
  public:

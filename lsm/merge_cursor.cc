@@ -21,6 +21,7 @@ inline bool MergeCursor::precedes(const VersionCursor& a, const VersionCursor& b
 
 void MergeCursor::compete() {
   winner_ = runner_up_ = kNone;
+  wins_ = 0;
   stale_ = false;
   for (size_t i = 0; i < children_.size(); ++i) {
     const VersionCursor& child = *children_[i];
@@ -103,10 +104,30 @@ void MergeCursor::next() {
   winner.next();
   if (!stale_ && winner.valid() &&
       (runner_up_ == kNone || precedes(winner, *children_[runner_up_]))) {
+    ++wins_;
     show();
   } else {
     compete();
   }
+}
+
+// Of keys before the runner-up's no other child has a version.
+size_t MergeCursor::plain_ahead(Timestamp snapshot, std::string_view upper) const {
+  if (wins_ < kWinsBeforeAsking || stale_ || direction_ != Direction::forward) return 0;
+  if (runner_up_ != kNone) {
+    const std::string_view next = children_[runner_up_]->user_key();
+    if (upper.empty() || compare_keys(next, upper) < 0) upper = next;
+  }
+  return children_[winner_]->plain_ahead(snapshot, upper);
+}
+
+void MergeCursor::next_plain() {
+  VersionCursor& winner = *children_[winner_];
+  winner.next_plain();
+  if (!winner.valid()) return compete();
+  key_ = winner.user_key();
+  value_ = winner.value();
+  timestamp_ = winner.timestamp();
 }
 
 void MergeCursor::prev() {

@@ -29,12 +29,16 @@ class MergeCursor final : public VersionCursor {
   void next() override;
   void prev() override;
   Status status() const override;
+  size_t plain_ahead(Timestamp snapshot, std::string_view upper) const override;
+  void next_plain() override;
 
   // Which child yields the current version.
   size_t source() const { return winner_; }
 
  private:
   static constexpr size_t kNone = SIZE_MAX;
+  // A child that won so often in a row is asked how long it will.
+  static constexpr uint32_t kWinsBeforeAsking = 8;
   enum class Direction : uint8_t { forward, backward };
 
   // Finds winner and runner-up among all children, and shows the winner's version.
@@ -48,6 +52,7 @@ class MergeCursor final : public VersionCursor {
   size_t winner_ = kNone;
   size_t runner_up_ = kNone;
   Direction direction_ = Direction::forward;
+  uint32_t wins_ = 0;    // the winner's, in a row
   bool stale_ = false;   // the runner-up is: the walk turned round
   bool failed_ = false;  // a child ended with an error: the walk ends too
 };

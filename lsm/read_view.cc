@@ -43,16 +43,17 @@ Status ReadView::get(std::span<PointRead> reads, Timestamp snapshot, EpochDomain
   size_t open_count = 0;
   {
     EpochDomain::Guard guard(*epochs);
-    for (const auto ahead :
-         {Memtable::Ahead::slot, Memtable::Ahead::node, Memtable::Ahead::version}) {
-      for (const PointRead& read : reads) {
-        for (const Memtable* memtable : memtables_) {
-          if (!memtable->empty()) memtable->prefetch(read.hash, ahead);
-        }
+    bool any_written = false;
+    for (const Memtable* memtable : memtables_) {
+      if (memtable->empty()) continue;
+      any_written = true;
+      for (const auto ahead :
+           {Memtable::Ahead::slot, Memtable::Ahead::node, Memtable::Ahead::version}) {
+        for (const PointRead& read : reads) memtable->prefetch(read.hash, ahead);
       }
     }
     for (PointRead& read : reads) {
-      read.found = get_from_memtables(snapshot, &read);
+      read.found = any_written && get_from_memtables(snapshot, &read);
       if (!read.found) open[open_count++] = &read;
     }
   }
@@ -75,9 +76,9 @@ Status ReadView::get_from_levels(std::span<PointRead*> open, Timestamp snapshot,
     // Several runs at once only where reads wait for memory, not for files.
     const size_t runs = access->resident_only ? std::min(kProbesMax / open_count, rest.size()) : 1;
     for (size_t i = 0; i < open_count; ++i) {
-      make_probes(*open[i], snapshot, *access, rest.first(runs), &probes[i * runs]);
+      make_probes(*open[i], snapshot, *access, rest, runs, &probes[i * runs]);
     }
-    if (access->resident_only && open_count > 1) prefetch({probes, open_count * runs}, runs);
+    if (access->resident_only) prefetch({probes, open_count * runs}, runs);
     size_t still_open = 0;
     for (size_t i = 0; i < open_count; ++i) {
       VARVE_RETURN_IF_ERROR(get_from_files({&probes[i * runs], runs}, access, open[i]));
@@ -91,33 +92,30 @@ Status ReadView::get_from_levels(std::span<PointRead*> open, Timestamp snapshot,
 
 // The filters' lines begin to load with it.
 void ReadView::make_probes(const PointRead& read, Timestamp snapshot, const ReadAccess& access,
-                           std::span<const Run> runs, Sstable::Probe* probes) {
+                           std::span<const Run> runs, size_t count, Sstable::Probe* probes) {
   const uint64_t head = key_head(read.user_key);
-  for (const Run& run : runs) {
-    const Sstable* file = run.file_for(read.user_key, head);
-    std::construct_at(probes++, file == nullptr
-                                    ? Sstable::Probe{}
-                                    : file->probe(read.user_key, read.hash, snapshot, access));
+  for (size_t i = 0; i < count; ++i) {
+    const Sstable* file = runs[i].file_for(read.user_key, head);
+    std::construct_at(&probes[i], file == nullptr
+                                      ? Sstable::Probe{}
+                                      : file->probe(read.user_key, read.hash, snapshot, access,
+                                                    /*last=*/i + 1 == runs.size()));
   }
 }
 
 // Of each read, the block that will be looked at, and then its row. Guesses: that the newest file
 // whose filter does not deny it has the key.
 void ReadView::prefetch(std::span<Sstable::Probe> probes, size_t runs) {
-  struct {
-    const Frame* block;
-    uint64_t hash;
-  } found[kReadsMax];
+  Sstable::Probe* found[kReadsMax];
   size_t count = 0;
   for (std::span rest = probes; !rest.empty(); rest = rest.subspan(runs)) {
     for (Sstable::Probe& probe : rest.first(runs)) {
-      const Frame* block = nullptr;
-      if (probe.file == nullptr || !probe.file->prefetch(&probe, &block)) continue;
-      if (block != nullptr) found[count++] = {block, probe.hash};
+      if (probe.file == nullptr || !probe.file->prefetch_block(&probe)) continue;
+      found[count++] = &probe;
       break;
     }
   }
-  for (size_t i = 0; i < count; ++i) found[i].block->view.prefetch(found[i].hash);
+  for (Sstable::Probe* probe : std::span(found, count)) Sstable::prefetch_row(probe);
 }
 
 Status ReadView::get_from_files(std::span<const Sstable::Probe> probes, ReadAccess* access,

@@ -62,8 +62,9 @@ class ReadView : public ControlObject {
   ~ReadView();
   Status get_from_levels(std::span<PointRead*> open, Timestamp snapshot, ReadAccess* access) const;
   bool get_from_memtables(Timestamp snapshot, PointRead* read) const;
+  // Into the first `count` of the `runs` that are left.
   static void make_probes(const PointRead& read, Timestamp snapshot, const ReadAccess& access,
-                          std::span<const Run> runs, Sstable::Probe* probes);
+                          std::span<const Run> runs, size_t count, Sstable::Probe* probes);
   static void prefetch(std::span<Sstable::Probe> probes, size_t runs);
   static Status get_from_files(std::span<const Sstable::Probe> probes, ReadAccess* access,
                                PointRead* read);

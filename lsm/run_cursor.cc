@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/format.h"
+#include "mvcc/visibility.h"
 
 namespace varve {
 
@@ -56,6 +57,10 @@ bool RunCursor::open_block(uint32_t block) {
       file()->block(partition_frame_, block, fill_cache_, private_role(), from_file_);
   if (!frame.ok()) return fail(std::move(frame).status());
   block_ = block;
+  Result<BlockHandle> handle = file()->block_handle(partition_frame_->view, block);
+  if (!handle.ok()) return fail(std::move(handle).status());
+  plain_ = (handle->flags & kBlockLiveSingleVersion) != 0;
+  newest_ = file()->timestamp_of(handle->timestamp_max);
   block_frame_ = std::move(*frame);
   view_ = &block_frame_->view;
   const std::string_view prefix = view_->prefix();
@@ -66,24 +71,37 @@ bool RunCursor::open_block(uint32_t block) {
   return true;
 }
 
-void RunCursor::load_row(uint32_t row) {
+inline bool RunCursor::load_content(uint32_t row) {
   row_ = row;
   const BlockRow at = view_->row(row);
   const size_t key_size = prefix_size_ + at.suffix.size();
   if (key_size > key_buffer_.capacity()) {
     if (!key_buffer_.reserve(key_size)) {
-      fail(Status::out_of_memory("no memory for a cursor's key"));
-      return;
+      return fail(Status::out_of_memory("no memory for a cursor's key"));
     }
   }
-  std::memcpy(key_buffer_.data() + prefix_size_, at.suffix.data(), at.suffix.size());
+  copy_bytes(key_buffer_.data() + prefix_size_, at.suffix);
   key_ = {key_buffer_.data(), key_size};
-  head_ = key_head(key_);
   value_ = at.value;
   timestamp_ = file()->timestamp_of(view_->timestamp(row));
+  return true;
+}
+
+void RunCursor::load_row(uint32_t row) {
+  if (!load_content(row)) return;
+  head_ = key_head(key_);
   kind_ = view_->kind(row);
   valid_ = true;
 }
+
+size_t RunCursor::plain_ahead(Timestamp snapshot, std::string_view upper) const {
+  if (!plain_ || !is_visible(newest_, snapshot)) return 0;
+  const uint32_t end =
+      upper.empty() ? view_->row_count() : view_->lower_bound({upper, kTimestampMax});
+  return end <= row_ ? 0 : end - row_ - 1;
+}
+
+void RunCursor::next_plain() { load_content(row_ + 1); }
 
 void RunCursor::next() {
   if (row_ + 1 < view_->row_count()) {

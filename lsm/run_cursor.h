@@ -32,6 +32,8 @@ class RunCursor final : public VersionCursor {
   void next() override;
   void prev() override;
   Status status() const override { return status_; }
+  size_t plain_ahead(Timestamp snapshot, std::string_view upper) const override;
+  void next_plain() override;
 
   // Where it stands, for reports.
   uint32_t file_index() const { return file_; }
@@ -44,6 +46,8 @@ class RunCursor final : public VersionCursor {
   bool open_block(uint32_t block);
   // Stands on `row` of the open block.
   void load_row(uint32_t row);
+  // Key, value and timestamp only; false, not valid: the key was refused memory.
+  bool load_content(uint32_t row);
   // The first row of the next block, the last row of the previous one, across partitions and files.
   void enter_next_block();
   void enter_previous_block();
@@ -64,6 +68,9 @@ class RunCursor final : public VersionCursor {
   FrameRef partition_frame_;
   FrameRef block_frame_;
   const BlockView* view_ = nullptr;  // of block_frame_
+  // Whether each of its versions is a value and the only one of its key, and the newest of them.
+  bool plain_ = false;
+  Timestamp newest_;
   size_t prefix_size_ = 0;
   Buffer key_buffer_;  // the block's prefix, then the row's suffix
   Status status_;

@@ -114,7 +114,8 @@ Status Sstable::load() {
   if (filters_ == nullptr) return Status::out_of_memory("no memory to open an sstable");
   for (uint32_t i = 0; i < partition_count(); ++i) new (&filters_[i]) FrameSlot(nullptr);
   for (uint32_t i = 0; i < partition_count(); ++i) {
-    VARVE_RETURN_IF_ERROR(partition_handle(i).status());
+    VARVE_ASSIGN_OR_RETURN(const BlockHandle handle, partition_handle(i));
+    has_filters_ |= handle.filter_stored_size != 0;
   }
   info_.id = id_;
   info_.file_size = size;
@@ -273,6 +274,13 @@ Frame* Sstable::resident(const FrameSlot* slot, ReadTally* tally) const {
   return frame;
 }
 
+namespace {
+
+// Where a key is, if what stands at `after` is the first that begins behind it.
+uint32_t last_before(uint32_t after) { return after == 0 ? 0 : after - 1; }
+
+}  // namespace
+
 template <typename Load>
 Result<Frame*> Sstable::fetch(const FrameSlot* slot, ReadAccess* access, FrameRef* pin,
                               Load load) const {
@@ -286,41 +294,40 @@ Result<Frame*> Sstable::fetch(const FrameSlot* slot, ReadAccess* access, FrameRe
 }
 
 Sstable::Probe Sstable::probe(std::string_view user_key, uint64_t hash, Timestamp snapshot,
-                              const ReadAccess& access) const {
+                              const ReadAccess& access, bool last) const {
   Probe probe{.file = this,
               .wanted = {user_key, snapshot},
               .hash = hash,
-              .after = 0,
+              .after = 1,
+              .asks_no_filter = !has_filters_ || (last && access.expected),
+              .filter = nullptr,
               .partition = nullptr,
-              .after_block = 0};
+              .block = nullptr,
+              .candidate = 0};
   if (info_.undated) {
     if (info_.timestamp_max > snapshot) return {};
     probe.wanted.timestamp = kTimestampMin;  // every version stands there
   }
-  probe.after = top().upper_bound(probe.wanted);
-  if (access.resident_only) {
-    const FrameSlot& slot = filters_[probe.after == 0 ? 0 : probe.after - 1];
-    const Frame* filter = slot.load(kAcquire);  // pairs with the cache's install
-    if (filter != nullptr) filter->filter.prefetch(hash);
+  if (partition_count() > 1) probe.after = top().upper_bound(probe.wanted);
+  if (access.resident_only && !probe.asks_no_filter) {
+    const FrameSlot& slot = filters_[last_before(probe.after)];
+    probe.filter = slot.load(kAcquire);  // pairs with the cache's install
+    if (probe.filter != nullptr) probe.filter->filter.prefetch(hash);
   }
   return probe;
 }
 
-bool Sstable::prefetch(Probe* probe, const Frame** block) const {
-  const auto before = [](uint32_t after) { return after == 0 ? 0 : after - 1; };
-  const uint32_t p = before(probe->after);
-  // All of these pair with the cache's install.
-  const Frame* filter = filters_[p].load(kAcquire);
-  if (filter != nullptr && !filter->filter.may_contain(probe->hash)) return false;
-  Frame* const partition = top_->children[p].load(kAcquire);
-  if (partition == nullptr) return true;
-  const uint32_t after_block = partition->view.upper_bound(probe->wanted);
-  const FrameSlot& slot = partition->children[before(after_block)];
+bool Sstable::prefetch_block(Probe* probe) const {
+  if (probe->filter != nullptr && !probe->filter->filter.may_contain(probe->hash)) return false;
+  // Without the filter, which get() has to load first, nothing else is worth a look.
+  if (probe->filter == nullptr && !probe->asks_no_filter) return true;
+  // Both pair with the cache's install.
+  probe->partition = top_->children[last_before(probe->after)].load(kAcquire);
+  if (probe->partition == nullptr) return true;
+  const uint32_t after = probe->partition->view.upper_bound(probe->wanted);
+  const FrameSlot& slot = probe->partition->children[last_before(after)];
   BlockCache::prefetch(slot);
-  *block = slot.load(kAcquire);
-  if (filter == nullptr) return true;
-  probe->partition = partition;
-  probe->after_block = after_block;
+  probe->block = slot.load(kAcquire);
   return true;
 }
 
@@ -348,17 +355,39 @@ Result<bool> Sstable::may_have(const Probe& probe, uint32_t p, ReadAccess* acces
              static_cast<unsigned long long>(handle.filter_offset)));
 }
 
+inline void Sstable::show(Frame* block, uint32_t row, FoundVersion* found) const {
+  found->kind = block->view.kind(row);
+  found->timestamp = timestamp_of(block->view.timestamp(row));
+  found->value = block->view.row(row).value;
+  found->frame = block;
+}
+
+inline bool Sstable::get_from_block(const Probe& probe, ReadAccess* access,
+                                    FoundVersion* found) const {
+  if (probe.block == nullptr) return false;
+  const uint32_t row = probe.block->view.find(probe.wanted.user_key, probe.hash,
+                                              probe.wanted.timestamp, probe.candidate);
+  if (row == probe.block->view.row_count()) return false;
+  if (probe.filter != nullptr) {
+    cache_->touch(probe.filter);
+    ++access->tally.block_hits;
+    ++access->tally.filter_probes;
+  }
+  cache_->touch(probe.partition);
+  cache_->touch(probe.block);
+  access->tally.block_hits += 2;
+  show(probe.block, row, found);
+  return true;
+}
+
 Result<bool> Sstable::get(const Probe& probe, ReadAccess* access, FoundVersion* found) const {
+  if (get_from_block(probe, access, found)) return true;
   // The version lies in the last partition that begins at or before it, or is the first version of
   // the next one.
   const uint32_t after = probe.after;
-  for (uint32_t p = after == 0 ? 0 : after - 1; p < top().row_count(); ++p) {
+  for (uint32_t p = last_before(after); p < top().row_count(); ++p) {
     if (p >= after && !top().has_key(p, probe.wanted.user_key)) return false;
-    if (p + 1 == after && probe.partition != nullptr) {
-      // Its filter was looked at by prefetch().
-      static_cast<void>(resident(&filters_[p], &access->tally));
-      ++access->tally.filter_probes;
-    } else {
+    if (p >= after || !probe.asks_no_filter) {
       VARVE_ASSIGN_OR_RETURN(const bool may_be_there, may_have(probe, p, access));
       if (access->resident_only && access->missed) return false;
       if (!may_be_there) continue;
@@ -368,27 +397,22 @@ Result<bool> Sstable::get(const Probe& probe, ReadAccess* access, FoundVersion* 
                              return this->partition(p, access->fill_cache);
                            }));
     if (partition == nullptr) return false;
-    const bool known = partition == probe.partition;
     bool at_end = false;
-    VARVE_ASSIGN_OR_RETURN(
-        const bool there,
-        get_from_partition(probe, pin, partition,
-                           known ? probe.after_block : partition->view.upper_bound(probe.wanted),
-                           access, found, &at_end));
+    VARVE_ASSIGN_OR_RETURN(const bool there,
+                           get_from_partition(probe, pin, partition, access, found, &at_end));
     if (there || !at_end) return there;
   }
   return false;
 }
 
 Result<bool> Sstable::get_from_partition(const Probe& probe, const FrameRef& pin, Frame* partition,
-                                         uint32_t after_block, ReadAccess* access,
-                                         FoundVersion* found, bool* at_end) const {
+                                         ReadAccess* access, FoundVersion* found,
+                                         bool* at_end) const {
   const VersionKey& wanted = probe.wanted;
-  for (uint32_t b = after_block == 0 ? 0 : after_block - 1; b < partition->view.row_count(); ++b) {
-    if (b >= after_block && !partition->view.has_key(b, wanted.user_key)) return false;
-    if (access->resident_only && partition != probe.partition) {
-      BlockCache::prefetch(partition->children[b]);
-    }
+  const uint32_t after = partition->view.upper_bound(wanted);
+  for (uint32_t b = last_before(after); b < partition->view.row_count(); ++b) {
+    if (b >= after && !partition->view.has_key(b, wanted.user_key)) return false;
+    if (access->resident_only) BlockCache::prefetch(partition->children[b]);
     FrameRef block_pin;
     VARVE_ASSIGN_OR_RETURN(Frame * block, fetch(&partition->children[b], access, &block_pin, [&] {
                              return this->block(pin, b, access->fill_cache);
@@ -396,7 +420,7 @@ Result<bool> Sstable::get_from_partition(const Probe& probe, const FrameRef& pin
     if (block == nullptr) return false;
     const uint32_t row = block->view.find(wanted.user_key, probe.hash, wanted.timestamp);
     if (row == block->view.row_count()) {
-      if (b < after_block) continue;
+      if (b < after) continue;
       // The index names it as the block's first version: without this a hostile index could lead
       // through the same blocks again and again.
       VARVE_ASSIGN_OR_RETURN(const BlockHandle handle, block_handle(partition->view, b));
@@ -404,10 +428,7 @@ Result<bool> Sstable::get_from_partition(const Probe& probe, const FrameRef& pin
           format("%s: the block at offset %llu does not begin as its index says", path_.c_str(),
                  static_cast<unsigned long long>(handle.offset)));
     }
-    found->kind = block->view.kind(row);
-    found->timestamp = timestamp_of(block->view.timestamp(row));
-    found->value = block->view.row(row).value;
-    found->frame = block;
+    show(block, row, found);
     found->pin = std::move(block_pin);
     return true;
   }

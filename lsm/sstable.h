@@ -27,6 +27,9 @@ struct ReadAccess {
   // and the call is to be repeated with false: without a guard, blocks pinned, I/O allowed.
   bool resident_only = false;
   bool fill_cache = true;
+  // The keys are there, most likely: the filter of the file that is the last to be looked at is not
+  // asked.
+  bool expected = false;
   bool missed = false;
   // What was done, and is to be counted once for many steps: counters that all threads share cost
   // more than the steps.
@@ -106,25 +109,33 @@ class Sstable : public ControlObject {
   struct Probe {
     const Sstable* file;  // null: there can be no such version in it, and the rest is not set
     VersionKey wanted;
-    uint64_t hash;   // key_hash(wanted.user_key)
-    uint32_t after;  // the first partition that begins behind it
-    // Found by prefetch(): the partition before that one, whose filter does not deny the key, and
-    // in it the first block that begins behind it. Null: not looked for, or not in memory.
+    uint64_t hash;        // key_hash(wanted.user_key)
+    uint32_t after;       // the first partition that begins behind it; 1 where there is but one
+    bool asks_no_filter;  // of the partition before that one
+    // Found by the next steps, and null before, and where it is not in memory: the filter and index
+    // of the partition before that one; the block in it that the key is in, if it is there; and the
+    // row of that block which find() will begin at.
+    Frame* filter;
     Frame* partition;
-    uint32_t after_block;
+    Frame* block;
+    uint32_t candidate;
   };
-  // The first one begins to load the line of the filter. `access` as get() will have it.
+  // The first one begins to load the line of the filter. `access` as get() will have it. `last`: of
+  // all files that are looked at for the key.
   Probe probe(std::string_view user_key, uint64_t hash, Timestamp snapshot,
-              const ReadAccess& access) const;
-  // Begins to load the block in which get() will look, if that is in memory; `*block` names it.
-  // False: the filter denies the key. Inside an epoch guard, which get() is to be called in, too.
-  bool prefetch(Probe* probe, const Frame** block) const;
+              const ReadAccess& access, bool last) const;
+  // The second begins to load the block, the third the row. Inside an epoch guard, which get() is
+  // to be called in, too. False: the filter denies the key.
+  bool prefetch_block(Probe* probe) const;
+  static void prefetch_row(Probe* probe) {
+    if (probe->block != nullptr) probe->candidate = probe->block->view.candidate(probe->hash);
+  }
   // Newest version at or below the snapshot in this file. False: there is none, or access->missed.
   // With a probe, access->tally is the caller's to count().
   Result<bool> get(const Probe& probe, ReadAccess* access, FoundVersion* found) const;
   Result<bool> get(std::string_view user_key, uint64_t hash, Timestamp snapshot, ReadAccess* access,
                    FoundVersion* found) const {
-    const Probe probe = this->probe(user_key, hash, snapshot, *access);
+    const Probe probe = this->probe(user_key, hash, snapshot, *access, /*last=*/false);
     if (probe.file == nullptr) return false;
     Result<bool> got = get(probe, access, found);
     count(std::exchange(access->tally, {}));
@@ -163,11 +174,14 @@ class Sstable : public ControlObject {
   // The frame, from the slot or pinned by `load`. Null without an error: access->missed.
   template <typename Load>
   Result<Frame*> fetch(const FrameSlot* slot, ReadAccess* access, FrameRef* pin, Load load) const;
-  // Looks into a partition, of whose blocks that from `after_block` on begin behind the key. False
-  // with `*at_end`: a version may still be at the beginning of the next partition.
+  // Looks where the probe's steps have led to; false: it is not there, or they led nowhere.
+  bool get_from_block(const Probe& probe, ReadAccess* access, FoundVersion* found) const;
+  // Looks into a partition. False with `*at_end`: a version may still be at the beginning of the
+  // next partition.
   Result<bool> get_from_partition(const Probe& probe, const FrameRef& pin, Frame* partition,
-                                  uint32_t after_block, ReadAccess* access, FoundVersion* found,
-                                  bool* at_end) const;
+                                  ReadAccess* access, FoundVersion* found, bool* at_end) const;
+  // All but the pin.
+  void show(Frame* block, uint32_t row, FoundVersion* found) const;
   // By the filter of partition `p`; true also when access->missed.
   Result<bool> may_have(const Probe& probe, uint32_t p, ReadAccess* access) const;
 
@@ -180,7 +194,8 @@ class Sstable : public ControlObject {
   SstableProperties properties_;
   FileId id_;
   uint64_t data_end_ = 0;  // handles point below it
-  FrameRef top_;           // its children are the slots of partitions
+  bool has_filters_ = false;
+  FrameRef top_;  // its children are the slots of partitions
   FrameSlot* filters_ = nullptr;
   ControlCharge charge_;  // for path and keys
 };

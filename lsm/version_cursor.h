@@ -8,6 +8,7 @@
 
 #pragma once
 
+#include <cstddef>
 #include <string_view>
 
 #include "base/coding.h"
@@ -23,7 +24,7 @@ class VersionCursor {
   bool valid() const { return valid_; }
   // The rest requires valid().
   std::string_view user_key() const { return key_; }
-  uint64_t head() const { return head_; }  // key_head(user_key())
+  uint64_t head() const { return head_; }  // key_head(user_key()); not after next_plain()
   Timestamp timestamp() const { return timestamp_; }
   VersionKind kind() const { return kind_; }
   std::string_view value() const { return value_; }
@@ -36,6 +37,17 @@ class VersionCursor {
   virtual void next() = 0;
   virtual void prev() = 0;
   virtual Status status() const = 0;
+
+  // So many steps ahead lead to values of which each is the only version of its key, at or below
+  // `snapshot`, and below `upper` (empty: no bound); next_plain() may take them. Requires valid().
+  // 0: that is not known.
+  virtual size_t plain_ahead(Timestamp snapshot, std::string_view upper) const {
+    static_cast<void>(snapshot);
+    static_cast<void>(upper);
+    return 0;
+  }
+  // As next(), but for head().
+  virtual void next_plain() { next(); }
 
  protected:
   std::string_view key_;

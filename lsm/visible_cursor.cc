@@ -18,6 +18,7 @@ void VisibleCursor::reset(VersionCursor* source, Timestamp snapshot, const Atomi
   cancelled_ = cancelled;
   tombstones_ = tombstones;
   valid_ = false;
+  plain_ahead_ = 0;
   forward_ = true;
   failure_ = Failure::none;
 }
@@ -26,6 +27,7 @@ void VisibleCursor::clear(size_t kept) {
   source_ = nullptr;
   cancelled_ = nullptr;
   valid_ = false;
+  plain_ahead_ = 0;
   for (Buffer* buffer : {&key_, &value_, &lower_, &upper_}) {
     if (buffer->capacity() > kept) buffer->reset();
   }
@@ -46,11 +48,15 @@ Status VisibleCursor::status() const {
 void VisibleCursor::fail(Failure why) {
   failure_ = why;
   valid_ = false;
+  plain_ahead_ = 0;
 }
 
 void VisibleCursor::replace_source(VersionCursor* source) {
   source_ = source;
+  plain_ahead_ = 0;
   if (!valid_) return;
+  // It may be that of a source that is unpositioned by now, and leaves its key until it moves.
+  if (!copy_key()) return fail(Failure::out_of_memory);
   if (forward_) {
     source_->seek({key_.view(), snapshot_});
     find_forward(/*skip_current_key=*/false);
@@ -78,7 +84,8 @@ void VisibleCursor::seek(std::string_view key) {
   find_forward(/*skip_current_key=*/false);
 }
 
-void VisibleCursor::next() {
+void VisibleCursor::next_of_all() {
+  if (!copy_key()) return fail(Failure::out_of_memory);
   if (!forward_) {
     source_->seek({key_.view(), snapshot_});
     forward_ = true;
@@ -91,6 +98,7 @@ void VisibleCursor::next() {
 void VisibleCursor::find_forward(bool skip_current_key) {
   // key_ holds the key that is to be skipped: its newest visible version was dealt with.
   valid_ = false;
+  plain_ahead_ = 0;
   forward_ = true;
   failure_ = Failure::none;
   int skipped = 0;
@@ -126,10 +134,12 @@ void VisibleCursor::find_forward(bool skip_current_key) {
       source_->next();
       continue;
     }
+    current_key_ = key_.view();
     current_value_ = source_->value();
     timestamp_ = source_->timestamp();
     kind_ = source_->kind();
     valid_ = true;
+    plain_ahead_ = source_->plain_ahead(snapshot_, upper_.view());
     return;
   }
 }
@@ -156,6 +166,7 @@ void VisibleCursor::seek_for_prev(std::string_view key) {
 }
 
 void VisibleCursor::prev() {
+  if (!copy_key()) return fail(Failure::out_of_memory);
   if (forward_) {
     // To before all versions of the key shown.
     source_->seek_for_prev({key_.view(), kTimestampMax});
@@ -166,6 +177,7 @@ void VisibleCursor::prev() {
 
 void VisibleCursor::find_backward() {
   valid_ = false;
+  plain_ahead_ = 0;
   forward_ = false;
   failure_ = Failure::none;
   while (source_->valid() && within_lower(source_->user_key())) {
@@ -201,6 +213,7 @@ void VisibleCursor::find_backward() {
     }
     if (!source_->valid() && !source_->status().ok()) return;
     if (found && live) {
+      current_key_ = key_.view();
       current_value_ = value_.view();
       valid_ = true;
       return;

@@ -39,12 +39,12 @@ class VisibleCursor {
   void replace_source(VersionCursor* source);
 
   bool valid() const { return valid_; }
-  std::string_view key() const { return key_.view(); }
+  std::string_view key() const { return current_key_; }
   std::string_view value() const { return current_value_; }
   Timestamp timestamp() const { return timestamp_; }
   VersionKind kind() const { return kind_; }
-  // Makes the value independent of the source, as the key is. False: memory is refused; it is where
-  // it was.
+  // Makes the value independent of the source, as the key is where the source has no plain steps.
+  // False: memory is refused; it is where it was.
   bool keep_value() {
     if (!forward_ || current_value_.data() == value_.data()) return true;  // it is a copy
     if (!value_.assign(current_value_)) return false;
@@ -55,16 +55,43 @@ class VisibleCursor {
   bool is_cancelled() const { return varve::is_cancelled(cancelled_); }
   const Atomic<bool>* cancel_flag() const { return cancelled_; }  // may be null
 
+  // Keys to seek lie elsewhere than what is shown, which goes away meanwhile.
   void seek_to_first();
   void seek_to_last();
   void seek(std::string_view key);
   void seek_for_prev(std::string_view key);
-  void next();
+  void next() {
+    if (!next_plain()) next_of_all();
+  }
   void prev();
+  // As next(), where the source knows that the next version is to be shown. False: it does not, and
+  // nothing was done.
+  bool next_plain() {
+    if (plain_ahead_ == 0 || is_cancelled()) return false;
+    --plain_ahead_;
+    source_->next_plain();
+    show_plain();
+    return true;
+  }
 
  private:
   // After this many versions of one key that are not to be shown, one seek leaps over the rest.
   static constexpr int kSkipMax = 8;
+
+  void show_plain() {
+    valid_ = source_->valid();
+    if (!valid_) plain_ahead_ = 0;
+    current_key_ = source_->user_key();
+    current_value_ = source_->value();
+    timestamp_ = source_->timestamp();
+  }
+  void next_of_all();
+  // The key shown is in key_, which no source writes to. False: memory is refused.
+  bool copy_key() {
+    if (current_key_.data() != key_.data() && !key_.assign(current_key_)) return false;
+    current_key_ = key_.view();
+    return true;
+  }
 
   // From the source's position on, finds the first (going back: last) visible version.
   void find_forward(bool skip_current_key);
@@ -82,7 +109,10 @@ class VisibleCursor {
   Timestamp snapshot_;
   Buffer key_;
   Buffer value_;  // a copy: going back, the source is already past the version shown
+  // What is shown: of the source, or the copies.
+  std::string_view current_key_;
   std::string_view current_value_;
+  size_t plain_ahead_ = 0;  // steps that next_plain() can take
   Buffer lower_;
   Buffer upper_;
   Timestamp timestamp_;

@@ -1,6 +1,7 @@
 #include "varve/key_codec.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstring>
 #include <limits>
@@ -304,6 +305,18 @@ std::optional<KeyValueType> type_of(uint8_t tag) {
   }
 }
 
+// Bytes of elements whose tag alone says them, that included; 0 of others, and of what is no tag.
+constexpr auto kElementSizes = [] {
+  std::array<uint8_t, 256> sizes{};
+  for (const uint8_t tag : {kTagNull, kTagFalse, kTagTrue, kTagDecimalZero}) sizes[tag] = 1;
+  for (const uint8_t bytes : {0, 1, 2, 3, 4, 5, 6, 7, 8}) {
+    sizes[kTagZero + bytes] = sizes[kTagZero - bytes] = 1 + bytes;
+  }
+  for (const uint8_t tag : {kTagFloat, kTagTimestamp}) sizes[tag] = 1 + 8;
+  sizes[kTagUuid] = 1 + 16;
+  return sizes;
+}();
+
 // Of a string, behind its tag: up to its end, that included. 0: it has none.
 size_t escaped_size(std::string_view rest, uint8_t mask) {
   for (size_t i = 0;;) {
@@ -331,36 +344,22 @@ std::optional<Element> element_at(std::string_view key, uint8_t mask) {
   const uint8_t tag = byte_at(key, 0, mask);
   const std::optional<KeyValueType> type = type_of(tag);
   if (!type) return std::nullopt;
-  const std::string_view rest = key.substr(1);
-  size_t size = 0;
-  switch (*type) {
-    case KeyValueType::null:
-    case KeyValueType::boolean:
-    case KeyValueType::array:
-      break;
-    case KeyValueType::integer:
-      size = static_cast<size_t>(tag > kTagZero ? tag - kTagZero : kTagZero - tag);
-      break;
-    case KeyValueType::float64:
-    case KeyValueType::timestamp:
-      size = 8;
-      break;
-    case KeyValueType::uuid:
-      size = 16;
-      break;
-    case KeyValueType::decimal:
-      if (tag == kTagDecimalZero) break;
-      size = decimal_size(rest, tag == kTagDecimalNegative ? static_cast<uint8_t>(~mask) : mask);
-      if (size == 0) return std::nullopt;
-      break;
-    case KeyValueType::bytes:
-    case KeyValueType::text:
-      size = escaped_size(rest, mask);
-      if (size == 0) return std::nullopt;
-      break;
+  size_t size = kElementSizes[tag];
+  if (size == 0) {
+    const std::string_view rest = key.substr(1);
+    size_t behind_tag = 0;  // 0: malformed
+    if (*type == KeyValueType::array) return Element{*type, 1};
+    if (*type == KeyValueType::decimal) {
+      behind_tag =
+          decimal_size(rest, tag == kTagDecimalNegative ? static_cast<uint8_t>(~mask) : mask);
+    } else {
+      behind_tag = escaped_size(rest, mask);
+    }
+    if (behind_tag == 0) return std::nullopt;
+    size = 1 + behind_tag;
   }
-  if (size > rest.size()) return std::nullopt;
-  return Element{*type, 1 + size};
+  if (size > key.size()) return std::nullopt;
+  return Element{*type, size};
 }
 
 // Of `size` bytes, at most 8: by two loads that may overlap.
@@ -553,6 +552,13 @@ bool KeyReader::leave_array(Order order) {
 }
 
 bool KeyReader::skip(Order order) {
+  if (!rest_.empty()) {
+    const size_t size = kElementSizes[byte_at(rest_, 0, mask_of(order))];
+    if (size != 0 && size <= rest_.size()) {
+      rest_.remove_prefix(size);
+      return true;
+    }
+  }
   const std::string_view before = rest_;
   size_t depth = 0;
   do {

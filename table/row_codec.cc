@@ -45,7 +45,8 @@ void store_fixed(const Value& value, char* to) {
   }
 }
 
-bool load_fixed(const ColumnKind& kind, const char* from, Value* value) {
+__attribute__((always_inline)) inline bool load_fixed(const ColumnKind& kind, const char* from,
+                                                      Value* value) {
   switch (kind.type) {
     case ColumnType::boolean:
       new (value) Value(Value::boolean(*from != 0));
@@ -77,17 +78,6 @@ bool load_fixed(const ColumnKind& kind, const char* from, Value* value) {
       return false;
   }
   return true;
-}
-
-Value variable_value(ColumnType type, std::string_view view) {
-  switch (type) {
-    case ColumnType::bytes:
-      return Value::bytes(view);
-    case ColumnType::text:
-      return Value::text(view);
-    default:
-      return Value::array(view);
-  }
 }
 
 }  // namespace
@@ -181,12 +171,9 @@ std::optional<RowView> RowView::open(const RowLayout* layout, std::string_view r
   return view;
 }
 
-uint32_t RowView::end_at(size_t offset) const {
-  const char* at = row_.data() + fixed_ + offset;
-  return wide_ ? load_le<uint32_t>(at) : load_le<uint16_t>(at);
-}
-
-bool RowView::get(size_t place, Value* value) const {
+template <typename End>
+__attribute__((always_inline)) inline bool RowView::read(size_t place, Value* value) const {
+  constexpr bool kWide = sizeof(End) == sizeof(uint32_t);
   const RowLayout::Place& at = layout_->places_[place];
   if (place >= places_) {
     *value = at.default_value;
@@ -196,19 +183,29 @@ bool RowView::get(size_t place, Value* value) const {
     *value = Value();
     return true;
   }
-  if (!at.variable) return load_fixed(at.kind, row_.data() + fixed_ + at.offset[wide_], value);
-  const size_t begin = at.has_earlier ? end_at(at.earlier[wide_]) : 0;
-  const size_t end = end_at(at.offset[wide_]);
+  const char* const fixed = row_.data() + fixed_;
+  if (!at.variable) return load_fixed(at.kind, fixed + at.offset[kWide], value);
+  const size_t begin = at.has_earlier ? load_le<End>(fixed + at.earlier[kWide]) : 0;
+  const size_t end = load_le<End>(fixed + at.offset[kWide]);
   if (begin > end || end > row_.size() - variable_) return false;
-  new (value) Value(variable_value(at.kind.type, row_.substr(variable_ + begin, end - begin)));
+  new (value) Value(Value::of_bytes(at.kind.type, {row_.data() + variable_ + begin, end - begin}));
+  return true;
+}
+
+bool RowView::get(size_t place, Value* value) const {
+  return wide_ ? read<uint32_t>(place, value) : read<uint16_t>(place, value);
+}
+
+template <typename End>
+bool RowView::read(std::span<const uint32_t> places, std::span<Value> values) const {
+  for (const uint32_t place : places) {
+    if (!read<End>(place, &values[place])) return false;
+  }
   return true;
 }
 
 bool RowView::get(std::span<const uint32_t> places, std::span<Value> values) const {
-  for (const uint32_t place : places) {
-    if (!get(place, &values[place])) return false;
-  }
-  return true;
+  return wide_ ? read<uint32_t>(places, values) : read<uint16_t>(places, values);
 }
 
 bool RowView::get_all(std::span<Value> values) const {

@@ -21,6 +21,7 @@ RowScanner::RowScanner(RowPools* pools)
       bounds_(pools),
       values_(&pools->rows),
       scratch_(&pools->filters),
+      fetched_keys_(&pools->index_keys),
       fetched_rows_(&pools->rows) {}
 
 Status RowScanner::prepare(std::shared_ptr<const TablePlan> table, const ScanDefinition& scan) {
@@ -44,10 +45,6 @@ Status RowScanner::prepare(std::shared_ptr<const TablePlan> table, const ScanDef
   reverse_ = scan.reverse;
   limit_ = scan.limit;
   std::ranges::fill(values_, Value());
-  if (plan_.index != nullptr && !plan_.covering) {
-    fetched_.resize(kFetchedMax);
-    row_keys_.resize(kFetchedMax);
-  }
   table_ = std::move(table);
   return Status();
 }
@@ -56,7 +53,7 @@ void RowScanner::close() {
   cursor_ = Cursor();
   row_ = PinnedValue();
   fetched_rows_.keep_at_most(RowPools::kKeptBytesMax);
-  for (Fetched& fetched : fetched_) fetched.let_go_of_much();
+  fetched_keys_.keep_at_most(RowPools::kKeptBytesMax);
   bounds_.clear();
   arguments_.keep_at_most(RowPools::kKeptBytesMax);
   scratch_.keep_at_most(RowPools::kKeptBytesMax);
@@ -161,7 +158,7 @@ bool RowScanner::load_fetched(bool* more) {
   *more = fetched_at_ < fetched_count_;
   if (!*more) return false;
   const Fetched& fetched = fetched_[fetched_at_++];
-  entry_ = fetched.entry_key;
+  entry_ = entry_key(fetched);
   if (fetched.row == Fetched::Row::fetched) {
     return load_row({fetched_rows_.data() + fetched.row_offset, fetched.row_size});
   }
@@ -181,13 +178,14 @@ void RowScanner::rewind() {
   range_ = next.range;
   stands_ = true;
   fetch_status_ = Status();  // it will be met again
-  reverse_ ? cursor_.seek_for_prev(next.entry_key) : cursor_.seek(next.entry_key);
+  reverse_ ? cursor_.seek_for_prev(entry_key(next)) : cursor_.seek(entry_key(next));
   fetched_at_ = fetched_count_;
 }
 
 // The next ones; none: the end, or status_.
 void RowScanner::fetch() {
   fetched_count_ = fetched_at_ = 0;
+  fetched_keys_.clear();
   status_ = std::exchange(fetch_status_, Status());
   if (!status_.ok()) return;
   const size_t wanted = std::min<uint64_t>(
@@ -195,19 +193,35 @@ void RowScanner::fetch() {
   fetch_size_ = std::min(2 * fetch_size_, kFetchedMax);
   fetched_changes_ = changes();
   while (fetched_count_ < wanted && step()) {
-    Fetched& next = fetched_[fetched_count_];
-    next.entry_key = entry_ = cursor_.key();
-    next.range = range_;
-    if (!table_->row_key_of_entry(*plan_.index, entry_, cursor_.value(), &next.row_key)) {
-      fail_malformed("entry");
-      break;
-    }
-    row_keys_[fetched_count_++] = next.row_key;
+    if (!copy_keys(&fetched_[fetched_count_])) break;
+    ++fetched_count_;
   }
   // What came before it is told before.
   if (fetched_count_ == 0) return;
   fetch_status_ = std::exchange(status_, Status());
   if (!fetch_rows()) fetched_count_ = 0;
+}
+
+bool RowScanner::copy_keys(Fetched* fetched) {
+  entry_ = cursor_.key();
+  const std::optional<std::string_view> primary_key =
+      TablePlan::primary_key_of_entry(*plan_.index, entry_, cursor_.value());
+  if (!primary_key) return fail_malformed("entry");
+  const std::string_view row_prefix = table_->row_prefix();
+  const size_t offset = fetched_keys_.size();
+  *fetched = {.key_offset = offset,
+              .entry_key_size = entry_.size(),
+              .row_key_size = row_prefix.size() + primary_key->size(),
+              .range = range_};
+  if (!fetched_keys_.resize(offset + fetched->entry_key_size + fetched->row_key_size)) {
+    status_ = refused();
+    return false;
+  }
+  char* const to = fetched_keys_.data() + offset;
+  copy_bytes(to, entry_);
+  copy_bytes(to + entry_.size(), row_prefix);
+  copy_bytes(to + entry_.size() + row_prefix.size(), *primary_key);
+  return true;
 }
 
 ReadOptions RowScanner::read_options() const {
@@ -224,8 +238,9 @@ bool RowScanner::fetch_rows() {
                                  kFetchedBytesMin, kFetchedBytesMax);
   fetched_rows_.clear();
   static_cast<void>(fetched_rows_.reserve(room));
-  for (size_t i = 0; i < fetched_count_; ++i) fetched_[i].row = Fetched::Row::missing;
-  const std::span keys(row_keys_.data(), fetched_count_);
+  std::string_view row_keys[kFetchedMax];
+  for (size_t i = 0; i < fetched_count_; ++i) row_keys[i] = row_key(fetched_[i]);
+  const std::span<const std::string_view> keys(row_keys, fetched_count_);
   status_ = source_.transaction != nullptr ? source_.transaction->visit(keys, read_options(), this)
                                            : source_.database->visit(keys, read_options(), this);
   return status_.ok();
@@ -245,8 +260,8 @@ void RowScanner::visit(size_t i, std::string_view row) {
 
 bool RowScanner::read_row(const Fetched& fetched) {
   Result<std::optional<PinnedValue>> row =
-      source_.transaction != nullptr ? source_.transaction->get(fetched.row_key, read_options())
-                                     : source_.database->get(fetched.row_key, read_options());
+      source_.transaction != nullptr ? source_.transaction->get(row_key(fetched), read_options())
+                                     : source_.database->get(row_key(fetched), read_options());
   if (!row.ok()) {
     status_ = std::move(row).status();
     return false;

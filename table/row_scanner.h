@@ -16,6 +16,7 @@
 
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -77,19 +78,13 @@ class RowScanner final : private ValueVisitor {
  private:
   // An entry whose row is fetched ahead.
   struct Fetched {
-    std::string entry_key;
-    std::string row_key;
+    size_t key_offset = 0;  // in fetched_keys_: the entry's, and that of its row
+    size_t entry_key_size = 0;
+    size_t row_key_size = 0;
     size_t range = 0;  // that it is in
     enum class Row : uint8_t { missing, fetched, left_out } row = Row::missing;
     size_t row_offset = 0;  // in fetched_rows_
     size_t row_size = 0;
-
-    // Keys are seldom long: what was needed once is not kept for ever.
-    void let_go_of_much() {
-      constexpr size_t kKeptMax = 1024;
-      if (entry_key.capacity() > kKeptMax) std::string().swap(entry_key);
-      if (row_key.capacity() > kKeptMax) std::string().swap(row_key);
-    }
   };
   // As many at once as reads overlap; fewer where the scan has just begun.
   static constexpr size_t kFetchedMax = 8;
@@ -108,6 +103,15 @@ class RowScanner final : private ValueVisitor {
   ReadOptions read_options() const;
   bool fetch_rows();
   void visit(size_t i, std::string_view row) override;
+  // Of the entry that the cursor stands on, and its row; false: status_.
+  bool copy_keys(Fetched* fetched);
+  std::string_view entry_key(const Fetched& fetched) const {
+    return fetched_keys_.view().substr(fetched.key_offset, fetched.entry_key_size);
+  }
+  std::string_view row_key(const Fetched& fetched) const {
+    return fetched_keys_.view().substr(fetched.key_offset + fetched.entry_key_size,
+                                       fetched.row_key_size);
+  }
   // The row of one that was left out.
   bool read_row(const Fetched& fetched);
   void rewind();
@@ -137,10 +141,10 @@ class RowScanner final : private ValueVisitor {
   bool stands_ = false;  // the cursor does, on the next entry
   bool done_ = true;
   uint64_t rows_ = 0;
-  PooledArray<Value> values_;     // by place
-  PooledBytes scratch_;           // what of an entry cannot be read in place
-  std::vector<Fetched> fetched_;  // fetched_count_ of them
-  std::vector<std::string_view> row_keys_;
+  PooledArray<Value> values_;                 // by place
+  PooledBytes scratch_;                       // what of an entry cannot be read in place
+  std::array<Fetched, kFetchedMax> fetched_;  // fetched_count_ of them
+  PooledBytes fetched_keys_;
   PooledBytes fetched_rows_;
   size_t left_out_bytes_ = 0;
   PinnedValue row_;  // that was left out

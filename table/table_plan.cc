@@ -99,27 +99,21 @@ bool TablePlan::append_entry_value(const IndexPlan& index, std::span<const Value
   return true;
 }
 
-bool TablePlan::row_key_of_entry(const IndexPlan& index, std::string_view entry_key,
-                                 std::string_view entry_value, std::string* row_key) const {
-  bool ok = entry_key.starts_with(index.prefix);
-  KeyReader key(ok ? entry_key.substr(index.prefix.size()) : std::string_view());
+std::optional<std::string_view> TablePlan::primary_key_of_entry(const IndexPlan& index,
+                                                                std::string_view key,
+                                                                std::string_view value) {
+  if (!equal_bytes(key.substr(0, index.prefix.size()), index.prefix)) return std::nullopt;
+  KeyReader columns(key.substr(index.prefix.size()));
   bool has_null = false;
   for (const KeyColumn& column : index.schema->columns) {
-    if (index.schema->unique) has_null |= key.next_type(column.order) == KeyValueType::null;
-    ok = ok && key.skip(column.order);
+    if (index.schema->unique) has_null |= columns.next_type(column.order) == KeyValueType::null;
+    if (!columns.skip(column.order)) return std::nullopt;
   }
-  std::string_view primary_key = key.rest();
-  if (index.schema->unique && !has_null) {
-    Decoder value(entry_value);
-    primary_key = value.sized();
-    ok = ok && value.ok();
-  }
-  row_key->resize(row_prefix_.size() + primary_key.size());
-  std::memcpy(row_key->data(), row_prefix_.data(), row_prefix_.size());
-  if (!primary_key.empty()) {
-    std::memcpy(row_key->data() + row_prefix_.size(), primary_key.data(), primary_key.size());
-  }
-  return ok;
+  if (!index.schema->unique || has_null) return columns.rest();
+  Decoder decoder(value);
+  const std::string_view primary_key = decoder.sized();
+  if (!decoder.ok()) return std::nullopt;
+  return primary_key;
 }
 
 }  // namespace varve

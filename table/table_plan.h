@@ -60,9 +60,12 @@ class TablePlan {
   [[nodiscard]] bool append_entry_value(const IndexPlan& index, std::span<const Value> values,
                                         std::string_view row_key, PooledArray<Value>* scratch,
                                         PooledBytes* value) const;
-  // `*row_key` becomes the key of the row whose entry it is. False: the entry is malformed.
-  bool row_key_of_entry(const IndexPlan& index, std::string_view key, std::string_view value,
-                        std::string* row_key) const;
+  // What the keys of all rows begin with; and what then follows in that of the row whose entry it
+  // is: nothing if the entry is malformed. A view into key or value.
+  std::string_view row_prefix() const { return row_prefix_; }
+  static std::optional<std::string_view> primary_key_of_entry(const IndexPlan& index,
+                                                              std::string_view key,
+                                                              std::string_view value);
   // Whether a row has an entry in it.
   static bool has_entry(const IndexPlan& index, std::span<const Value> values);
   // Whether the entry's key ends with the primary key.

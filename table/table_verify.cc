@@ -75,9 +75,10 @@ class TableVerifier {
 
   Status verify_entry(const IndexPlan& index, const Cursor& entry) {
     ++report_.entries;
-    if (!plan_.row_key_of_entry(index, entry.key(), entry.value(), &row_key_)) {
-      return wrong(index, "a malformed entry; its key is ", entry.key());
-    }
+    const std::optional<std::string_view> primary_key =
+        TablePlan::primary_key_of_entry(index, entry.key(), entry.value());
+    if (!primary_key) return wrong(index, "a malformed entry; its key is ", entry.key());
+    row_key_.assign(plan_.row_prefix()).append(*primary_key);
     VARVE_ASSIGN_OR_RETURN(const std::optional<PinnedValue> row,
                            transaction_->get(row_key_, {.keyspace = rows_}));
     if (!row) return wrong(index, "an entry without a row; its key is ", entry.key());

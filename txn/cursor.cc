@@ -158,11 +158,13 @@ void Cursor::seek_to_last() {
 }
 
 void Cursor::seek(std::string_view key) {
-  if (ready()) impl_->seek(this, [key](auto& walk) { walk.seek(key); });
+  if (!ready()) return;
+  impl_->seek(this, key, [](auto& walk, std::string_view copied) { walk.seek(copied); });
 }
 
 void Cursor::seek_for_prev(std::string_view key) {
-  if (ready()) impl_->seek(this, [key](auto& walk) { walk.seek_for_prev(key); });
+  if (!ready()) return;
+  impl_->seek(this, key, [](auto& walk, std::string_view copied) { walk.seek_for_prev(copied); });
 }
 
 void Cursor::next() {

@@ -40,6 +40,7 @@ class CursorImpl final : public PoolLink {
         pool_(pool),
         all_(all),
         visible_(&store->memory()),
+        sought_(&store->memory(), MemoryRole::cursor),
         overlay_(&store->memory(), &visible_) {
     all_->add(this);
   }
@@ -70,6 +71,7 @@ class CursorImpl final : public PoolLink {
       const Use use(this);
       close();
       visible_.clear(kKeptBytesMax);
+      if (sought_.capacity() > kKeptBytesMax) sought_.reset();
       overlay_.clear(kKeptBytesMax);
     }
     pool_->release(this);
@@ -91,6 +93,18 @@ class CursorImpl final : public PoolLink {
     const Use use(this);
     renew_view();
     carry_out(move);
+    show(cursor);
+  }
+  // A seek of `key`, which may lie in what is shown: `move(c, key)`.
+  template <typename Move>
+  void seek(Cursor* cursor, std::string_view key, Move move) {
+    const Use use(this);
+    if (!sought_.assign(key)) {
+      cursor->status_ = Status::out_of_memory("no memory for a cursor's key");
+      return;
+    }
+    renew_view();
+    carry_out([&](auto& walk) { move(walk, sought_.view()); });
     show(cursor);
   }
   template <typename Move>
@@ -189,6 +203,7 @@ class CursorImpl final : public PoolLink {
   std::vector<VersionCursor*> sources_;
   MergeCursor merge_;
   VisibleCursor visible_;
+  Buffer sought_;  // a copy
   bool of_transaction_ = false;
   TransactionCursor overlay_;
   std::string upper_;  // the bound that a prefix implies

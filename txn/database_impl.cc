@@ -104,7 +104,7 @@ Status DatabaseImpl::find_place(const ReadOptions& options, VersionReader::Place
 
 Status DatabaseImpl::visit(std::span<const std::string_view> keys, const ReadOptions& options,
                            ValueVisitor* visitor) {
-  VersionReader::Place place;
+  VersionReader::Place place{.expected = true};
   VARVE_RETURN_IF_ERROR(find_place(options, &place));
   std::optional<ReadViewRef> view;  // as in multi_get()
   if (keys.size() > ReadView::kReadsMax) view.emplace(reader_.pin(&place));

@@ -81,7 +81,16 @@ class TransactionCursor {
   void seek_to_last();
   void seek(std::string_view key);
   void seek_for_prev(std::string_view key);
-  void next() { step(/*backward=*/false); }
+  void next() {
+    // Nothing of its own lies ahead, and nothing can come.
+    if (valid_ && !backward_ && !own_valid_ && !target_.live && base_->next_plain()) {
+      valid_ = base_->valid();
+      if (valid_) return;
+      settle();  // why
+      return;
+    }
+    step(/*backward=*/false);
+  }
   void prev() { step(/*backward=*/true); }
 
  private:

@@ -242,7 +242,7 @@ Status TransactionImpl::visit(std::span<const std::string_view> keys, const Read
   // Without writes of its own between them the keys need not be looked at one by one.
   if (reads_as_snapshot() && keys.size() <= ReadView::kReadsMax) {
     VARVE_RETURN_IF_ERROR(check_read(options.snapshot));
-    VersionReader::Place place{.at = start()};
+    VersionReader::Place place{.at = start(), .expected = true};
     VARVE_RETURN_IF_ERROR(database_->find_place(options, &place));
     return database_->find_together(place, keys, [&](size_t i, const PointRead& read) {
       visitor->visit(i, read.version.value);

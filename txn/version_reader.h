@@ -34,6 +34,7 @@ class VersionReader {
     std::optional<Timestamp> at = std::nullopt;  // of a registered snapshot; unset: now
     ReadView* view = nullptr;  // to look in, on which the caller has a reference, and `at`
     bool fill_cache = true;
+    bool expected = false;                    // as in ReadAccess
     const Atomic<bool>* cancelled = nullptr;  // looked at before each key that needs files
   };
   // For several calls with one `place`, all as of one moment: names the view in it, with a
@@ -50,7 +51,8 @@ class VersionReader {
   // each that was found, a tombstone too, while it is held. Also where it is cancelled.
   template <typename Use>
   Status find(const Place& place, std::span<PointRead> reads, Use use) const {
-    ReadAccess access{.resident_only = true, .fill_cache = place.fill_cache};
+    ReadAccess access{
+        .resident_only = true, .fill_cache = place.fill_cache, .expected = place.expected};
     bool missed = false;
     Timestamp timestamp;
     ReadView* view = place.view;

@@ -30,7 +30,11 @@ class RowView {
 
  private:
   RowView(const RowLayout* layout, std::string_view row) : layout_(layout), row_(row) {}
-  uint32_t end_at(size_t offset) const;
+  // As get(), of a row with ends of the type End.
+  template <typename End>
+  bool read(size_t place, Value* value) const;
+  template <typename End>
+  bool read(std::span<const uint32_t> places, std::span<Value> values) const;
 
   const RowLayout* layout_;
   std::string_view row_;

@@ -72,6 +72,8 @@ class Value {
   static Value text(std::string_view value) { return {ColumnType::text, value}; }
   // `encoded`: an array as KeyWriter writes it, ascending: from begin_array() to end_array().
   static Value array(std::string_view encoded) { return {ColumnType::array, encoded}; }
+  // Of one of these three types.
+  static Value of_bytes(ColumnType type, std::string_view bytes) { return {type, bytes}; }
 
   bool is_null() const { return null_; }
   ColumnType type() const { return type_; }  // of a value that is not null

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/random.h"
@@ -55,6 +57,29 @@ TEST(Coding, KeyHeadsOrderAsKeysDo) {
     const uint64_t head_b = key_head(b);
     EXPECT_TRUE(head_a >= head_b || a < b);
     EXPECT_TRUE(head_a <= head_b || a > b);
+  }
+}
+
+TEST(Coding, ShortBytesAreComparedAndCopiedAsLongOnesAre) {
+  Random random(7);
+  for (size_t size = 0; size < 40; ++size) {
+    std::string from(size, '\0');
+    for (char& c : from) c = static_cast<char>(random.next());
+    std::string to(size + 2, '#');
+    copy_bytes(to.data() + 1, from);
+    EXPECT_EQ(to, "#" + from + "#");
+    EXPECT_TRUE(equal_bytes(from, std::string_view(to).substr(1, size)));
+    EXPECT_FALSE(equal_bytes(from, to));
+    for (size_t i = 0; i < size; ++i) {
+      std::string other = from;
+      other[i] = static_cast<char>(other[i] ^ 0x10);
+      EXPECT_FALSE(equal_bytes(from, other)) << i << " of " << size;
+    }
+    uint64_t head = 0;
+    for (size_t i = 0; i < 8; ++i) {
+      head = head << 8 | (i < size ? static_cast<uint8_t>(from[i]) : 0u);
+    }
+    EXPECT_EQ(key_head(from), head) << size;
   }
 }
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -104,6 +105,42 @@ TEST(BlockView, random_blocks_give_back_their_rows_and_answer_as_the_model) {
   }
 }
 
+TEST(BlockView, keys_with_the_same_bits_of_their_hashes_are_told_apart) {
+  // Of so many keys two have the same tag, surely.
+  std::vector<VersionRow> all;
+  all.reserve(70'000);
+  for (int i = 100'000; i < 170'000; ++i) {
+    all.push_back({"key" + std::to_string(i), {5}, VersionKind::value, {}});
+  }
+  std::map<uint16_t, const VersionRow*> by_tag;
+  int pairs = 0;
+  for (const VersionRow& row : all) {
+    const auto [other, is_new] = by_tag.emplace(static_cast<uint16_t>(key_hash(row.key)), &row);
+    if (is_new || pairs == 20) continue;
+    ++pairs;
+    // The two at the ends of a block whose other keys have other tags, or not.
+    std::vector<VersionRow> rows{*other->second};
+    const ptrdiff_t between = &row - other->second;
+    for (ptrdiff_t i = 1; i < std::min<ptrdiff_t>(between, 100); ++i) {
+      rows.push_back(other->second[i]);
+    }
+    rows.push_back(row);
+    const ParsedBlock block(rows);
+    ASSERT_TRUE(block.ok());
+    const BlockView& view = block.view();
+    for (const uint32_t i : {uint32_t{0}, static_cast<uint32_t>(rows.size() - 1)}) {
+      const uint64_t hash = key_hash(rows[i].key);
+      EXPECT_EQ(view.candidate(hash), 0u);
+      EXPECT_EQ(view.find(rows[i].key, hash, {5}, view.candidate(hash)), i);
+      EXPECT_EQ(view.find(rows[i].key, hash, {4}, view.candidate(hash)), rows.size());
+    }
+    const uint64_t absent = key_hash(rows[0].key) + 1;
+    if (view.candidate(absent) != rows.size()) continue;
+    EXPECT_EQ(view.find(rows[0].key, absent, {5}, view.candidate(absent)), rows.size());
+  }
+  EXPECT_EQ(pairs, 20);
+}
+
 // Heads are of eight bytes, of blocks of an index of sixteen.
 TEST(BlockView, keys_that_differ_after_their_heads_only_are_told_apart) {
   for (const std::string same : {"same-head", "sixteen bytes are the same", "seven.."}) {
@@ -156,6 +193,7 @@ TEST(BlockView, keys_whose_hashes_share_the_tag_are_told_apart) {
 // Offsets have two bytes up to 64 KiB.
 TEST(BlockView, payloads_around_64_kib_lead_to_their_rows) {
   std::vector<VersionRow> rows;
+  rows.reserve(66);
   for (int i = 0; i < 66; ++i) {
     rows.push_back(
         {"k" + std::to_string(100 + i), {1}, VersionKind::value, std::string(1000, 'v')});

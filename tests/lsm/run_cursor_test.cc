@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "tests/lsm/failing_files.h"
-#include "tests/lsm/sstable_fixture.h"
+#include "tests/lsm/test_run.h"
 #include "tests/support/seeded_test.h"
 
 namespace varve {
@@ -16,41 +16,8 @@ namespace {
 
 using test::FailingFiles;
 using test::SstableHome;
-using test::SstablePtr;
+using test::TestRun;
 using test::VersionRow;
-
-// `rows` as a run of `count` files or fewer, cut between user keys. Undated files are given the
-// timestamp of the rows, which is one.
-class TestRun {
- public:
-  TestRun(SstableHome* home, const std::vector<VersionRow>& rows, size_t count,
-          const SstableWriterOptions& options) {
-    size_t from = 0;
-    for (size_t i = 0; i < count && from < rows.size(); ++i) {
-      size_t to = i + 1 == count ? rows.size()
-                                 : std::min(rows.size(), from + (rows.size() + count - 1) / count);
-      while (to < rows.size() && rows[to].key == rows[to - 1].key) ++to;
-      const std::string path = "run" + std::to_string(i);
-      std::vector<VersionRow> part(rows.begin() + static_cast<ptrdiff_t>(from),
-                                   rows.begin() + static_cast<ptrdiff_t>(to));
-      const Timestamp timestamp = part.front().timestamp;
-      for (VersionRow& row : part) {
-        if (options.undated) row.timestamp = kTimestampMin;
-      }
-      home->write(path, part, options, {7, i});
-      owned_.push_back(home->open(path));
-      if (options.undated) owned_.back()->date(timestamp);
-      files_.push_back(owned_.back().get());
-      from = to;
-    }
-    EXPECT_EQ(from, rows.size());
-  }
-  std::span<Sstable* const> files() const { return files_; }
-
- private:
-  std::vector<SstablePtr> owned_;
-  std::vector<Sstable*> files_;
-};
 
 void expect_at(const RunCursor& cursor, const std::vector<VersionRow>& rows, ptrdiff_t expected,
                const std::string& what) {

@@ -2,11 +2,19 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <deque>
+#include <functional>
+#include <iterator>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "lsm/merge_cursor.h"
+#include "lsm/run_cursor.h"
 #include "tests/lsm/cursor_model.h"
+#include "tests/lsm/test_run.h"
 #include "tests/support/seeded_test.h"
 #include "tests/support/status_check.h"
 
@@ -91,8 +99,7 @@ class VisibleCursorTest : public testing::Test {
           --at;
         }
         if (replace_every_ != 0 && random->one_in(replace_every_) && cursor_.valid()) {
-          other_ = ModelCursor(&rows);
-          cursor_.replace_source(&other_);
+          cursor_.replace_source(other_source_(rows));
         }
       }
     }
@@ -102,6 +109,11 @@ class VisibleCursorTest : public testing::Test {
   VisibleCursor cursor_{&manager_};
   ModelCursor other_;
   uint64_t replace_every_ = 0;
+  std::function<VersionCursor*(const std::vector<VersionRow>&)> other_source_ =
+      [this](const std::vector<VersionRow>& rows) {
+        other_ = ModelCursor(&rows);
+        return &other_;
+      };
 };
 
 TEST_F(VisibleCursorTest, random_versions_snapshots_and_bounds_against_a_vector) {
@@ -130,6 +142,155 @@ TEST_F(VisibleCursorTest, random_versions_snapshots_and_bounds_against_a_vector)
     expect_seeks(expected, &random, rows);
     if (HasFatalFailure()) return;
   }
+}
+
+// Runs of sstables, merged, of which most blocks have one version a key and no tombstone: there it
+// steps without a look at each version.
+class Runs {
+ public:
+  // Versions of `rows` above each of the `cuts`, which descend, in a run; and the rest.
+  Runs(SstableHome* home, const std::vector<VersionRow>& rows, const std::vector<Timestamp>& cuts,
+       Random* random) {
+    Timestamp above = kTimestampMax;
+    for (size_t i = 0; i <= cuts.size(); ++i) {
+      const Timestamp cut = i < cuts.size() ? cuts[i] : kTimestampMin;
+      std::vector<VersionRow> some;
+      std::copy_if(rows.begin(), rows.end(), std::back_inserter(some), [&](const VersionRow& row) {
+        return row.timestamp > cut && row.timestamp <= above;
+      });
+      above = cut;
+      if (some.empty()) continue;
+      runs_.push_back(std::make_unique<TestRun>(
+          home, some, 1 + random->below(3),
+          SstableWriterOptions{.block_size = static_cast<uint32_t>(200 + random->below(2000))}, i));
+    }
+  }
+  // Over all of them, anew. That of before stays as it is.
+  VersionCursor* make_cursor(SstableHome* home) {
+    std::vector<VersionCursor*> children;
+    for (const std::unique_ptr<TestRun>& run : runs_) {
+      cursors_.push_back(std::make_unique<RunCursor>(&home->manager()));
+      cursors_.back()->reset(run->files(), /*fill_cache=*/true);
+      children.push_back(cursors_.back().get());
+    }
+    if (children.size() == 1) return children.front();
+    merges_.emplace_back().reset(children);
+    return &merges_.back();
+  }
+
+ private:
+  std::vector<std::unique_ptr<TestRun>> runs_;
+  std::vector<std::unique_ptr<RunCursor>> cursors_;
+  std::deque<MergeCursor> merges_;
+};
+
+TEST_F(VisibleCursorTest, over_runs_with_one_version_of_most_keys) {
+  VARVE_SEEDED_TEST(random);
+  for (uint64_t i = 0; i < test_iterations(60); ++i) {
+    SstableHome home;
+    // Long stretches of one age beside a few newer versions, and tombstones.
+    std::vector<VersionRow> rows =
+        random_rows(&random, {.keys = 400,
+                              .versions_max = 1,
+                              .timestamp_base = kBase,
+                              .timestamp_spread = 2,
+                              .tombstone_one_in = random.one_in(2) ? 0u : 100u});
+    for (const VersionRow& row : random_rows(&random, {.keys = random.below(20),
+                                                      .versions_max = 3,
+                                                      .timestamp_base = kBase + 10,
+                                                      .timestamp_spread = 10,
+                                                      .tombstone_one_in = 4})) {
+      rows.push_back(row);
+      if (random.one_in(2)) rows.back().key = rows[random.below(rows.size())].key;
+    }
+    std::sort(rows.begin(), rows.end(), row_before);
+    const auto same = [](const VersionRow& a, const VersionRow& b) {
+      return a.version_key().user_key == b.version_key().user_key && a.timestamp == b.timestamp;
+    };
+    rows.erase(std::unique(rows.begin(), rows.end(), same), rows.end());
+    const std::vector<Timestamp> cuts[] = {{}, {{kBase + 9}}, {{kBase + 14}, {kBase + 9}, {kBase}}};
+    Runs runs(&home, rows, cuts[random.below(3)], &random);
+    const Timestamp snapshot{random.one_in(3) ? UINT64_MAX : kBase + random.below(22)};
+    const std::string lower = random.one_in(2) ? rows[random.below(rows.size())].key : "";
+    const std::string upper = random.one_in(2) ? rows[random.below(rows.size())].key : "";
+    ASSERT_OK(cursor_.set_bounds(lower, upper));
+    cursor_.reset(runs.make_cursor(&home), snapshot);
+    const std::vector<VersionRow> expected = seen_by(rows, snapshot, lower, upper);
+    expect_all(expected);
+    replace_every_ = random.one_in(2) ? 4 : 0;
+    other_source_ = [&](const std::vector<VersionRow>&) { return runs.make_cursor(&home); };
+    expect_seeks(expected, &random, rows);
+    cursor_.clear(0);
+    if (HasFatalFailure()) return;
+  }
+}
+
+TEST_F(VisibleCursorTest, takes_plain_steps_where_a_block_allows_it_and_nowhere_else) {
+  SstableHome home;
+  std::vector<VersionRow> rows;
+  for (int i = 100; i < 200; ++i) {
+    rows.push_back(
+        {"k" + std::to_string(i), {kBase + (i == 150 ? 1u : 0u)}, VersionKind::value, "v"});
+  }
+  const TestRun run(&home, rows, 1, {});
+  RunCursor source(&home.manager());
+  source.reset(run.files(), /*fill_cache=*/true);
+  const auto plain_steps = [&](Timestamp snapshot, std::string_view upper) {
+    EXPECT_OK(cursor_.set_bounds({}, upper));
+    cursor_.reset(&source, snapshot);
+    EXPECT_FALSE(cursor_.next_plain()) << "it stands nowhere";
+    cursor_.seek("k110");
+    int steps = 0;
+    while (cursor_.next_plain()) ++steps;
+    EXPECT_EQ(cursor_.key(), "k" + std::to_string(110 + steps));
+    return steps;
+  };
+  EXPECT_EQ(plain_steps({kBase + 1}, {}), 89);
+  EXPECT_EQ(plain_steps(kTimestampMax, "k120"), 9);
+  EXPECT_EQ(plain_steps(kTimestampMax, "k1195"), 9);
+  EXPECT_EQ(plain_steps(kTimestampMax, "k999"), 89);
+  EXPECT_EQ(plain_steps({kBase}, {}), 0) << "a version of the block is newer";
+  cursor_.seek_for_prev("k150");
+  EXPECT_FALSE(cursor_.next_plain()) << "it came from behind";
+
+  rows[50].kind = VersionKind::tombstone;
+  const TestRun erased(&home, rows, 1, {}, 8);
+  source.reset(erased.files(), /*fill_cache=*/true);
+  EXPECT_EQ(plain_steps(kTimestampMax, {}), 0) << "a version of the block is a tombstone";
+  cursor_.clear(0);
+}
+
+TEST_F(VisibleCursorTest, merged_it_takes_plain_steps_up_to_the_next_version_of_another_source) {
+  SstableHome home;
+  std::vector<VersionRow> rows;
+  for (int i = 100; i < 200; ++i) {
+    rows.push_back({"k" + std::to_string(i), {kBase}, VersionKind::value, "v"});
+  }
+  const TestRun old_run(&home, rows, 1, {}, 1);
+  const TestRun new_run(&home, {{"k150", {kBase + 1}, VersionKind::tombstone, {}}}, 1, {}, 2);
+  RunCursor of_new(&home.manager());
+  RunCursor of_old(&home.manager());
+  of_new.reset(new_run.files(), /*fill_cache=*/true);
+  of_old.reset(old_run.files(), /*fill_cache=*/true);
+  VersionCursor* const children[] = {&of_new, &of_old};
+  MergeCursor merged;
+  merged.reset(children);
+  cursor_.reset(&merged, kTimestampMax);
+  int plain = 0;
+  int steps = 0;
+  for (cursor_.seek_to_first(); cursor_.valid(); ++steps) {
+    EXPECT_NE(cursor_.key(), "k150");
+    if (cursor_.next_plain()) {
+      ++plain;
+    } else {
+      cursor_.next();
+    }
+  }
+  EXPECT_EQ(steps, 99);
+  // It asks how far it may go once a source has come first some times.
+  EXPECT_GT(plain, 70);
+  EXPECT_LT(plain, 99);
+  cursor_.clear(0);
 }
 
 // Steps of the source for one step of the cursor, with very many versions that are not to be shown.

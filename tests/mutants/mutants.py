@@ -309,6 +309,55 @@ MUTANTS = {
         "static_cast<void>(still_open);",
         ["txn:DatabaseTest.multi_get*"],
     ),
+    # -- steps that do not look at each version --
+    "plain_blocks_are_shown_to_snapshots_that_do_not_see_them": (
+        "lsm/run_cursor.cc",
+        "if ([[!plain_ || !is_visible(newest_, snapshot)]]) return 0;",
+        "!plain_",
+        ["lsm:VisibleCursor*", "model:*"],
+    ),
+    "blocks_with_several_versions_of_a_key_are_plain": (
+        "lsm/run_cursor.cc",
+        "plain_ = [[(handle->flags & kBlockLiveSingleVersion) != 0]];",
+        "true",
+        ["lsm:VisibleCursor*", "model:*"],
+    ),
+    "plain_steps_pass_the_upper_bound": (
+        "lsm/run_cursor.cc",
+        "[[upper.empty() ? view_->row_count() : view_->lower_bound({upper, kTimestampMax})]];",
+        "view_->row_count()",
+        ["lsm:VisibleCursor*", "model:*"],
+    ),
+    "plain_steps_pass_what_other_sources_have": (
+        "lsm/merge_cursor.cc",
+        "if ([[runner_up_ != kNone]]) {",
+        "false",
+        ["lsm:VisibleCursor*", "model:*"],
+    ),
+    "a_walk_goes_on_from_the_key_before_its_plain_steps": (
+        "lsm/visible_cursor.h",
+        "if ([[current_key_.data() != key_.data() && !key_.assign(current_key_)]]) return false;",
+        "false",
+        ["lsm:VisibleCursor*", "model:*"],
+    ),
+    "keys_to_seek_are_looked_at_while_what_is_shown_goes_away": (
+        "txn/cursor_impl.h",
+        "move(walk, [[sought_.view()]]);",
+        "key",
+        ["txn:CursorTest.keys_to_seek*"],
+    ),
+    "point_reads_stop_at_the_first_key_with_their_tag": (
+        "lsm/block_reader.cc",
+        "for (uint32_t found = match_tags(tags_ + start, tag); found != 0; [[found &= found - 1]]) {",
+        "found = 0",
+        ["lsm:BlockView*"],
+    ),
+    "entries_fetched_together_have_the_key_of_the_first": (
+        "table/row_scanner.h",
+        "return fetched_keys_.view().substr([[fetched.key_offset + fetched.entry_key_size]],",
+        "fetched.entry_key_size",
+        ["table:RowScanner*", "table:TableModel*"],
+    ),
     "keys_read_together_that_need_files_are_absent": (
         "txn/version_reader.h",
         "if (!std::exchange(read.missed, false)) continue;",

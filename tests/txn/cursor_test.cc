@@ -104,6 +104,61 @@ TEST_F(CursorTest, bounds_may_be_what_it_shows) {
   }
 }
 
+// In sstables without old versions, what is shown lies where the next block's keys will.
+TEST_F(CursorTest, keys_to_seek_may_be_part_of_what_it_shows) {
+  open();
+  const auto key = [](const char* prefix, int i) { return prefix + std::to_string(i); };
+  for (int i = 100; i < 200; ++i) {
+    // No block has keys with a and b: a long value ends the one before.
+    ASSERT_OK(db_->put(key("a", i), std::string(i == 199 ? 2000 : 50, 'v')));
+    ASSERT_OK(db_->put(key("bb", i), std::string(50, i == 150 ? 'b' : 'v')));
+    ASSERT_OK(db_->put("c" + std::string(400, 'c') + std::to_string(i), std::string(50, 'v')));
+  }
+  ASSERT_OK(db_->compact());
+  for (const bool in_transaction : {false, true}) {
+    Transaction transaction = begin(Isolation::serializable);
+    Result<Cursor> opened = in_transaction ? transaction.scan({}) : db_->scan({});
+    ASSERT_OK(opened);
+    Cursor& cursor = *opened;
+    const auto walk_to = [&](const std::string& last) {
+      cursor.seek(key("bb", 100));
+      while (cursor.valid() && cursor.key() != last) cursor.next();
+      ASSERT_TRUE(cursor.valid());
+    };
+    walk_to(key("bb", 190));
+    cursor.seek(cursor.key().substr(0, 1));
+    ASSERT_TRUE(cursor.valid());
+    EXPECT_EQ(cursor.key(), key("bb", 100));
+    walk_to(key("bb", 190));
+    cursor.seek_for_prev(cursor.key().substr(0, 1));
+    ASSERT_TRUE(cursor.valid());
+    EXPECT_EQ(cursor.key(), key("a", 199));
+    walk_to(key("bb", 150));
+    cursor.seek(cursor.value().substr(0, 2));
+    ASSERT_TRUE(cursor.valid());
+    EXPECT_EQ(cursor.key(), key("bb", 100));
+    // Over other files than those that it has shown.
+    walk_to(key("bb", 170));
+    ASSERT_OK(db_->put("d", in_transaction ? "later" : "now"));
+    ASSERT_OK(db_->compact());
+    cursor.seek(cursor.key());
+    ASSERT_TRUE(cursor.valid());
+    EXPECT_EQ(cursor.key(), key("bb", 170));
+    ASSERT_OK(db_->put("d", "again"));
+    ASSERT_OK(db_->compact());
+    cursor.seek(cursor.key().substr(0, 4));
+    ASSERT_TRUE(cursor.valid());
+    EXPECT_EQ(cursor.key(), key("bb", 170));
+    cursor.next();
+    cursor.prev();
+    EXPECT_EQ(cursor.key(), key("bb", 170));
+    cursor.seek("c");
+    cursor.next();
+    cursor.seek_for_prev(cursor.key().substr(0, 5));
+    EXPECT_EQ(cursor.key(), key("bb", 199));
+  }
+}
+
 TEST_F(CursorTest, seeks_stay_within_bounds) {
   fill();
   Cursor cursor = scan({.lower = "c", .upper = "g"});
