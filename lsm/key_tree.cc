@@ -255,17 +255,33 @@ KeyTree::Place KeyTree::last() const {
   }
 }
 
-// A walk needs a node, its newest version, and the value after it, one after the other.
+// The entry that is `rank` entries behind the first one of a page of level 0, or of the one to its
+// right; null: it lies further on. A guess, where others insert.
+inline const KeyTree::Node* KeyTree::node_ahead(const Page* page, uint64_t order, uint32_t rank) {
+  if (rank >= count_of(order)) {
+    rank -= count_of(order);
+    page = page->right.load(kAcquire);  // pairs with split()
+    if (page == nullptr) return nullptr;
+    order = page->order.load(kAcquire);  // pairs with insert_in()
+    if (rank >= count_of(order)) return nullptr;
+  }
+  return page->node(slot_at(order, rank));
+}
+
+// A walk needs the next page, a node, its newest version, and the value after it, one after the
+// other.
 void KeyTree::prefetch_behind(const Page* page, uint64_t order, uint32_t rank) {
-  constexpr uint32_t kVersionsAhead = 2;
-  constexpr uint32_t kNodesAhead = 4;
-  if (rank + kVersionsAhead >= count_of(order)) return;
-  const Node* const near = page->node(slot_at(order, rank + kVersionsAhead));
-  const char* const version = reinterpret_cast<const char*>(near->newest.load(kRelaxed));
-  __builtin_prefetch(version);
-  __builtin_prefetch(version + kLine);
-  if (rank + kNodesAhead >= count_of(order)) return;
-  __builtin_prefetch(page->node(slot_at(order, rank + kNodesAhead)));
+  constexpr uint32_t kVersionsAhead = 3;
+  constexpr uint32_t kNodesAhead = 6;
+  if (rank == 0) {
+    if (const Page* right = page->right.load(kAcquire)) right->prefetch();  // pairs with split()
+  }
+  if (const Node* near = node_ahead(page, order, rank + kVersionsAhead)) {
+    const char* const version = reinterpret_cast<const char*>(near->newest.load(kRelaxed));
+    __builtin_prefetch(version);
+    __builtin_prefetch(version + kLine);
+  }
+  if (const Node* far = node_ahead(page, order, rank + kNodesAhead)) __builtin_prefetch(far);
 }
 
 void KeyTree::advance(Place* place) const {

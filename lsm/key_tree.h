@@ -90,6 +90,7 @@ class KeyTree {
   const Page* page_for(uint64_t head, std::string_view key, Side side, uint32_t level) const;
   static const Page* child_for(const Page* page, uint64_t head, std::string_view key, Side side);
   static Place find_from(const Page* page, uint64_t head, std::string_view key, Side side);
+  static const Node* node_ahead(const Page* page, uint64_t order, uint32_t rank);
   static void prefetch_behind(const Page* page, uint64_t order, uint32_t rank);
   bool append(std::span<Node* const> nodes);
   void insert_in(Page* page, uint64_t head, const Node* least, void* below);

@@ -483,11 +483,17 @@ std::optional<bool> KeyReader::boolean(Order order) {
   });
 }
 
-std::optional<int64_t> KeyReader::int64(Order order) {
+bool KeyReader::read_int64(Order order, int64_t* value) {
   const std::optional<Integer> integer = integer_at(rest_, mask_of(order));
-  if (!integer || integer->magnitude > kSignBit - (integer->negative ? 0 : 1)) return std::nullopt;
+  if (!integer || integer->magnitude > kSignBit - (integer->negative ? 0 : 1)) return false;
   rest_.remove_prefix(integer->size);
-  return static_cast<int64_t>(integer->negative ? ~integer->magnitude + 1 : integer->magnitude);
+  *value = static_cast<int64_t>(integer->negative ? ~integer->magnitude + 1 : integer->magnitude);
+  return true;
+}
+
+std::optional<int64_t> KeyReader::int64(Order order) {
+  int64_t value = 0;
+  return read_int64(order, &value) ? std::optional(value) : std::nullopt;
 }
 
 std::optional<uint64_t> KeyReader::uint64(Order order) {

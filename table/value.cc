@@ -112,8 +112,12 @@ bool read_value(KeyReader* key, const ColumnKind& kind, Order order, std::span<c
   switch (kind.type) {
     case ColumnType::boolean:
       return set(key->boolean(order), Value::boolean);
-    case ColumnType::int64:
-      return set(key->int64(order), Value::int64);
+    case ColumnType::int64: {
+      int64_t number = 0;
+      if (!key->read_int64(order, &number)) return false;
+      new (value) Value(Value::int64(number));
+      return true;
+    }
     case ColumnType::uint64:
       return set(key->uint64(order), Value::uint64);
     case ColumnType::float64:
