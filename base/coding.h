@@ -52,6 +52,18 @@ inline uint64_t key_head(const char* key, size_t size) {
 }
 inline uint64_t key_head(std::string_view key) { return key_head(key.data(), key.size()); }
 
+// How many bytes both begin with.
+inline size_t common_prefix_size(std::string_view a, std::string_view b) {
+  const size_t limit = a.size() < b.size() ? a.size() : b.size();
+  size_t size = 0;
+  for (; size + 8 <= limit; size += 8) {
+    const uint64_t differ = load_le<uint64_t>(a.data() + size) ^ load_le<uint64_t>(b.data() + size);
+    if (differ != 0) return size + static_cast<size_t>(std::countr_zero(differ)) / 8;
+  }
+  while (size < limit && a[size] == b[size]) ++size;
+  return size;
+}
+
 // Whether the two are equal. Keys and what follows their prefix are short, mostly: a call of
 // memcmp() takes longer than to compare them.
 inline bool equal_bytes(std::string_view a, std::string_view b) {

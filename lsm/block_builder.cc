@@ -4,19 +4,9 @@
 #include <bit>
 
 #include "base/assert.h"
+#include "base/coding.h"
 
 namespace varve {
-
-namespace {
-
-size_t common_prefix_size(std::string_view a, std::string_view b) {
-  const size_t limit = std::min({a.size(), b.size(), size_t{UINT16_MAX}});
-  size_t size = 0;
-  while (size < limit && a[size] == b[size]) ++size;
-  return size;
-}
-
-}  // namespace
 
 bool BlockBuilder::add(std::string_view key, Timestamp timestamp, VersionKind kind,
                        std::string_view value) {
@@ -57,7 +47,8 @@ bool BlockBuilder::add(std::string_view key, Timestamp timestamp, VersionKind ki
 bool BlockBuilder::finish(Buffer* to, size_t kept) {
   VARVE_ASSERT(summary_.rows > 0);
   const uint32_t rows = summary_.rows;
-  const size_t prefix_size = common_prefix_size(first_key_.view(), last_key_.view());
+  const size_t prefix_size =
+      std::min<size_t>(common_prefix_size(first_key_.view(), last_key_.view()), UINT16_MAX);
   const uint64_t base = summary_.timestamp_min.nanos;
   const uint64_t spread = summary_.timestamp_max.nanos - base;
   const size_t width = (static_cast<size_t>(std::bit_width(spread)) + 7) / 8;

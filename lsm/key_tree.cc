@@ -4,6 +4,7 @@
 #include <new>
 
 #include "base/assert.h"
+#include "base/coding.h"
 
 namespace varve {
 namespace {
@@ -44,12 +45,22 @@ struct KeyTree::Page {
   Atomic<Page*> right;
   const Node* const least;  // null: before all keys
   Atomic<uint32_t> splits{0};
-  const uint32_t level;
+  const uint16_t level;
+  const uint16_t skip;  // so many bytes all keys that belong here begin with
   Atomic<uint64_t> heads[kSlots];
   Atomic<void*> below[kSlots];  // nodes, or pages of the level below
 
-  Page(uint32_t page_level, const Node* page_least, Page* page_right)
-      : right(page_right), least(page_least), level(page_level) {}
+  Page(uint32_t page_level, uint32_t page_skip, const Node* page_least, Page* page_right)
+      : right(page_right),
+        least(page_least),
+        level(static_cast<uint16_t>(page_level)),
+        skip(static_cast<uint16_t>(page_skip)) {}
+
+  // Of a key that belongs here, by invariant 4.
+  uint64_t head_of(std::string_view key) const {
+    VARVE_DCHECK(skip == 0 || key.substr(0, skip) == least->key().substr(0, skip));
+    return key_head(key.data() + skip, key.size() - skip);
+  }
 
   const Node* node(uint32_t slot) const {
     return static_cast<const Node*>(below[slot].load(kAcquire));  // pairs with insert_in()
@@ -95,7 +106,7 @@ void KeyTree::give_pages(char* memory, size_t pages) {
   Page* first = nullptr;
   Page* last = nullptr;
   for (size_t i = 0; i < pages; ++i, page += sizeof(Page)) {
-    first = new (page) Page(0, nullptr, first);
+    first = new (page) Page(0, 0, nullptr, first);
     if (last == nullptr) last = first;
   }
   Page* spare = spare_.load(kRelaxed);
@@ -105,26 +116,26 @@ void KeyTree::give_pages(char* memory, size_t pages) {
   given_ += pages;
 }
 
-KeyTree::Page* KeyTree::take_page(uint32_t level, const Node* least, Page* right) {
+KeyTree::Page* KeyTree::take_page(uint32_t level, uint32_t skip, const Node* least, Page* right) {
   // Only one thread takes: what is on top may get something above it, but does not go and return.
   Page* page = spare_.load(kAcquire);  // pairs with give_pages()
   do {
     VARVE_ASSERT(page != nullptr);  // given
   } while (!spare_.compare_exchange(page, page->right.load(kRelaxed), kAcquire));
   taken_.store(taken_.load(kRelaxed) + 1, kRelease);  // pairs with pages_wanted()
-  return new (page) Page(level, least, right);
+  return new (page) Page(level, skip, least, right);
 }
 
 void KeyTree::begin() {
-  first_ = last_ = take_page(0, nullptr, nullptr);
+  first_ = last_ = take_page(0, 0, nullptr, nullptr);
   root_.store(first_, kRelease);  // pairs with page_for()
 }
 
 // -- search --
 
 // How many of the entries are before the key, or, with Side::after, not after it.
-uint32_t KeyTree::rank_of(const Page* page, uint64_t order, uint64_t head, std::string_view key,
-                          Side side) {
+uint32_t KeyTree::rank_of(const Page* page, uint64_t order, std::string_view key, Side side) {
+  const uint64_t head = page->head_of(key);
   const uint32_t count = count_of(order);
   uint32_t rank = 0;
   for (uint32_t step = 8; step != 0; step /= 2) {
@@ -142,7 +153,6 @@ uint32_t KeyTree::rank_of(const Page* page, uint64_t order, uint64_t head, std::
   return rank;
 }
 
-// Whose heads are equal.
 bool KeyTree::is_before(const Node* node, std::string_view key, Side side) {
   if (node == nullptr) return true;  // before all keys
   const auto compared = compare_keys(node->key(), key);
@@ -150,28 +160,23 @@ bool KeyTree::is_before(const Node* node, std::string_view key, Side side) {
 }
 
 // To the page of the same level where the entry before the key's place is, or would be.
-const KeyTree::Page* KeyTree::move_right(const Page* page, uint64_t head, std::string_view key,
-                                         Side side) {
+const KeyTree::Page* KeyTree::move_right(const Page* page, std::string_view key, Side side) {
   for (;;) {
     const Page* const right = page->right.load(kAcquire);  // pairs with split()
-    if (right == nullptr) return page;
-    const Node* const least = right->least;
-    const bool before = least->head == head ? is_before(least, key, side) : least->head < head;
-    if (!before) return page;
+    if (right == nullptr || !is_before(right->least, key, side)) return page;
     page = right;
   }
 }
 
-const KeyTree::Page* KeyTree::child_for(const Page* page, uint64_t head, std::string_view key,
-                                        Side side) {
+const KeyTree::Page* KeyTree::child_for(const Page* page, std::string_view key, Side side) {
   for (;;) {
     const uint32_t splits = page->splits.load(kAcquire);  // pairs with split()
     const uint64_t order = page->order.load(kAcquire);    // pairs with insert_in()
-    const uint32_t rank = rank_of(page, order, head, key, side);
+    const uint32_t rank = rank_of(page, order, key, side);
     const Page* child = rank == 0 ? nullptr : page->child(slot_at(order, rank - 1));
     if (page->splits.load(kAcquire) != splits) continue;
     if (rank == count_of(order)) {
-      const Page* const right = move_right(page, head, key, side);
+      const Page* const right = move_right(page, key, side);
       if (right != page) {
         page = right;
         continue;
@@ -183,46 +188,46 @@ const KeyTree::Page* KeyTree::child_for(const Page* page, uint64_t head, std::st
 }
 
 // The page of `level` that has the entry before the key's place, or that was split since.
-const KeyTree::Page* KeyTree::page_for(uint64_t head, std::string_view key, Side side,
-                                       uint32_t level) const {
+const KeyTree::Page* KeyTree::page_for(std::string_view key, Side side, uint32_t level) const {
   const Page* page = root_.load(kAcquire);  // pairs with begin() and insert_above()
-  while (page->level > level) page = child_for(page, head, key, side);
+  while (page->level > level) page = child_for(page, key, side);
   return page;
 }
 
-KeyTree::Place KeyTree::find_from(const Page* page, uint64_t head, std::string_view key,
-                                  Side side) {
+KeyTree::Place KeyTree::find_from(const Page* page, std::string_view key, Side side) {
   for (;;) {
     const uint32_t splits = page->splits.load(kAcquire);  // pairs with split()
     const uint64_t order = page->order.load(kAcquire);    // pairs with insert_in()
-    const uint32_t rank = rank_of(page, order, head, key, side);
+    const uint32_t rank = rank_of(page, order, key, side);
     const Node* node = rank == count_of(order) ? nullptr : page->node(slot_at(order, rank));
     if (page->splits.load(kAcquire) != splits) continue;
     if (node != nullptr) return {.page = page, .rank = rank, .node = node};
     const Page* const right = page->right.load(kAcquire);  // pairs with split()
     if (right == nullptr) return {};
-    page = right;  // its first entry, or further
+    if (!is_before(right->least, key, side))
+      return {.page = right, .rank = 0, .node = right->least};
+    page = move_right(right, key, side);
   }
 }
 
 // -- walks --
 
-KeyTree::Place KeyTree::first() const { return find_from(first_, 0, {}, Side::at_or_after); }
+KeyTree::Place KeyTree::first() const { return find_from(first_, {}, Side::at_or_after); }
 
-KeyTree::Place KeyTree::seek(uint64_t head, std::string_view key) const {
-  return find_from(page_for(head, key, Side::after, 0), head, key, Side::at_or_after);
+KeyTree::Place KeyTree::seek(std::string_view key) const {
+  return find_from(page_for(key, Side::after, 0), key, Side::at_or_after);
 }
 
-KeyTree::Place KeyTree::last_before(uint64_t head, std::string_view key) const {
-  const Page* page = page_for(head, key, Side::at_or_after, 0);
+KeyTree::Place KeyTree::last_before(std::string_view key) const {
+  const Page* page = page_for(key, Side::at_or_after, 0);
   for (;;) {
     const uint32_t splits = page->splits.load(kAcquire);  // pairs with split()
     const uint64_t order = page->order.load(kAcquire);    // pairs with insert_in()
-    const uint32_t rank = rank_of(page, order, head, key, Side::at_or_after);
+    const uint32_t rank = rank_of(page, order, key, Side::at_or_after);
     const Node* node = rank == 0 ? nullptr : page->node(slot_at(order, rank - 1));
     if (page->splits.load(kAcquire) != splits) continue;
     if (rank == count_of(order)) {
-      const Page* const right = move_right(page, head, key, Side::at_or_after);
+      const Page* const right = move_right(page, key, Side::at_or_after);
       if (right != page) {
         page = right;
         continue;
@@ -309,7 +314,7 @@ void KeyTree::advance(Place* place) const {
     *place = {.page = right, .rank = 0, .node = right->least};
     return;
   }
-  *place = find_from(page, node->head, node->key(), Side::after);
+  *place = find_from(page, node->key(), Side::after);
 }
 
 void KeyTree::retreat(Place* place) const {
@@ -326,7 +331,7 @@ void KeyTree::retreat(Place* place) const {
       return;
     }
   }
-  *place = last_before(node->head, node->key());
+  *place = last_before(node->key());
 }
 
 // -- writes --
@@ -340,12 +345,12 @@ void KeyTree::insert(std::span<Node* const> nodes) {
     for (size_t i = 0; i < some.size(); ++i) pages[i] = root;
     for (uint32_t level = root->level; level != 0; --level) {
       for (size_t i = 0; i < some.size(); ++i) {
-        pages[i] = child_for(pages[i], some[i]->head, some[i]->key(), Side::after);
+        pages[i] = child_for(pages[i], some[i]->key(), Side::after);
         pages[i]->prefetch();
       }
     }
     for (size_t i = 0; i < some.size(); ++i) {
-      insert_in(const_cast<Page*>(pages[i]), some[i]->head, some[i], some[i]);
+      insert_in(const_cast<Page*>(pages[i]), some[i], some[i]);
     }
   }
 }
@@ -355,27 +360,27 @@ bool KeyTree::append(std::span<Node* const> nodes) {
   const uint64_t order = last_->order.load(kRelaxed);  // this thread's
   const uint32_t count = count_of(order);
   if (count == 0 || !last_->node(slot_at(order, count - 1))->before(*nodes.front())) return false;
-  for (Node* node : nodes) insert_in(last_, node->head, node, node);
+  for (Node* node : nodes) insert_in(last_, node, node);
   return true;
 }
 
 // `least`: the key of what is inserted.
-void KeyTree::insert_in(Page* page, uint64_t head, const Node* least, void* below) {
+void KeyTree::insert_in(Page* page, const Node* least, void* below) {
   uint64_t order = page->order.load(kRelaxed);  // this thread's
-  uint32_t rank = rank_of(page, order, head, least->key(), Side::at_or_after);
+  uint32_t rank = rank_of(page, order, least->key(), Side::at_or_after);
   // Behind all others: it may belong to what was split off since the page was found.
   while (rank == count_of(order)) {
-    const Page* const next = move_right(page, head, least->key(), Side::at_or_after);
+    const Page* const next = move_right(page, least->key(), Side::at_or_after);
     if (next == page) break;
     page = const_cast<Page*>(next);
     order = page->order.load(kRelaxed);
-    rank = rank_of(page, order, head, least->key(), Side::at_or_after);
+    rank = rank_of(page, order, least->key(), Side::at_or_after);
   }
   if (count_of(order) == kSlots) {
     if (rank == kSlots && page->right.load(kRelaxed) == nullptr) {
       // Keys that come in order fill their pages.
-      Page* const fresh = take_page(page->level, least, nullptr);
-      fresh->heads[0].store(head, kRelaxed);
+      Page* const fresh = take_page(page->level, page->skip, least, nullptr);
+      fresh->heads[0].store(fresh->head_of(least->key()), kRelaxed);
       fresh->below[0].store(below, kRelaxed);
       fresh->order.store(with_count(kNoEntries, 1), kRelaxed);
       publish(page, fresh);
@@ -389,8 +394,8 @@ void KeyTree::insert_in(Page* page, uint64_t head, const Node* least, void* belo
     order = page->order.load(kRelaxed);
   }
   const uint32_t slot = slot_at(order, count_of(order));
-  page->heads[slot].store(head, kRelease);                  // after `splits`: see invariant 2
-  page->below[slot].store(below, kRelease);                 // likewise
+  page->heads[slot].store(page->head_of(least->key()), kRelease);  // after `splits`: invariant 2
+  page->below[slot].store(below, kRelease);                        // likewise
   page->order.store(with_entry_at(order, rank), kRelease);  // pairs with those who read the order
 }
 
@@ -398,10 +403,13 @@ void KeyTree::insert_in(Page* page, uint64_t head, const Node* least, void* belo
 KeyTree::Page* KeyTree::split(Page* page) {
   const uint64_t order = page->order.load(kRelaxed);  // this thread's
   const Node* const least = page->key_node(slot_at(order, kSplitAt));
-  Page* const fresh = take_page(page->level, least, page->right.load(kRelaxed));
+  const uint32_t skip = skip_of_upper_half(page, order);
+  Page* const fresh = take_page(page->level, skip, least, page->right.load(kRelaxed));
   for (uint32_t rank = kSplitAt; rank < kSlots; ++rank) {
     const uint32_t slot = slot_at(order, rank);
-    fresh->heads[rank - kSplitAt].store(page->heads[slot].load(kRelaxed), kRelaxed);
+    const uint64_t head = skip == page->skip ? page->heads[slot].load(kRelaxed)
+                                             : fresh->head_of(page->key_node(slot)->key());
+    fresh->heads[rank - kSplitAt].store(head, kRelaxed);
     fresh->below[rank - kSplitAt].store(page->below[slot].load(kRelaxed), kRelaxed);
   }
   fresh->order.store(with_count(kNoEntries, kSlots - kSplitAt), kRelaxed);
@@ -409,6 +417,17 @@ KeyTree::Page* KeyTree::split(Page* page) {
   page->order.store(with_count(order, kSplitAt), kRelease);       // after `right`
   page->splits.store(page->splits.load(kRelaxed) + 1, kRelease);  // before slots are used again
   return fresh;
+}
+
+// More than the page's where half of each head would be the same, which is worth reading the keys.
+uint32_t KeyTree::skip_of_upper_half(const Page* page, uint64_t order) {
+  const Page* const right = page->right.load(kRelaxed);  // this thread's
+  const uint64_t first = page->heads[slot_at(order, kSplitAt)].load(kRelaxed);
+  const uint64_t last = page->heads[slot_at(order, kSlots - 1)].load(kRelaxed);
+  if (right == nullptr || (first ^ last) >> 32 != 0) return page->skip;
+  const Node* const least = page->key_node(slot_at(order, kSplitAt));
+  const size_t common = common_prefix_size(least->key(), right->least->key());
+  return static_cast<uint32_t>(std::min<size_t>(common, UINT16_MAX));
 }
 
 // As the right neighbour of `page`.
@@ -421,14 +440,14 @@ void KeyTree::publish(Page* page, Page* fresh) {
 void KeyTree::insert_above(Page* left, Page* fresh) {
   const Node* const least = fresh->least;
   if (root_.load(kRelaxed) != left) {
-    const Page* const above = page_for(least->head, least->key(), Side::after, left->level + 1);
-    insert_in(const_cast<Page*>(above), least->head, least, fresh);
+    const Page* const above = page_for(least->key(), Side::after, left->level + 1);
+    insert_in(const_cast<Page*>(above), least, fresh);
     return;
   }
-  Page* const root = take_page(left->level + 1, nullptr, nullptr);
+  Page* const root = take_page(left->level + 1, 0, nullptr, nullptr);
   root->heads[0].store(0, kRelaxed);  // before all keys
   root->below[0].store(left, kRelaxed);
-  root->heads[1].store(least->head, kRelaxed);
+  root->heads[1].store(root->head_of(least->key()), kRelaxed);
   root->below[1].store(fresh, kRelaxed);
   root->order.store(with_count(kNoEntries, 2), kRelaxed);
   root_.store(root, kRelease);  // pairs with page_for()

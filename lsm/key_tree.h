@@ -10,10 +10,10 @@
 //              |       |                         |
 //   level 0:   page -> page -> page -> ... ----> page          entries: nodes
 //
-// Each slot has the first eight bytes of its key, so that most comparisons touch nothing else. A
-// page is four cache lines, fetched together. Many nodes are inserted at a time, level by level, so
-// that they wait for memory together (compare C. Chen et al., Improving hash join performance
-// through prefetching, 2004).
+// Each slot has the head of its key, eight bytes behind those that all keys of its page begin with,
+// so that most comparisons touch nothing else. A page is four cache lines, fetched together. Many
+// nodes are inserted at a time, level by level, so that they wait for memory together (compare C.
+// Chen et al., Improving hash join performance through prefetching, 2004).
 //
 // Thread rule: insert() by one thread at a time, give_pages() by another one at a time; walks by
 // any number of threads beside both, without locks.
@@ -25,6 +25,10 @@
 //     used again. So what was read from slots is good if `splits` is still what it was before the
 //     order was read.
 //  3. Every page but the last of each level has at least kSplitAt entries.
+//  4. Who comes to a page has a key between the least of it and that of its right neighbour, as
+//     that was when the page was made: what was in between then is entered above before either is
+//     split, and move_right() stops only where the key belongs. So the key begins like all others
+//     there.
 // Ownership: pages are given, and live as long as the tree; nodes belong to the memtable.
 
 #pragma once
@@ -71,8 +75,8 @@ class KeyTree {
   };
   Place first() const;
   Place last() const;
-  Place seek(uint64_t head, std::string_view key) const;         // the first at or after
-  Place last_before(uint64_t head, std::string_view key) const;  // the last before
+  Place seek(std::string_view key) const;         // the first at or after
+  Place last_before(std::string_view key) const;  // the last before
   void advance(Place* place) const;
   void retreat(Place* place) const;
 
@@ -83,21 +87,21 @@ class KeyTree {
   static constexpr uint32_t kSplitAt = kSlots / 2;
   static constexpr size_t kTogether = 64;  // inserted
 
-  static uint32_t rank_of(const Page* page, uint64_t order, uint64_t head, std::string_view key,
-                          Side side);
+  static uint32_t rank_of(const Page* page, uint64_t order, std::string_view key, Side side);
   static bool is_before(const Node* node, std::string_view key, Side side);
-  static const Page* move_right(const Page* page, uint64_t head, std::string_view key, Side side);
-  const Page* page_for(uint64_t head, std::string_view key, Side side, uint32_t level) const;
-  static const Page* child_for(const Page* page, uint64_t head, std::string_view key, Side side);
-  static Place find_from(const Page* page, uint64_t head, std::string_view key, Side side);
+  static const Page* move_right(const Page* page, std::string_view key, Side side);
+  const Page* page_for(std::string_view key, Side side, uint32_t level) const;
+  static const Page* child_for(const Page* page, std::string_view key, Side side);
+  static Place find_from(const Page* page, std::string_view key, Side side);
   static const Node* node_ahead(const Page* page, uint64_t order, uint32_t rank);
   static void prefetch_behind(const Page* page, uint64_t order, uint32_t rank);
   bool append(std::span<Node* const> nodes);
-  void insert_in(Page* page, uint64_t head, const Node* least, void* below);
+  void insert_in(Page* page, const Node* least, void* below);
   Page* split(Page* page);
+  static uint32_t skip_of_upper_half(const Page* page, uint64_t order);
   void publish(Page* page, Page* fresh);
   void insert_above(Page* left, Page* fresh);
-  Page* take_page(uint32_t level, const Node* least, Page* right);
+  Page* take_page(uint32_t level, uint32_t skip, const Node* least, Page* right);
 
   Atomic<Page*> root_{nullptr};
   Page* first_ = nullptr;  // of level 0

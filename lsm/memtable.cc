@@ -173,6 +173,26 @@ void Memtable::link_if_due() {
   link_mutex_.unlock();
 }
 
+// By what is behind the bytes that all of their keys begin with.
+void Memtable::sort_by_key(std::span<Node*> nodes) {
+  struct Sorted {
+    uint64_t head;
+    Node* node;
+    bool operator<(const Sorted& other) const {
+      return head != other.head ? head < other.head : node->before(*other.node);
+    }
+  };
+  Sorted sorted[kWaitingMax];
+  const std::string_view first = nodes.front()->key();
+  size_t common = first.size();
+  for (const Node* node : nodes) common = common_prefix_size(first.substr(0, common), node->key());
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    sorted[i] = {.head = key_head(nodes[i]->key().substr(common)), .node = nodes[i]};
+  }
+  std::sort(sorted, sorted + nodes.size());
+  for (size_t i = 0; i < nodes.size(); ++i) nodes[i] = sorted[i].node;
+}
+
 void Memtable::link_all() {
   const uint64_t linked = linked_.load(kRelaxed);  // under the mutex
   const uint64_t applied = applied_.load(kAcquire);
@@ -180,7 +200,7 @@ void Memtable::link_all() {
   const size_t count = applied - linked;
   for (size_t i = 0; i < count; ++i) nodes[i] = waiting_[(linked + i) % kWaitingMax];
   if (count == 0) return;
-  std::sort(nodes, nodes + count, [](const Node* a, const Node* b) { return a->before(*b); });
+  sort_by_key({nodes, count});
   tree_.insert({nodes, count});
   linked_.store(applied, kRelease);
 }
@@ -316,7 +336,7 @@ void MemtableCursor::seek_to_last() {
 
 void MemtableCursor::seek(const VersionKey& key) {
   failed_ = false;
-  place_ = memtable_->tree_.seek(key_head(key.user_key), key.user_key);
+  place_ = memtable_->tree_.seek(key.user_key);
   if (place_.node == nullptr || place_.node->key() != key.user_key) {
     settle_forward();
     return;

@@ -30,6 +30,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 #include "base/atomic.h"
@@ -127,6 +128,7 @@ class Memtable : public ControlObject {
   void insert_in_table(Node* node, uint64_t hash);
   bool grow_table(size_t slots);
   void wait_for_link(Node* node);
+  static void sort_by_key(std::span<Node*> nodes);
   void link_all() VARVE_REQUIRES(link_mutex_);
   Node* new_node(std::string_view key);
   // Newest version of `node` at or below `snapshot`.

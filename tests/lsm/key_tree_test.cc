@@ -93,13 +93,17 @@ void expect_keys(const KeyTree& tree, const std::set<std::string>& keys, Random*
   for (size_t i = 0; i < keys.size(); ++i) {
     sought[i].push_back("\0a\xff"[random->below(3)]);
     sought.push_back(sought[i].substr(0, random->below(sought[i].size())));
+    // Like it, and then another byte.
+    std::string other = sought[i];
+    ++other[random->below(other.size())];
+    sought.push_back(other);
   }
   sought.insert(sought.end(), keys.begin(), keys.end());
   for (const std::string& key : sought) {
     const auto at = keys.lower_bound(key);
-    ASSERT_EQ(text_of(tree.seek(key_head(key), key)), text_of(keys, at)) << key;
+    ASSERT_EQ(text_of(tree.seek(key)), text_of(keys, at)) << key;
     const auto before = at == keys.begin() ? keys.end() : std::prev(at);
-    ASSERT_EQ(text_of(tree.last_before(key_head(key), key)), text_of(keys, before)) << key;
+    ASSERT_EQ(text_of(tree.last_before(key)), text_of(keys, before)) << key;
   }
 }
 
@@ -107,8 +111,8 @@ TEST(KeyTreeTest, empty) {
   GrowingTree tree;
   EXPECT_EQ(tree.tree().first().node, nullptr);
   EXPECT_EQ(tree.tree().last().node, nullptr);
-  EXPECT_EQ(tree.tree().seek(0, "").node, nullptr);
-  EXPECT_EQ(tree.tree().last_before(key_head("k"), "k").node, nullptr);
+  EXPECT_EQ(tree.tree().seek("").node, nullptr);
+  EXPECT_EQ(tree.tree().last_before("k").node, nullptr);
 }
 
 // The heads of keys that are empty, zeros or all ones look like those of no key.
@@ -127,13 +131,40 @@ TEST(KeyTreeTest, least_and_greatest_keys) {
   expect_keys(tree.tree(), keys, &random);
 }
 
+// What keys begin with: nothing; the same for all; tables with the prefixes of theirs, some of
+// which begin another one; so much that no head holds it, differing in the middle.
+std::vector<std::string> random_beginnings(Random* random) {
+  switch (random->below(4)) {
+    case 0:
+      return {""};
+    case 1:
+      return {"eightbyt"};
+    case 2: {
+      std::vector<std::string> beginnings;
+      for (uint64_t left = 1 + random->below(6); left != 0; --left) {
+        std::string table = "\x19\x01\x19";
+        table.push_back(static_cast<char>(1 + random->below(3)));
+        if (random->one_in(2)) table += std::string("\x19") + static_cast<char>(random->below(256));
+        beginnings.push_back(table);
+      }
+      return beginnings;
+    }
+    default: {
+      std::string one(40, 'p');
+      std::string other = one;
+      other[random->below(40)] = 'q';
+      return {one, other, one.substr(0, 20)};
+    }
+  }
+}
+
 TEST(KeyTreeTest, random_batches_against_a_set) {
   VARVE_SEEDED_TEST(random);
   for (uint64_t i = 0; i < test_iterations(40); ++i) {
     SCOPED_TRACE(i);
     GrowingTree tree;
     std::set<std::string> keys;
-    const bool equal_heads = random.one_in(3);
+    const std::vector<std::string> beginnings = random_beginnings(&random);
     uint64_t next = 1 << 20;
     for (uint64_t batches = 1 + random.below(60); batches != 0; --batches) {
       std::vector<std::string> batch;
@@ -144,8 +175,8 @@ TEST(KeyTreeTest, random_batches_against_a_set) {
                                 : order == 1 ? (1 << 19) - (next++ & 0x3ffff)
                                 : order == 2 ? near + random.below(300)
                                              : random.below(1 << 21);
-        std::string key = std::to_string(10'000'000 + number);
-        if (equal_heads) key.insert(0, "eightbyt");
+        const std::string key =
+            beginnings[random.below(beginnings.size())] + std::to_string(10'000'000 + number);
         if (keys.insert(key).second) batch.push_back(key);
       }
       if (!batch.empty()) tree.insert(batch);
@@ -191,7 +222,7 @@ TEST(KeyTreeTest, a_place_is_gone_on_from_after_insertions) {
         if (keys.insert(key).second) batch.push_back(key);
       }
       if (!batch.empty()) tree.insert(batch);
-      places.push_back(tree.tree().seek(0, ""));
+      places.push_back(tree.tree().seek(""));
       if (places.size() > 40) places.pop_front();
       for (KeyTree::Place& place : places) {
         if (place.node == nullptr) continue;
@@ -210,8 +241,10 @@ TEST(KeyTreeTest, a_place_is_gone_on_from_after_insertions) {
 }
 
 void walk_beside_insertions(uint64_t keys, bool descending, Random* random) {
-  const auto key_of = [=](uint64_t i) {
-    return std::to_string(100'000 + (descending ? keys - i : i * 7919 % keys));
+  const std::vector<std::string> beginnings = random_beginnings(random);
+  const auto key_of = [&](uint64_t i) {
+    return beginnings[i % beginnings.size()] +
+           std::to_string(100'000 + (descending ? keys - i : i * 7919 % keys));
   };
   GrowingTree tree;
   std::atomic<uint64_t> inserted{0};
@@ -223,7 +256,7 @@ void walk_beside_insertions(uint64_t keys, bool descending, Random* random) {
         there = inserted.load();
         if (there == 0) continue;
         const std::string wanted = key_of(own.below(there));
-        ASSERT_EQ(text_of(tree.tree().seek(key_head(wanted), wanted)), wanted);
+        ASSERT_EQ(text_of(tree.tree().seek(wanted)), wanted);
         std::string previous;
         uint64_t seen = 0;
         const bool forwards = own.one_in(2);
