@@ -288,6 +288,7 @@ void Store::shed_memory() { schedule(&shed_task_); }
 
 bool Store::give_up_idle_memory() {
   cache_.trim_scratch();
+  drop_next_memtable();
   return memory_help_.load()->give_up_idle_memory();
 }
 

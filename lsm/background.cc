@@ -461,7 +461,10 @@ void Store::lease_work() {
   static_cast<void>(renew_lease(0));
 }
 
-void Store::memory_work() { memory().prepare_chunk(); }
+void Store::memory_work() {
+  memory().prepare_chunk();
+  prepare_next_memtable();
+}
 
 void Store::dispose(Sstable* sstable) {
   {

@@ -109,6 +109,7 @@ void Store::release_memory() {
     MutexLock lock(mutex_);
     if (spare_ != nullptr) std::exchange(spare_, nullptr)->unref();
   }
+  drop_next_memtable();
   disposal_work();
   wal_.reset();
   epochs_.drain();
@@ -206,10 +207,13 @@ void Store::fail(const Status& status) {
 }
 
 Tree* Store::largest_active() {
-  const std::vector<Tree*> all = trees();
-  return *std::max_element(all.begin(), all.end(), [](const Tree* a, const Tree* b) {
-    return a->active_bytes < b->active_bytes;
-  });
+  MutexLock lock(mutex_);
+  Tree* largest = nullptr;
+  for (const auto& [id, tree] : all_trees_) {
+    if (tree->dropped.load()) continue;
+    if (largest == nullptr || tree->active_bytes > largest->active_bytes) largest = tree.get();
+  }
+  return largest;  // the default keyspace is never dropped
 }
 
 Status Store::commit_make_room() {
@@ -240,18 +244,21 @@ Status Store::commit_rotate_all() {
 }
 
 Status Store::rotate(Tree* tree) {
-  Memtable* fresh = new_memtable(tree->active->keys());
+  Memtable* fresh = take_next_memtable(tree);
+  if (fresh == nullptr) fresh = new_memtable(tree->active->keys());
   if (fresh == nullptr) {
     // When nothing else can be had, what fills memory can still be written out.
     MutexLock lock(mutex_);
-    fresh = std::exchange(spare_, nullptr);
+    fresh = std::exchange(spare_ != nullptr ? spare_ : next_.memtable, nullptr);
   }
   if (fresh == nullptr) return Status::out_of_memory("no memory for a memtable");
   ReadView* old;
   {
     MutexLock lock(mutex_);
     const ReadView* current = tree->view.load();
-    std::vector<Memtable*> memtables{fresh};
+    std::vector<Memtable*> memtables;
+    memtables.reserve(1 + current->memtables().size());
+    memtables.push_back(fresh);
     for (Memtable* memtable : current->memtables()) {
       memtable->ref();
       memtables.push_back(memtable);
@@ -275,6 +282,7 @@ void Store::commit_account(Tree* tree) {
   if (held != tree->active_bytes) {  // every commit reads the sum
     active_bytes_.fetch_add(held - tree->active_bytes);
     tree->active_bytes = held;
+    want_next_memtable(tree);
   }
   if (memory().wants_ready_chunk() && !memory_task_.queued.load(kRelaxed)) {  // a hint
     schedule(&memory_task_);

@@ -254,6 +254,12 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
   Tree* add_tree(std::unique_ptr<Tree> tree);
   Memtable* new_memtable(size_t keys_expected);
   void keep_spare_memtable();
+  // The memtable that a keyspace will need next is made ready while the one before it fills: to
+  // take and clear the memory of its table takes milliseconds, for which all commits would wait.
+  void want_next_memtable(const Tree* tree);  // the commit leader's: `tree` holds more, or less
+  Memtable* take_next_memtable(const Tree* tree);  // likewise; null: there is none for it
+  void prepare_next_memtable();
+  void drop_next_memtable();
   // Returns the old table, for the caller to retire after it let go of mutex_.
   struct TreeTable {
     Retired retired;
@@ -400,10 +406,17 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
   Hindrance compaction_hindrance_ VARVE_GUARDED_BY(mutex_);
   uint64_t next_file_ VARVE_GUARDED_BY(mutex_) = 1;
   Memtable* spare_ VARVE_GUARDED_BY(mutex_) = nullptr;  // for rotate() when memory is refused
-  Waiter* waiters_ VARVE_GUARDED_BY(mutex_) = nullptr;  // who waits now
+  struct NextMemtable {
+    Keyspace keyspace;         // that it is for
+    size_t keys_expected = 0;  // of one that is wanted; 0: none is
+    Memtable* memtable = nullptr;
+  };
+  NextMemtable next_ VARVE_GUARDED_BY(mutex_);
+  Waiter* waiters_ VARVE_GUARDED_BY(mutex_) = nullptr;                           // who waits now
   std::array<WaitStatistics, kWaitReasonCount> waits_ VARVE_GUARDED_BY(mutex_);  // that are over
   // The commit leader's, for each group.
   alignas(64) Atomic<uint64_t> unapplied_from_{kLsnMax.value};
+  bool next_was_wanted_ = false;  // since the last rotation
   // Changed when a memtable grew, began to be flushed or was; read for each commit.
   alignas(64) EngineMemory::Share active_bytes_;
   EngineMemory::Share immutable_bytes_;

@@ -69,6 +69,61 @@ void Store::keep_spare_memtable() {
   if (fresh != nullptr) fresh->unref();
 }
 
+void Store::want_next_memtable(const Tree* tree) {
+  if (memory_help_.load() == nullptr) return;  // a replay, which has one memtable at a time
+  const uint64_t active = active_bytes_.load();
+  const bool is_due = !next_was_wanted_ && active >= options_.write_buffer_size / 4 * 3 &&
+                      immutable_bytes_.load() == 0;        // else three would take memory
+  if (!is_due || tree->active_bytes < active / 2) return;  // or it is not the one to be flushed
+  next_was_wanted_ = true;
+  {
+    MutexLock lock(mutex_);
+    if (next_.memtable != nullptr && next_.keyspace == tree->keyspace) return;
+    next_.keys_expected = tree->active->keys() / 3 * 4 + 1;
+    next_.keyspace = tree->keyspace;
+  }
+  schedule(&memory_task_);
+}
+
+void Store::prepare_next_memtable() {
+  size_t keys_expected;
+  Memtable* fresh;  // first what was for another keyspace
+  {
+    MutexLock lock(mutex_);
+    if (next_.keys_expected == 0) return;
+    keys_expected = next_.keys_expected;
+    fresh = std::exchange(next_.memtable, nullptr);
+  }
+  if (fresh != nullptr) fresh->unref();
+  fresh = new_memtable(keys_expected);
+  {
+    MutexLock lock(mutex_);
+    if (next_.keys_expected == keys_expected && !closing_.load()) {
+      next_.keys_expected = 0;
+      std::swap(next_.memtable, fresh);
+    }
+  }
+  if (fresh != nullptr) fresh->unref();  // it came too late
+}
+
+Memtable* Store::take_next_memtable(const Tree* tree) {
+  next_was_wanted_ = false;
+  MutexLock lock(mutex_);
+  if (next_.keyspace != tree->keyspace) return nullptr;
+  next_.keys_expected = 0;
+  return std::exchange(next_.memtable, nullptr);
+}
+
+void Store::drop_next_memtable() {
+  Memtable* dropped;
+  {
+    MutexLock lock(mutex_);
+    next_.keys_expected = 0;
+    dropped = std::exchange(next_.memtable, nullptr);
+  }
+  if (dropped != nullptr) dropped->unref();
+}
+
 Result<std::unique_ptr<Tree>> Store::make_tree(Keyspace keyspace, const std::string& name,
                                                const KeyspaceOptions& options, Levels* levels) {
   Memtable* memtable = new_memtable(0);
@@ -171,6 +226,7 @@ Status Store::commit_drop_keyspace(Keyspace keyspace, Timestamp timestamp) {
     for (const Sstable* file : run.files) files.push_back(file->info().number);
   }
   mark_obsolete(old->levels(), files);
+  if (Memtable* next = take_next_memtable(tree)) next->unref();
   old->retire(&epochs_);
   return Status();
 }

@@ -41,11 +41,7 @@ class VersionCursor {
   // So many steps ahead lead to values of which each is the only version of its key, at or below
   // `snapshot`, and below `upper` (empty: no bound); next_plain() may take them. Requires valid().
   // 0: that is not known.
-  virtual size_t plain_ahead(Timestamp snapshot, std::string_view upper) const {
-    static_cast<void>(snapshot);
-    static_cast<void>(upper);
-    return 0;
-  }
+  virtual size_t plain_ahead(Timestamp /*snapshot*/, std::string_view /*upper*/) const { return 0; }
   // As next(), but for head().
   virtual void next_plain() { next(); }
 

@@ -143,6 +143,90 @@ TEST_F(MemoryTest, memtables_stay_within_two_write_buffers) {
   EXPECT_LT(high_water, 2 * options_.write_buffer_size + options_.write_buffer_size / 4);
 }
 
+// To make a memtable takes time that all commits would wait for; so one is made while another
+// fills.
+class NextMemtableTest : public MemoryTest {
+ protected:
+  void put_some(Keyspace keyspace) {
+    for (int i = 0; i < 20; ++i) {
+      ASSERT_OK(db_->put("key" + std::to_string(keys_++), "v", in(keyspace)));
+    }
+  }
+  // Writes until the memtable of `keyspace` is `share` of what it may be, in a thousand.
+  void fill_to(uint64_t share, Keyspace keyspace = kDefaultKeyspace) {
+    while (state_of(keyspace).memtable_bytes < options_.write_buffer_size / 1000 * share) {
+      put_some(keyspace);
+    }
+  }
+  KeyspaceStatistics state_of(Keyspace keyspace) {
+    for (const KeyspaceStatistics& each : db_->statistics().keyspaces) {
+      if (each.keyspace == keyspace) return each;
+    }
+    ADD_FAILURE() << "no such keyspace";
+    return {};
+  }
+  // What a step adds to memtables. Flushes, which take from them, are not run.
+  template <typename Step>
+  int64_t added_by(const Step& step) {
+    const uint64_t before = live(MemoryRole::memtable);
+    step();
+    return static_cast<int64_t>(live(MemoryRole::memtable) - before);
+  }
+
+  uint64_t keys_ = 0;
+};
+
+TEST_F(NextMemtableTest, is_made_before_it_is_needed) {
+  open();
+  fill_to(500);
+  EXPECT_EQ(added_by([&] { executor_.run_all(); }), 0);
+  fill_to(800);
+  const int64_t made = added_by([&] { executor_.run_all(); });
+  EXPECT_GT(made, 2 * static_cast<int64_t>(keys_ * sizeof(uint64_t))) << "its table is";
+  fill_to(900);
+  EXPECT_EQ(added_by([&] { executor_.run_all(); }), 0) << "one is enough";
+  const int64_t to_next = added_by([&] {
+    while (state_of(kDefaultKeyspace).immutable_memtables == 0) put_some(kDefaultKeyspace);
+  });
+  EXPECT_LT(to_next, made) << "the next one took no memory when it was needed";
+}
+
+TEST_F(NextMemtableTest, is_given_up_with_its_keyspace) {
+  open();
+  const Keyspace keyspace = create("k");
+  fill_to(800, keyspace);
+  const int64_t made = added_by([&] { executor_.run_all(); });
+  EXPECT_GT(made, 0);
+  const int64_t dropped = added_by([&] { ASSERT_OK(db_->drop_keyspace(keyspace)); });
+  EXPECT_LT(dropped, -made / 2) << "what all dropped ones share was made";
+}
+
+TEST_F(NextMemtableTest, is_given_up_for_others) {
+  options_.memory_budget = 8 << 20;
+  options_.cache_size = 0;
+  open();
+  fill_to(800);
+  const int64_t made = added_by([&] { executor_.run_all(); });
+  EXPECT_GT(made, 0);
+  WriteBatch batch(*db_);
+  const int64_t given_up = added_by([&] {
+    for (int i = 0; batch.put(std::to_string(i), std::string(10'000, 'v')).ok(); ++i) {
+      ASSERT_LT(i, 1000);
+    }
+  });
+  EXPECT_EQ(given_up, -made);
+  batch = WriteBatch();
+  while (state_of(kDefaultKeyspace).immutable_memtables == 0) put_some(kDefaultKeyspace);
+}
+
+// A replay has one memtable at a time, and the database none that is idle.
+TEST_F(NextMemtableTest, is_not_made_by_a_replay) {
+  open();
+  fill_to(800);
+  kill_and_reopen();
+  EXPECT_LE(added_by([&] { executor_.run_all(); }), 0);
+}
+
 TEST_F(MemoryTest, cache_stays_within_its_size) {
   options_.cache_size = 64 * 1024;
   open();
