@@ -2,6 +2,8 @@
 
 #include "varve/status.h"
 
+#include <iterator>
+
 namespace varve {
 
 std::string_view status_code_name(StatusCode code) {
@@ -40,13 +42,41 @@ std::string_view status_code_name(StatusCode code) {
   return "unknown";
 }
 
-Status::Status(StatusCode code, std::string message) {
-  if (code == StatusCode::ok) return;
-  failure_ = std::make_unique<Failure>(Failure{code, std::move(message)});
+// Never destroyed: some may be looked at while a process ends.
+union Status::Wordless {
+  Failure failure;
+  explicit Wordless(StatusCode code) : failure{code, {}} {}
+  ~Wordless() {}
+};
+
+const Status::Failure* Status::make(StatusCode code, std::string message) {
+  using enum StatusCode;
+  static const Wordless kWordless[] = {Wordless(ok),
+                                       Wordless(invalid_argument),
+                                       Wordless(not_found),
+                                       Wordless(corruption),
+                                       Wordless(io_error),
+                                       Wordless(no_space),
+                                       Wordless(busy),
+                                       Wordless(conflict),
+                                       Wordless(timed_out),
+                                       Wordless(read_only),
+                                       Wordless(closed),
+                                       Wordless(not_supported),
+                                       Wordless(out_of_memory),
+                                       Wordless(cancelled),
+                                       Wordless(already_exists)};
+  if (code == ok) return nullptr;
+  const size_t number = static_cast<size_t>(code);
+  if (message.empty() && number < std::size(kWordless)) return &kWordless[number].failure;
+  if (message.empty()) message = status_code_name(code);
+  return new Failure{code, std::move(message)};
 }
 
+Status::Status(StatusCode code, std::string message) : failure_(make(code, std::move(message))) {}
+
 Status::Status(const Status& other)
-    : failure_(other.failure_ == nullptr ? nullptr : std::make_unique<Failure>(*other.failure_)) {}
+    : failure_(other.ok() ? nullptr : make(other.code(), other.failure_->message)) {}
 
 Status& Status::operator=(const Status& other) {
   if (this != &other) *this = Status(other);

@@ -470,7 +470,9 @@ Result<Timestamp> TransactionImpl::commit_spilled() {
 
 Result<Timestamp> TransactionImpl::settle(const CommitCheck& check, Timestamp committed) {
   if (check.verdict == CommitCheck::Verdict::conflict) {
-    Status conflict = conflict_status(check);
+    // Nobody reads why an attempt is made again.
+    Status conflict =
+        check.begins_again ? Status(StatusCode::conflict, "") : conflict_status(check);
     if (check.cause == CommitCheck::Cause::range && reads_.is_coarse()) {
       database_->counters_.count(TransactionCounters::conflict_on_span);
     }

@@ -1,7 +1,7 @@
 // Outcome of an operation: `Status`, and `Result<T>` for one that also yields a value.
 //
 // Thread rule: values; one object must not be written by one thread while another uses it.
-// Cost: an ok status is one null pointer; only failures allocate (for their message).
+// Cost: an ok status is one null pointer; only failures that have a message allocate, for it.
 // Absence of a key is not an error: look-ups return `Result<std::optional<T>>` or `Result<bool>`.
 
 #pragma once
@@ -81,7 +81,15 @@ class [[nodiscard]] Status {
     StatusCode code;
     std::string message;
   };
-  std::unique_ptr<Failure> failure_;
+  // Those without a message are the same for all.
+  struct Release {
+    void operator()(const Failure* failure) const {
+      if (!failure->message.empty()) delete failure;
+    }
+  };
+  union Wordless;
+  static const Failure* make(StatusCode code, std::string message);
+  std::unique_ptr<const Failure, Release> failure_;
 };
 
 // Either a value or the failure that prevented it. `*result`, `->` and `value()` require ok().

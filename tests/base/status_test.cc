@@ -29,6 +29,23 @@ TEST(Status, CodeOkWithMessageIsOk) {
   EXPECT_EQ(status.message(), "");
 }
 
+TEST(Status, EveryCodeGoesWithoutMessage) {
+  for (uint8_t code = 1; code <= static_cast<uint8_t>(StatusCode::already_exists); ++code) {
+    const Status status(StatusCode{code}, "");
+    EXPECT_FALSE(status.ok());
+    EXPECT_EQ(status.code(), StatusCode{code});
+    EXPECT_EQ(status.message(), "");
+    Status copy = status;
+    EXPECT_EQ(copy.code(), StatusCode{code});
+    EXPECT_EQ(copy.to_string(), status_code_name(StatusCode{code}));
+    copy = copy.with_context("put");
+    EXPECT_EQ(copy.code(), StatusCode{code});
+    EXPECT_EQ(copy.message(), "put: ");
+    copy = Status();
+    EXPECT_TRUE(copy.ok());
+  }
+}
+
 TEST(Status, CopyIsIndependent) {
   Status first = Status::busy("lock");
   const Status copy = first;

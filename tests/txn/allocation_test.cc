@@ -171,6 +171,21 @@ TEST_F(AllocationTest, transactions) {
   }
 }
 
+// Nobody reads what was in the way of an attempt that is made again.
+TEST_F(AllocationTest, attempts_that_begin_again) {
+  expect_none([&] {
+    for (int i = 0; i < 10; ++i) {
+      int attempts = 0;
+      ASSERT_OK(db_->transact([&](Transaction& transaction) {
+        Status status = transaction.put(keys_[0], "mine");
+        if (++attempts < 4) EXPECT_OK(db_->put(keys_[0], "somebody else's"));
+        return status;
+      }));
+      EXPECT_EQ(attempts, 4);
+    }
+  });
+}
+
 TEST_F(AllocationTest, cursors_and_snapshots_from_their_pools) {
   expect_none([&] {
     Result<Snapshot> snapshot = db_->snapshot();
