@@ -301,7 +301,8 @@ bool RowScanner::load_row(std::string_view row) {
 bool RowScanner::load_entry() {
   const TableSchema& schema = table_->schema();
   const IndexSchema& index = *plan_.index->schema;
-  if (!scratch_.resize(entry_.size() + cursor_.value().size())) {
+  std::string_view covered = cursor_.value();
+  if (!scratch_.resize(entry_.size() + covered.size())) {
     status_ = refused();
     return false;
   }
@@ -319,7 +320,6 @@ bool RowScanner::load_entry() {
     }
   };
   read(&key, index.columns);
-  std::string_view covered = cursor_.value();
   if (!TablePlan::has_primary_key(*plan_.index, values_)) {
     Decoder value(covered);
     KeyReader primary_key(value.sized());

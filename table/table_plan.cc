@@ -59,8 +59,8 @@ bool TablePlan::has_entry(const IndexPlan& index, std::span<const Value> values)
          index.condition->evaluate(index.condition->literals(), values) == Truth::yes;
 }
 
-bool TablePlan::has_primary_key(const IndexPlan& index, std::span<const Value> values) {
-  if (!index.schema->unique) return true;
+// Among the indexed columns.
+bool TablePlan::has_null(const IndexPlan& index, std::span<const Value> values) {
   // Nulls are not equal to one another.
   return std::any_of(index.schema->columns.begin(), index.schema->columns.end(),
                      [&](const KeyColumn& column) { return values[column.place].is_null(); });

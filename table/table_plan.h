@@ -69,11 +69,14 @@ class TablePlan {
   // Whether a row has an entry in it.
   static bool has_entry(const IndexPlan& index, std::span<const Value> values);
   // Whether the entry's key ends with the primary key.
-  static bool has_primary_key(const IndexPlan& index, std::span<const Value> values);
+  static bool has_primary_key(const IndexPlan& index, std::span<const Value> values) {
+    return !index.schema->unique || has_null(index, values);
+  }
 
  private:
   TablePlan() = default;
   void append_primary_key(std::span<const Value> values, KeyWriter* key) const;
+  static bool has_null(const IndexPlan& index, std::span<const Value> values);
 
   TableSchema schema_;
   std::string description_;

@@ -190,8 +190,7 @@ void TransactionCursor::step(bool backward) {
   if (!valid_) return;
   const bool turns = backward != backward_;
   const bool showed_own = shows_own_;
-  if (!turns && !own_valid_ && !target_.live) {
-    // Nothing of its own lies ahead, and nothing can come.
+  if (has_nothing_ahead(backward)) {
     step_base();
     settle();
     return;

@@ -82,8 +82,7 @@ class TransactionCursor {
   void seek(std::string_view key);
   void seek_for_prev(std::string_view key);
   void next() {
-    // Nothing of its own lies ahead, and nothing can come.
-    if (valid_ && !backward_ && !own_valid_ && !target_.live && base_->next_plain()) {
+    if (valid_ && has_nothing_ahead(/*backward=*/false) && base_->next_plain()) {
       valid_ = base_->valid();
       if (valid_) return;
       settle();  // why
@@ -101,6 +100,10 @@ class TransactionCursor {
   void load_own(std::optional<std::string_view> key, bool inclusive);
   // Of memory and disk; the entry is valid until the next call.
   Result<bool> nearest_own(const WriteSet::Query& query, BatchEntry* entry);
+  // It goes on in the same direction, nothing of its own lies ahead there, and nothing can come.
+  bool has_nothing_ahead(bool backward) const {
+    return backward == backward_ && !own_valid_ && !target_.live;
+  }
   void step_base();
   void step(bool backward);
   // Shows what comes first of both; steps over own tombstones and what they hide.

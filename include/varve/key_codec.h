@@ -142,9 +142,6 @@ class KeyReader {
  private:
   friend bool read_value(KeyReader* key, const ColumnKind& kind, Order order,
                          std::span<char> scratch, Value* value);
-  // As int64(). Scans by an index read one or two of each entry: an optional, of which one byte is
-  // written and a word read right after, costs as much as the rest.
-  bool read_int64(Order order, int64_t* value);
   template <typename Decode>
   auto take(KeyValueType type, Order order, Decode decode)
       -> decltype(decode(std::string_view(), uint8_t{}));
