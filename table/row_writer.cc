@@ -190,6 +190,15 @@ Status RowWriter::upsert(std::span<const Value> row) {
   return change(exists, true);
 }
 
+Result<bool> RowWriter::update(std::span<const Value> row) {
+  VARVE_RETURN_IF_ERROR(to_values(row));
+  VARVE_RETURN_IF_ERROR(write_row_key(&row_key_));
+  VARVE_ASSIGN_OR_RETURN(const bool exists, read_old());
+  if (!exists) return false;
+  VARVE_RETURN_IF_ERROR(change(true, true));
+  return true;
+}
+
 Result<bool> RowWriter::update(std::span<const Value> key, std::span<const ColumnChange> changes) {
   VARVE_RETURN_IF_ERROR(to_key_values(key));
   VARVE_RETURN_IF_ERROR(write_row_key(&row_key_));
@@ -280,15 +289,43 @@ Status RowWriter::upsert_all(std::span<const Value> rows) {
                   [&](std::span<const Value> row) { return upsert(row); });
 }
 
-Result<size_t> RowWriter::erase_all(std::span<const Value> keys) {
-  size_t erased = 0;
-  const auto erase_one = [&](std::span<const Value> key) {
-    VARVE_ASSIGN_OR_RETURN(const bool was, erase(key));
-    erased += was ? 1 : 0;
+template <typename Body>
+Result<size_t> RowWriter::count_each(std::span<const Value> values, size_t size, const Body& body) {
+  size_t count = 0;
+  const auto counted = [&](std::span<const Value> part) {
+    VARVE_ASSIGN_OR_RETURN(const bool was_there, body(part));
+    count += was_there ? 1 : 0;
     return Status();
   };
-  VARVE_RETURN_IF_ERROR(for_each(keys, plan_->schema().primary_key.size(), erase_one));
-  return erased;
+  VARVE_RETURN_IF_ERROR(for_each(values, size, counted));
+  return count;
+}
+
+Result<size_t> RowWriter::update_all(std::span<const Value> rows) {
+  return count_each(rows, plan_->columns().size(),
+                    [&](std::span<const Value> row) { return update(row); });
+}
+
+Result<size_t> RowWriter::update_all(std::span<const Value> keys,
+                                     std::span<const ColumnChange> changes) {
+  const size_t size = plan_->schema().primary_key.size();
+  const size_t count = keys.size() / size;
+  if (count == 0 ? !changes.empty() : changes.size() % count != 0) {
+    return Status::invalid_argument(format("table %s: %zu changes are not as many for each of %zu",
+                                           readable(plan_->schema().name).c_str(), changes.size(),
+                                           count));
+  }
+  const size_t each = count == 0 ? 0 : changes.size() / count;
+  return count_each(keys, size, [&](std::span<const Value> key) {
+    const auto own = changes.first(each);
+    changes = changes.subspan(each);
+    return update(key, own);
+  });
+}
+
+Result<size_t> RowWriter::erase_all(std::span<const Value> keys) {
+  return count_each(keys, plan_->schema().primary_key.size(),
+                    [&](std::span<const Value> key) { return erase(key); });
 }
 
 Status RowWriter::get_all(std::span<const Value> keys, std::span<Row> rows, std::span<bool> found) {

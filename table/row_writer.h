@@ -48,7 +48,8 @@ class RowWriter : public PoolLink {
   Status insert(std::span<const Value> row);
   // In the place of the row with that primary key, if there is one.
   Status upsert(std::span<const Value> row);
-  // False: there is no such row.
+  // All columns, or some, of a row that is there. False: there is none.
+  Result<bool> update(std::span<const Value> row);
   Result<bool> update(std::span<const Value> key, std::span<const ColumnChange> changes);
   Result<bool> erase(std::span<const Value> key);
   Result<bool> get(std::span<const Value> key, Row* row) {
@@ -65,6 +66,9 @@ class RowWriter : public PoolLink {
   // -- several, one behind the other; all or none --
   Status insert_all(std::span<const Value> rows);
   Status upsert_all(std::span<const Value> rows);
+  // How many there were. `changes`: as many for each key.
+  Result<size_t> update_all(std::span<const Value> rows);
+  Result<size_t> update_all(std::span<const Value> keys, std::span<const ColumnChange> changes);
   Result<size_t> erase_all(std::span<const Value> keys);
   Status get_all(std::span<const Value> keys, std::span<Row> rows, std::span<bool> found);
 
@@ -111,6 +115,9 @@ class RowWriter : public PoolLink {
   // Calls `body(part)`, -> Status, for each `size` values.
   template <typename Body>
   Status for_each(std::span<const Value> values, size_t size, const Body& body);
+  // The same where it says whether the row is there, -> Result<bool>: how many are.
+  template <typename Body>
+  Result<size_t> count_each(std::span<const Value> values, size_t size, const Body& body);
   Status set_row(std::string_view key, PinnedValue bytes, Row* row) const;
 
   RowPools* const pools_;

@@ -119,6 +119,7 @@ TableRows::~TableRows() {
 
 Status TableRows::insert(std::span<const Value> row) { return writer_->insert(row); }
 Status TableRows::upsert(std::span<const Value> row) { return writer_->upsert(row); }
+Result<bool> TableRows::update(std::span<const Value> row) { return writer_->update(row); }
 Result<bool> TableRows::update(std::span<const Value> key, std::span<const ColumnChange> changes) {
   return writer_->update(key, changes);
 }
@@ -129,6 +130,13 @@ Result<bool> TableRows::get_for_update(std::span<const Value> key, Row* row) {
 }
 Status TableRows::insert_all(std::span<const Value> rows) { return writer_->insert_all(rows); }
 Status TableRows::upsert_all(std::span<const Value> rows) { return writer_->upsert_all(rows); }
+Result<size_t> TableRows::update_all(std::span<const Value> rows) {
+  return writer_->update_all(rows);
+}
+Result<size_t> TableRows::update_all(std::span<const Value> keys,
+                                     std::span<const ColumnChange> changes) {
+  return writer_->update_all(keys, changes);
+}
 Result<size_t> TableRows::erase_all(std::span<const Value> keys) {
   return writer_->erase_all(keys);
 }

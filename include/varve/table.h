@@ -118,8 +118,10 @@ class TableRows {
   Status insert(std::span<const Value> row);
   // In the place of the row with that primary key, if there is one.
   Status upsert(std::span<const Value> row);
-  // False: there is no such row.
+  // All columns, or some, of a row that is there. False: there is none.
+  Result<bool> update(std::span<const Value> row);
   Result<bool> update(std::span<const Value> key, std::span<const ColumnChange> changes);
+  // False: there is no such row.
   Result<bool> erase(std::span<const Value> key);
   Result<bool> get(std::span<const Value> key, Row* row);
   // As Transaction::get_for_update(): the commit succeeds only if nobody else changes the row.
@@ -128,7 +130,9 @@ class TableRows {
   // -- several, one behind the other in `rows` or `keys`; all of them or none --
   Status insert_all(std::span<const Value> rows);
   Status upsert_all(std::span<const Value> rows);
-  // How many there were.
+  // How many there were. `changes`: as many for each key, likewise one behind the other.
+  Result<size_t> update_all(std::span<const Value> rows);
+  Result<size_t> update_all(std::span<const Value> keys, std::span<const ColumnChange> changes);
   Result<size_t> erase_all(std::span<const Value> keys);
   // rows[i] answers the i-th key; found[i] says whether it is there.
   Status get_all(std::span<const Value> keys, std::span<Row> rows, std::span<bool> found);

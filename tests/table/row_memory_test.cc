@@ -90,6 +90,9 @@ TEST_F(RowMemoryTest, a_change_that_is_refused_memory_has_changed_nothing) {
       {"insert", [&](RowWriter* rows) { return rows->insert(row(4)); }, {1, 2, 3, 4}},
       {"upsert", [&](RowWriter* rows) { return rows->upsert(row(2, 4000)); }, {1, 2, 3}},
       {"update", [&](RowWriter* rows) { return rows->update(key, changes).status(); }, {1, 2, 3}},
+      {"update_all",
+       [&](RowWriter* rows) { return rows->update_all(row(2, 3000)).status(); },
+       {1, 2, 3}},
       {"erase", [&](RowWriter* rows) { return rows->erase(key).status(); }, {1, 3}},
       {"insert_all", [&](RowWriter* rows) { return rows->insert_all(two); }, {1, 2, 3, 6, 7}},
   };

@@ -190,6 +190,49 @@ TEST_F(TablesTest, several_rows_are_written_whole_or_not_at_all) {
   EXPECT_EQ(found(table, {.columns = {"id"}, .filter = "owner > 'c'"}), (Texts{"1"}));
 }
 
+TEST_F(TablesTest, rows_that_are_there_are_updated_whole_or_in_part) {
+  const Table table = make(accounts());
+  std::vector<Value> rows = account(1, "ann", 1);
+  for (const Value& value : account(2, "bob", 2)) rows.push_back(value);
+  ASSERT_OK(change(table, [&](TableRows* to) { return to->insert_all(rows); }));
+  const auto expect_count = [](const Result<size_t>& result, size_t count) {
+    EXPECT_OK(result);
+    EXPECT_EQ(result.ok() ? *result : SIZE_MAX, count);
+  };
+  ASSERT_OK(change(table, [&](TableRows* to) {
+    const Result<bool> there = to->update(account(1, "amy", 3));
+    EXPECT_TRUE(there.ok() && *there);
+    const Result<bool> absent = to->update(account(3, "cid", 3));
+    EXPECT_TRUE(absent.ok() && !*absent);
+    EXPECT_FAILS(to->update(std::span(rows).first(2)), invalid_argument, "2 values, it has 3");
+    return Status();
+  }));
+  EXPECT_EQ(found(table, {.columns = {"id"}, .filter = "owner = 'amy'"}), Texts{"1"});
+  EXPECT_EQ(found(table, {.columns = {"id"}, .filter = "owner = 'ann'"}), Texts{});
+  EXPECT_EQ(found(table, {.columns = {"id"}}), (Texts{"1", "2"})) << "none was added";
+
+  const Value keys[] = {Value::int64(2), Value::int64(7), Value::int64(1)};
+  const ColumnChange changes[] = {
+      {1, Value::text("x")}, {1, Value::text("y")}, {1, Value::text("z")}};
+  ASSERT_OK(change(table, [&](TableRows* to) {
+    std::vector<Value> more = account(1, "eve", 5);
+    for (const Value& value : account(9, "fay", 5)) more.push_back(value);
+    expect_count(to->update_all(more), 1);
+    expect_count(to->update_all(keys, changes), 2);
+    expect_count(to->update_all(keys, {}), 2);
+    expect_count(to->update_all({}, {}), 0);
+    EXPECT_FAILS(to->update_all(keys, std::span(changes).first(2)), invalid_argument,
+                 "2 changes are not as many for each of 3");
+    EXPECT_FAILS(to->update_all({}, changes), invalid_argument, "3 changes");
+    const ColumnChange wrong[] = {{1, Value::text("w")}, {1, Value::text("w")}, {0, Value()}};
+    EXPECT_FAILS(to->update_all(keys, wrong), invalid_argument, "primary key");
+    return Status();
+  }));
+  EXPECT_EQ(found(table, {.columns = {"id"}, .filter = "owner = 'x'"}), Texts{"2"});
+  EXPECT_EQ(found(table, {.columns = {"id"}, .filter = "owner = 'z'"}), Texts{"1"});
+  EXPECT_EQ(found(table, {.columns = {"id"}, .filter = "owner = 'w' or owner = 'eve'"}), Texts{});
+}
+
 TEST_F(TablesTest, what_there_is_is_told_and_survives_reopening) {
   TableDefinition definition = accounts();
   definition.columns.push_back({.name = "note",

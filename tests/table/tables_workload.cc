@@ -269,6 +269,8 @@ TablesWorkload::Answer TablesWorkload::write_several(TableRows* rows, TableModel
   TableModel after = *model;
   const bool erases = random_.one_in(3);
   const bool inserts = !erases && random_.one_in(3);
+  const bool updates = !erases && !inserts && random_.one_in(2);
+  size_t updated = 0;
   std::vector<Cells> made;
   made.reserve(8);  // values view into them
   std::vector<Value> values;
@@ -282,10 +284,12 @@ TablesWorkload::Answer TablesWorkload::write_several(TableRows* rows, TableModel
       continue;
     }
     const Cells& row = made.emplace_back(choices_.row(*model));
-    fits = fits && !after.is_taken(id, row) && !(inserts && after.rows.contains(id));
-    perhaps = perhaps || after.is_taken(id, row, /*ready=*/false);
     const std::vector<Value> of_it = model->values_of(id, row);
     values.insert(values.end(), of_it.begin(), of_it.end());
+    if (updates && !after.rows.contains(id)) continue;
+    ++updated;
+    fits = fits && !after.is_taken(id, row) && !(inserts && after.rows.contains(id));
+    perhaps = perhaps || after.is_taken(id, row, /*ready=*/false);
     after.rows[id] = row;
   }
   Status status;
@@ -293,6 +297,10 @@ TablesWorkload::Answer TablesWorkload::write_several(TableRows* rows, TableModel
     const Result<size_t> erased = rows->erase_all(values);
     if (erased.ok()) EXPECT_EQ(*erased, model->rows.size() - after.rows.size());
     status = erased.status();
+  } else if (updates) {
+    const Result<size_t> there = rows->update_all(values);
+    if (there.ok()) EXPECT_EQ(*there, updated);
+    status = there.status();
   } else {
     status = inserts ? rows->insert_all(values) : rows->upsert_all(values);
   }
