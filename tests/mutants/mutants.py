@@ -24,11 +24,42 @@ MUTANTS = {
         "false",
         ["lsm:KeyTreeTest*", "lsm:MemtableTest*"],
     ),
+    "heads_leave_out_what_those_of_a_page_have_in_common": (
+        "lsm/key_tree.cc",
+        "common_prefix_size(least->key(), [[right->least->key()]]);",
+        "page->key_node(slot_at(order, kSlots - 1))->key()",
+        ["lsm:KeyTreeTest*"],
+    ),
+    "a_key_behind_a_page_is_sought_in_the_next_one": (
+        "lsm/key_tree.cc",
+        "if ([[!is_before(right->least, key, side)]]) return {",
+        "false",
+        ["lsm:KeyTreeTest*"],
+    ),
     "a_page_for_sixteen_nodes_is_taken_to_be_enough": (
         "lsm/key_tree.cc",
         "[[to_come * levels + 2]];",
         "to_come / 16",
         ["lsm:KeyTreeTest*"],
+    ),
+    # -- memory --
+    "no_memtable_is_made_ahead": (
+        "lsm/store_keyspaces.cc",
+        "const bool is_due = [[!next_was_wanted_]] &&",
+        "false",
+        ["txn:NextMemtableTest.*"],
+    ),
+    "a_dropped_keyspace_keeps_its_next_memtable": (
+        "lsm/store_keyspaces.cc",
+        "if (Memtable* next = [[take_next_memtable(tree)]]) next->unref();",
+        "nullptr",
+        ["txn:NextMemtableTest.*"],
+    ),
+    "attempts_that_begin_again_say_why": (
+        "txn/transaction_impl.cc",
+        "Status conflict = [[check.begins_again]] ? Status(",
+        "false",
+        ["txn:AllocationTest.*"],
     ),
     # -- durability: what must be synced, and in which order --
     "sstable_is_not_synced": (
