@@ -461,9 +461,11 @@ void Store::lease_work() {
   static_cast<void>(renew_lease(0));
 }
 
-void Store::memory_work() {
+void Store::ahead_work() {
   memory().prepare_chunk();
+  if (!serves()) return;
   prepare_next_memtable();
+  wal_->prepare_segment();
 }
 
 void Store::dispose(Sstable* sstable) {

@@ -111,6 +111,7 @@ class PosixFile final : public File {
     blocks_ = BlocksAhead::create(descriptor_, end);
   }
 
+  void renamed(const std::string& path) override { path_ = path; }
   void drop_cache() override { ::posix_fadvise(descriptor_, 0, 0, POSIX_FADV_DONTNEED); }
 
   Status close() override {
@@ -164,7 +165,7 @@ class PosixFile final : public File {
     return Status();
   }
 
-  const std::string path_;
+  std::string path_;
   int descriptor_;
   // While small writes are expected.
   std::unique_ptr<AppendWindow> appends_;

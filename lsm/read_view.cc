@@ -18,9 +18,29 @@ ReadView* ReadView::create(std::vector<Memtable*> memtables, Levels* levels) {
   return view;
 }
 
+ReadView* ReadView::make_room(MemoryManager* manager) {
+  constexpr size_t kMemtablesExpected = 8;
+  ReadView* view = new (manager) ReadView;
+  VARVE_ASSERT(view != nullptr);  // a few hundred bytes
+  view->memtables_.reserve(kMemtablesExpected);
+  return view;
+}
+
+ReadView* ReadView::with_memtable(Memtable* fresh, ReadView* room) const {
+  ReadView* const view = room != nullptr ? room : make_room(fresh->manager());
+  view->memtables_.push_back(fresh);
+  for (Memtable* memtable : memtables_) {
+    memtable->ref();
+    view->memtables_.push_back(memtable);
+  }
+  levels_->ref();
+  view->levels_ = levels_;
+  return view;
+}
+
 ReadView::~ReadView() {
   for (Memtable* memtable : memtables_) memtable->unref();
-  levels_->unref();
+  if (levels_ != nullptr) levels_->unref();
 }
 
 bool ReadView::get_from_memtables(Timestamp snapshot, PointRead* read) const {

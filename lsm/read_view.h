@@ -31,6 +31,10 @@ class ReadView : public ControlObject {
  public:
   // Takes over one reference on each memtable (newest first, the active one in front) and `levels`.
   static ReadView* create(std::vector<Memtable*> memtables, Levels* levels);
+  // This one with `fresh` in front, on which it takes over a reference. In the place of `room`, if
+  // there is one, which make_room() made ahead: then nothing is allocated.
+  ReadView* with_memtable(Memtable* fresh, ReadView* room) const;
+  static ReadView* make_room(MemoryManager* manager);
 
   void ref() { references_.fetch_add(1, kRelaxed); }  // the caller holds one, or an epoch guard
   void unref() {
@@ -71,7 +75,7 @@ class ReadView : public ControlObject {
   Retired retired_;
   Atomic<uint32_t> references_{1};
   std::vector<Memtable*> memtables_;
-  Levels* levels_ = nullptr;
+  Levels* levels_ = nullptr;  // null: room for one
 };
 
 using ReadViewRef = CountedRef<ReadView>;

@@ -43,7 +43,7 @@ Store::Store(const StoreOptions& options)
   bind(log_sync_task_, &Store::log_sync_work, TaskPriority::upkeep);
   bind(lease_task_, &Store::lease_work, TaskPriority::upkeep);
   bind(disposal_task_, &Store::disposal_work, TaskPriority::upkeep);
-  bind(memory_task_, &Store::memory_work, TaskPriority::upkeep);
+  bind(ahead_task_, &Store::ahead_work, TaskPriority::upkeep);
   bind(statistics_task_, &Store::publish_statistics_work, TaskPriority::upkeep);
   bind(shed_task_, &Store::shed_work, TaskPriority::flush);
 }
@@ -87,7 +87,7 @@ void Store::stop_background() {
   }
   changed_.notify_all();
   for (StoreTask* task : {&flush_task_, &compaction_task_, &log_sync_task_, &lease_task_,
-                          &disposal_task_, &memory_task_, &statistics_task_}) {
+                          &disposal_task_, &ahead_task_, &statistics_task_}) {
     stop(task);
   }
 }
@@ -244,30 +244,26 @@ Status Store::commit_rotate_all() {
 }
 
 Status Store::rotate(Tree* tree) {
-  Memtable* fresh = take_next_memtable(tree);
-  if (fresh == nullptr) fresh = new_memtable(tree->active->keys());
-  if (fresh == nullptr) {
+  NextMemtable next = take_next_memtable(tree);
+  if (next.memtable == nullptr) next.memtable = new_memtable(tree->active->keys());
+  if (next.memtable == nullptr) {
     // When nothing else can be had, what fills memory can still be written out.
     MutexLock lock(mutex_);
-    fresh = std::exchange(spare_ != nullptr ? spare_ : next_.memtable, nullptr);
+    if (spare_ != nullptr) {
+      next.memtable = std::exchange(spare_, nullptr);
+    } else {
+      next = std::exchange(next_, {});  // another keyspace's
+    }
   }
-  if (fresh == nullptr) return Status::out_of_memory("no memory for a memtable");
+  if (next.memtable == nullptr) return Status::out_of_memory("no memory for a memtable");
   ReadView* old;
   {
     MutexLock lock(mutex_);
     const ReadView* current = tree->view.load();
-    std::vector<Memtable*> memtables;
-    memtables.reserve(1 + current->memtables().size());
-    memtables.push_back(fresh);
-    for (Memtable* memtable : current->memtables()) {
-      memtable->ref();
-      memtables.push_back(memtable);
-    }
-    current->levels().ref();
-    old = publish_view(tree, ReadView::create(std::move(memtables), &current->levels()));
+    old = publish_view(tree, current->with_memtable(next.memtable, next.view));
     active_bytes_.fetch_sub(tree->active_bytes);
     immutable_bytes_.fetch_add(tree->active->held_bytes());
-    tree->active = fresh;
+    tree->active = next.memtable;
     tree->active_bytes = 0;
   }
   commit_account(tree);
@@ -284,9 +280,8 @@ void Store::commit_account(Tree* tree) {
     tree->active_bytes = held;
     want_next_memtable(tree);
   }
-  if (memory().wants_ready_chunk() && !memory_task_.queued.load(kRelaxed)) {  // a hint
-    schedule(&memory_task_);
-  }
+  const bool wants = memory().wants_ready_chunk() || (serves() && wal_->wants_segment());
+  if (wants && !ahead_task_.queued.load(kRelaxed)) schedule(&ahead_task_);  // hints
 }
 
 Status Store::commit_ensure_lease(uint64_t count) {

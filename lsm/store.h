@@ -242,6 +242,7 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
   Status make_room_for_replay(Recovered* found);
   Status flush_replayed(Recovered* found);
   Status sync_recovered_log(const Recovered& found);
+  Status write_again(File* file, uint64_t begin, uint64_t end);
   Status remove_debris(const Recovered& found, FileNumber manifest);
   void remove_unused_files(const Recovered& found);
   void remove_unused(const std::string& name);
@@ -256,10 +257,17 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
   void keep_spare_memtable();
   // The memtable that a keyspace will need next is made ready while the one before it fills: to
   // take and clear the memory of its table takes milliseconds, for which all commits would wait.
+  struct NextMemtable {
+    Keyspace keyspace;         // that it is for
+    size_t keys_expected = 0;  // of one that is wanted; 0: none is
+    Memtable* memtable = nullptr;
+    ReadView* view = nullptr;  // room for the one with it; null as the memtable is
+  };
   void want_next_memtable(const Tree* tree);  // the commit leader's: `tree` holds more, or less
-  Memtable* take_next_memtable(const Tree* tree);  // likewise; null: there is none for it
+  NextMemtable take_next_memtable(const Tree* tree);  // likewise; nothing: there is none for it
   void prepare_next_memtable();
   void drop_next_memtable();
+  static void unref(const NextMemtable& next);
   // Returns the old table, for the caller to retire after it let go of mutex_.
   struct TreeTable {
     Retired retired;
@@ -312,7 +320,7 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
   void log_sync_work();
   void lease_work();
   void disposal_work();
-  void memory_work();
+  void ahead_work();
   void publish_statistics_work();
   void shed_work();
 
@@ -406,11 +414,6 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
   Hindrance compaction_hindrance_ VARVE_GUARDED_BY(mutex_);
   uint64_t next_file_ VARVE_GUARDED_BY(mutex_) = 1;
   Memtable* spare_ VARVE_GUARDED_BY(mutex_) = nullptr;  // for rotate() when memory is refused
-  struct NextMemtable {
-    Keyspace keyspace;         // that it is for
-    size_t keys_expected = 0;  // of one that is wanted; 0: none is
-    Memtable* memtable = nullptr;
-  };
   NextMemtable next_ VARVE_GUARDED_BY(mutex_);
   Waiter* waiters_ VARVE_GUARDED_BY(mutex_) = nullptr;                           // who waits now
   std::array<WaitStatistics, kWaitReasonCount> waits_ VARVE_GUARDED_BY(mutex_);  // that are over
@@ -449,10 +452,11 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
   StoreTask log_sync_task_;
   StoreTask lease_task_;
   StoreTask disposal_task_;
-  StoreTask memory_task_;
+  StoreTask ahead_task_;
   StoreTask statistics_task_;
   StoreTask shed_task_;
   Atomic<MemoryHelp*> memory_help_{nullptr};
+  bool serves() const { return memory_help_.load() != nullptr; }  // it is open, all of it is there
 
   ReadCounters read_counters_;
   struct WorkCounters {

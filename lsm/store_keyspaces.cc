@@ -70,7 +70,7 @@ void Store::keep_spare_memtable() {
 }
 
 void Store::want_next_memtable(const Tree* tree) {
-  if (memory_help_.load() == nullptr) return;  // a replay, which has one memtable at a time
+  if (!serves()) return;  // a replay has one memtable at a time
   const uint64_t active = active_bytes_.load();
   const bool is_due = !next_was_wanted_ && active >= options_.write_buffer_size / 4 * 3 &&
                       immutable_bytes_.load() == 0;        // else three would take memory
@@ -82,46 +82,50 @@ void Store::want_next_memtable(const Tree* tree) {
     next_.keys_expected = tree->active->keys() / 3 * 4 + 1;
     next_.keyspace = tree->keyspace;
   }
-  schedule(&memory_task_);
+  schedule(&ahead_task_);
 }
 
 void Store::prepare_next_memtable() {
-  size_t keys_expected;
-  Memtable* fresh;  // first what was for another keyspace
+  NextMemtable next;  // first what was for another keyspace
   {
     MutexLock lock(mutex_);
     if (next_.keys_expected == 0) return;
-    keys_expected = next_.keys_expected;
-    fresh = std::exchange(next_.memtable, nullptr);
+    next = next_;
+    next_.memtable = nullptr;
+    next_.view = nullptr;
   }
-  if (fresh != nullptr) fresh->unref();
-  fresh = new_memtable(keys_expected);
+  unref(next);
+  next.memtable = new_memtable(next.keys_expected);
+  next.view = next.memtable == nullptr ? nullptr : ReadView::make_room(&memory_);
   {
     MutexLock lock(mutex_);
-    if (next_.keys_expected == keys_expected && !closing_.load()) {
-      next_.keys_expected = 0;
-      std::swap(next_.memtable, fresh);
+    if (next_.keys_expected == next.keys_expected && !closing_.load()) {
+      next.keys_expected = 0;
+      std::swap(next_, next);
     }
   }
-  if (fresh != nullptr) fresh->unref();  // it came too late
+  unref(next);  // unless it came in time
 }
 
-Memtable* Store::take_next_memtable(const Tree* tree) {
+Store::NextMemtable Store::take_next_memtable(const Tree* tree) {
   next_was_wanted_ = false;
   MutexLock lock(mutex_);
-  if (next_.keyspace != tree->keyspace) return nullptr;
-  next_.keys_expected = 0;
-  return std::exchange(next_.memtable, nullptr);
+  return next_.keyspace == tree->keyspace ? std::exchange(next_, {}) : NextMemtable();
 }
 
 void Store::drop_next_memtable() {
-  Memtable* dropped;
+  NextMemtable dropped;
   {
     MutexLock lock(mutex_);
-    next_.keys_expected = 0;
-    dropped = std::exchange(next_.memtable, nullptr);
+    dropped = std::exchange(next_, {});
   }
-  if (dropped != nullptr) dropped->unref();
+  unref(dropped);
+}
+
+void Store::unref(const NextMemtable& next) {
+  if (next.memtable == nullptr) return;
+  next.memtable->unref();
+  next.view->unref();
 }
 
 Result<std::unique_ptr<Tree>> Store::make_tree(Keyspace keyspace, const std::string& name,
@@ -226,7 +230,7 @@ Status Store::commit_drop_keyspace(Keyspace keyspace, Timestamp timestamp) {
     for (const Sstable* file : run.files) files.push_back(file->info().number);
   }
   mark_obsolete(old->levels(), files);
-  if (Memtable* next = take_next_memtable(tree)) next->unref();
+  unref(take_next_memtable(tree));
   old->retire(&epochs_);
   return Status();
 }

@@ -1,6 +1,7 @@
 #include "lsm/wal_writer.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/assert.h"
 #include "base/random.h"
@@ -16,6 +17,8 @@ constexpr size_t kPendingBytesMax = 1 << 20;
 constexpr size_t kIdlePendingBytesMax = 64 << 10;
 // A roll-over needs this many segments open and unsynced at most; more are synced by it.
 constexpr size_t kUnsyncedSegmentsMax = 8;
+// There are hardly ever more.
+constexpr size_t kSegmentsExpected = 32;
 
 }  // namespace
 
@@ -29,6 +32,7 @@ WalWriter::~WalWriter() = default;
 Status WalWriter::start(const std::vector<Inherited>& inherited, Lsn end) {
   {
     MutexLock lock(mutex_);
+    segments_.reserve(inherited.size() + kSegmentsExpected);
     for (const Inherited& segment : inherited) {
       segments_.push_back({.number = segment.number,
                            .file = {},
@@ -50,95 +54,140 @@ Status WalWriter::fail(Status status) {
   return status;
 }
 
-Result<std::unique_ptr<File>> WalWriter::create_file(FileNumber number,
-                                                     const WalSegmentHeader& header) {
-  char bytes[kWalHeaderSize];
-  encode_wal_segment_header(bytes, header);
+// -- segments --
+
+Status WalWriter::make_ready(bool recycles, ReadySegment* ready) {
   FileSystem* files = options_.file_system;
-  const std::string path = path_in(options_.directory, wal_name(number));
   FileNumber recycled;
-  {
+  if (recycles) {
     MutexLock lock(mutex_);
     if (!free_.empty()) {
       recycled = free_.back();
       free_.pop_back();
     }
   }
-  std::unique_ptr<File> file;
+  *ready = {};
+  ready->number = options_.numbers->next_file_number();
+  ready->path = path_in(options_.directory, wal_name(ready->number));
   if (recycled != FileNumber{}) {
-    // The header goes in under the old name: whatever bears the new name is of this life.
-    const std::string free_path = path_in(options_.directory, free_wal_name(recycled));
-    Result<std::unique_ptr<File>> opened = files->open(free_path, OpenMode::read_write);
-    Status reused = opened.ok() ? (*opened)->write(0, {bytes, sizeof bytes}) : opened.status();
-    if (reused.ok()) reused = files->rename(free_path, path, /*replace=*/false);
-    if (reused.code() == StatusCode::busy) {
+    ready->free_path = path_in(options_.directory, free_wal_name(recycled));
+    Result<std::unique_ptr<File>> opened = files->open(ready->free_path, OpenMode::read_write);
+    if (opened.status().code() == StatusCode::busy) {
       MutexLock lock(mutex_);
       free_.push_back(recycled);
-      return reused;
+      return opened.status();
     }
-    if (reused.ok()) {
-      file = std::move(*opened);
+    if (opened.ok()) {
+      ready->file = std::move(*opened);
+      ready->recycled = true;
     } else {
-      // Nothing depends on it. The rename may have been done, whatever was answered.
-      opened = Status::closed("given up");
-      static_cast<void>(files->remove(free_path));
-      static_cast<void>(files->remove(path));
-      recycled = {};
+      static_cast<void>(files->remove(ready->free_path));  // nothing depends on it
     }
   }
-  if (recycled == FileNumber{}) {
-    VARVE_ASSIGN_OR_RETURN(file, files->open(path, OpenMode::create_exclusive));
-  }
-  Status status;
-  if (recycled == FileNumber{}) {
+  if (ready->file == nullptr) {
+    ready->free_path = path_in(options_.directory, free_wal_name(ready->number));
+    VARVE_ASSIGN_OR_RETURN(ready->file, files->open(ready->free_path, OpenMode::create_exclusive));
     // Space first (protocol 17): a full disk shows here, before anything depends on it.
-    status = file->allocate(options_.segment_size, /*keep_size=*/true);
-    if (status.ok() || status.code() == StatusCode::not_supported) {
-      status = file->write(0, {bytes, sizeof bytes});
+    Status status = ready->file->allocate(options_.segment_size, /*keep_size=*/true);
+    if (!status.ok() && status.code() != StatusCode::not_supported) {
+      remove_ready(ready);
+      return status;
     }
-  }
-  if (status.ok()) status = files->sync_directory(options_.directory);
-  if (!status.ok()) {
-    // It must go: the next attempt makes a segment with the same start and predecessor, and of two
-    // recovery would follow the empty one.
-    file.reset();
-    static_cast<void>(files->remove(path));
-    return status;
   }
   // No more than that: so whatever prepares for them is done when the next segment is begun.
-  file->expect_appends(options_.segment_size);
-  return file;
+  ready->file->expect_appends(options_.segment_size);
+  return Status();
+}
+
+void WalWriter::remove_ready(ReadySegment* ready) {
+  if (ready->file == nullptr) return;
+  ready->file = nullptr;
+  static_cast<void>(options_.file_system->remove(ready->free_path));
+}
+
+WalWriter::ReadySegment WalWriter::take_ready() {
+  MutexLock lock(mutex_);
+  return std::exchange(ready_, {});
+}
+
+void WalWriter::prepare_segment() {
+  if (!wants_segment_.exchange(false)) return;
+  {
+    MutexLock lock(mutex_);
+    if (ready_.file != nullptr || !failure_.ok()) return;
+  }
+  ReadySegment made;
+  if (!make_ready(/*recycles=*/true, &made).ok()) return;
+  MutexLock lock(mutex_);
+  ready_ = std::move(made);  // nobody else makes one
+}
+
+Status WalWriter::name_segment(const WalSegmentHeader& header, ReadySegment* ready) {
+  char bytes[kWalHeaderSize];
+  encode_wal_segment_header(bytes, header);
+  FileSystem* files = options_.file_system;
+  // The header goes in under the old name: whatever bears the new name is of this life.
+  Status status = ready->file->write(0, {bytes, sizeof bytes});
+  if (status.ok()) status = files->rename(ready->free_path, ready->path, /*replace=*/false);
+  if (status.ok()) {
+    ready->file->renamed(ready->path);
+    return status;
+  }
+  // The rename may have been done, whatever was answered.
+  remove_ready(ready);
+  static_cast<void>(files->remove(ready->path));
+  return status;
 }
 
 Status WalWriter::open_segment() {
   VARVE_RETURN_IF_ERROR(write());  // pending groups belong to the segment that ends
   bool too_many_unsynced;
-  FileNumber predecessor;
+  WalSegmentHeader header;
+  header.start = end();
+  header.database = options_.database;
   {
     MutexLock lock(mutex_);
     if (!failure_.ok()) return failure_;
-    if (!segments_.empty()) predecessor = segments_.back().number;
+    if (!segments_.empty()) header.predecessor = segments_.back().number;
     too_many_unsynced = std::count_if(segments_.begin(), segments_.end(), [](const Segment& s) {
                           return s.out != nullptr;
                         }) >= static_cast<ptrdiff_t>(kUnsyncedSegmentsMax);
   }
   if (too_many_unsynced) VARVE_RETURN_IF_ERROR(sync());
-  const FileNumber number = options_.numbers->next_file_number();
-  const WalSegmentHeader header{.file = random_file_id(),
-                                .number = number,
-                                .start = end(),
-                                .predecessor = predecessor,
-                                .durable = durable(),
-                                .database = options_.database};
-  VARVE_ASSIGN_OR_RETURN(std::unique_ptr<File> file, create_file(number, header));
+  header.durable = durable();
+  ReadySegment segment = take_ready();
+  const auto begin_file = [&] {
+    header.file = random_file_id();
+    header.number = segment.number;
+    return name_segment(header, &segment);
+  };
+  // Numbers ascend: it came too late if somebody else's was used meanwhile.
+  if (segment.number < header.predecessor) remove_ready(&segment);
+  if (segment.file == nullptr) VARVE_RETURN_IF_ERROR(make_ready(/*recycles=*/true, &segment));
+  const bool was_recycled = segment.recycled;
+  Status status = begin_file();
+  if (!status.ok() && was_recycled) {  // a new file may do
+    VARVE_RETURN_IF_ERROR(make_ready(/*recycles=*/false, &segment));
+    status = begin_file();
+  }
+  VARVE_RETURN_IF_ERROR(status);
+  status = options_.file_system->sync_directory(options_.directory);
+  if (!status.ok()) {
+    // It must go: the next attempt makes a segment with the same start and predecessor, and of two
+    // recovery would follow the empty one.
+    segment.file = nullptr;
+    static_cast<void>(options_.file_system->remove(segment.path));
+    return status;
+  }
   VARVE_SYNC_POINT("wal_segment_opened");
+  next_was_wanted_ = false;
   MutexLock lock(mutex_);
   if (!segments_.empty() && segments_.back().end == kLsnMax) segments_.back().end = header.start;
-  segments_.push_back({.number = number,
+  segments_.push_back({.number = header.number,
                        .file = header.file,
                        .start = header.start,
                        .end = kLsnMax,
-                       .out = std::move(file),
+                       .out = std::move(segment.file),
                        .header_durable = false,
                        .disk_bytes = options_.segment_size});
   oldest_.store(segments_.front().start.value);
@@ -147,6 +196,8 @@ Status WalWriter::open_segment() {
   bytes_written_.add_alone(kWalHeaderSize);
   return Status();
 }
+
+// -- groups --
 
 Status WalWriter::begin_group(size_t payload_size_max) {
   if (end_.load() - current_start_.value >= options_.segment_size) {
@@ -182,6 +233,10 @@ Status WalWriter::end_group(bool buffered) {
   static_cast<void>(group_bytes_.resize(wal_group_size(group_.payload_size)));  // reserved
   seal_wal_group(group_bytes_.data(), group_, current_file_,
                  kWalHeaderSize + end_.load() - current_start_.value);
+  if (!next_was_wanted_ && end_.load() - current_start_.value >= options_.segment_size / 2) {
+    next_was_wanted_ = true;
+    wants_segment_.store(true, kRelaxed);
+  }
   MutexLock lock(mutex_);
   Status status = failure_.ok() ? append_group(buffered) : failure_;
   keep_buffers_small();
@@ -324,7 +379,7 @@ std::vector<FileNumber> WalWriter::segment_numbers(Lsn from) {
 
 uint64_t WalWriter::disk_bytes() {
   MutexLock lock(mutex_);
-  uint64_t bytes = free_.size() * options_.segment_size;
+  uint64_t bytes = (free_.size() + (ready_.file == nullptr ? 0 : 1)) * options_.segment_size;
   for (const Segment& segment : segments_) bytes += segment.disk_bytes;
   if (segments_.empty()) return bytes;
   // The current one may have grown beyond what it had reserved.
@@ -361,6 +416,8 @@ Status WalWriter::release_before(Lsn lsn) {
 }
 
 Status WalWriter::give_space_back() {
+  ReadySegment ready = take_ready();
+  remove_ready(&ready);
   std::vector<FileNumber> numbers;
   {
     MutexLock lock(mutex_);

@@ -7,8 +7,9 @@
 // commit leader); everything else by any. Invariants:
 //  1. LSNs are contiguous: a segment starts where its predecessor ended.
 //  2. durable() <= written() <= end().
-//  3. A segment becomes visible under its own name only when its header was written; it is recycled
-//     by a rename that cannot replace, after the manifest no longer needs it (protocol 16).
+//  3. A segment becomes visible under its own name only when its header was written, by a rename
+//     that cannot replace; it is recycled by another one, after the manifest no longer needs it
+//     (protocol 16). Until and after then it bears the name of a free one.
 // Errors: no_space changes nothing, and heals by itself. After any other failed write or sync every
 // call fails with the same status: what is on disk is unknown, and the store becomes read-only.
 
@@ -80,6 +81,12 @@ class WalWriter {
   // The clean end: marker, sync; and the space that was reserved for more is given back.
   Status finish();
 
+  // To create a file and reserve its space takes half a millisecond, for which all commits would
+  // wait; so the next segment's is made ready while one fills. Where that fails, who needs it tries
+  // again. prepare_segment(): one at a time.
+  bool wants_segment() const { return wants_segment_.load(kRelaxed); }  // a hint
+  void prepare_segment();
+
   Lsn end() const { return Lsn{end_.load()}; }
   Lsn written() const { return Lsn{written_.load()}; }
   Lsn durable() const { return Lsn{durable_.load()}; }
@@ -97,7 +104,8 @@ class WalWriter {
   // log start. One at a time. An error leaves the rest for the next call; a file that is gone
   // although its removal failed is none.
   Status release_before(Lsn lsn);
-  // Removes the segments kept for reuse, and gives back what the current one has reserved.
+  // Removes the segments kept for reuse, or ready for use, and gives back what the current one has
+  // reserved.
   Status give_space_back();
 
   uint64_t bytes_written() const { return bytes_written_.get(); }
@@ -114,8 +122,21 @@ class WalWriter {
     uint64_t disk_bytes = 0;
   };
 
+  // A file for a segment that has not begun.
+  struct ReadySegment {
+    FileNumber number;      // that it will have
+    std::string free_path;  // its name until then
+    std::string path;
+    std::unique_ptr<File> file;  // null: there is none
+    bool recycled = false;
+  };
+
   Status open_segment();
-  Result<std::unique_ptr<File>> create_file(FileNumber number, const WalSegmentHeader& header);
+  Status make_ready(bool recycles, ReadySegment* ready);
+  // Writes the header and gives it its name; if that fails, it is gone.
+  Status name_segment(const WalSegmentHeader& header, ReadySegment* ready);
+  ReadySegment take_ready();
+  void remove_ready(ReadySegment* ready);
   // Writes `bytes`, which begin at LSN written().
   Status write_bytes(std::string_view bytes) VARVE_REQUIRES(mutex_);
   Status write_pending() VARVE_REQUIRES(mutex_);
@@ -132,18 +153,21 @@ class WalWriter {
   Mutex mutex_;
   std::vector<Segment> segments_ VARVE_GUARDED_BY(mutex_);  // oldest first; the last is current
   std::vector<FileNumber> free_ VARVE_GUARDED_BY(mutex_);
+  ReadySegment ready_ VARVE_GUARDED_BY(mutex_);
   Status failure_ VARVE_GUARDED_BY(mutex_);
   Buffer pending_ VARVE_GUARDED_BY(mutex_);  // groups [written_, end_)
   Buffer group_bytes_;                       // the leader's: the group being encoded
   // The current segment, as the leader sees it.
   FileId current_file_;
   Lsn current_start_;
+  bool next_was_wanted_ = false;  // since it began
   WalGroupHeader group_;
   Timestamp last_timestamp_;
   Atomic<uint64_t> end_{0};
   Atomic<uint64_t> written_{0};
   Atomic<uint64_t> durable_{0};
   Atomic<uint64_t> oldest_{0};  // changed under mutex_
+  Atomic<bool> wants_segment_{false};
   Counter bytes_written_;
   Counter syncs_;
 };

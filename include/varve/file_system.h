@@ -49,6 +49,8 @@ class File {
   // has none or none that matter, up to about `end`: an implementation may prepare for many small
   // writes. Until it is truncated the file may then be longer than what was written, with zeros.
   virtual void expect_appends(uint64_t) {}
+  // Says that it has been renamed to `path`, for what is told of errors. While nobody else uses it.
+  virtual void renamed(const std::string&) {}
   // Says what will not be read soon, so that the operating system need not keep it.
   virtual void drop_cache() {}
   // Errors of close() matter after writes. The object is unusable afterwards.

@@ -28,6 +28,10 @@ class HookedFile final : public File {
     Status status = owner_->ask(FileCall::Kind::allocate, path_);
     return status.ok() ? inner_->allocate(size, keep_size) : status;
   }
+  void renamed(const std::string& path) override {
+    path_ = path;
+    inner_->renamed(path);
+  }
   Status close() override {
     Status status = owner_->ask(FileCall::Kind::close, path_);
     return status.ok() ? inner_->close() : status;
@@ -47,7 +51,7 @@ class HookedFile final : public File {
   }
 
   HookedFiles* const owner_;
-  const std::string path_;
+  std::string path_;
   const std::unique_ptr<File> inner_;
 };
 

@@ -90,6 +90,7 @@ class SimFileSystem::OpenFile final : public File {
   }
   void wait(IoRequest*) override {}
   void expect_appends(uint64_t end) override { append_end_ = end; }
+  void renamed(const std::string& path) override { path_ = path; }
   Result<uint64_t> size() override {
     const std::lock_guard lock(owner_->mutex_);
     const Outcome outcome{.kind = Kind::size, .path = path_};
@@ -134,7 +135,7 @@ class SimFileSystem::OpenFile final : public File {
   }
 
   SimFileSystem* const owner_;
-  const std::string path_;
+  std::string path_;
   const NodePtr node_;
   const bool writable_;
   uint64_t append_end_ = 0;
