@@ -24,6 +24,7 @@
 #include "lsm/current_file.h"
 #include "lsm/store.h"
 #include "lsm/wal_reader.h"
+#include "memory/buffer.h"
 
 namespace varve {
 
@@ -45,6 +46,7 @@ struct Store::Recovered {
   ManifestState state;
   std::vector<WalWriter::Inherited> kept;
   Lsn end;
+  Lsn attested;              // up to there log or manifest say that it was synced
   Timestamp newest;          // timestamp of any commit
   Timestamp replayed;        // of the last commit read from the log
   std::set<uint64_t> named;  // numbers of sstables that the manifest ever named
@@ -291,6 +293,7 @@ Status Store::replay_log(Recovered* found) {
     WalGroup group;
     VARVE_ASSIGN_OR_RETURN(const bool more, reader.next(&group));
     if (!more) break;
+    found->attested = std::max(found->attested, group.header.durable);
     VARVE_RETURN_IF_ERROR(replay_group(group, found));
     // Only between groups: what is flushed of a keyspace ends where a group does.
     while (active_bytes_.load() >= options_.write_buffer_size) {
@@ -321,6 +324,7 @@ Status Store::replay_log(Recovered* found) {
                where.c_str(), static_cast<unsigned long long>(found->end.value),
                static_cast<unsigned long long>(durable.value)));
   }
+  found->attested = std::max(found->attested, durable);
   found->clean = reader.clean();
   return Status();
 }
@@ -404,12 +408,44 @@ Status Store::flush_replayed(Recovered* found) {
   return check_levels(*levels);
 }
 
+// Bytes [begin, end) of a file, in the place where they are.
+Status Store::write_again(File* file, uint64_t begin, uint64_t end) {
+  constexpr uint64_t kStep = 64 << 10;
+  if (begin >= end) return Status();
+  Buffer bytes(&memory_, MemoryRole::log_buffer);
+  if (!bytes.resize(std::min(kStep, end - begin))) {
+    return Status::out_of_memory("no memory to write the log's end again");
+  }
+  for (; begin < end; begin += bytes.size()) {
+    static_cast<void>(bytes.resize(std::min<uint64_t>(bytes.size(), end - begin)));  // smaller
+    VARVE_ASSIGN_OR_RETURN(const size_t read, file->read(begin, bytes.data(), bytes.size()));
+    if (read != bytes.size()) {
+      return Status::io_error(format("the log could be read to offset %llu, and now to %llu only",
+                                     static_cast<unsigned long long>(end),
+                                     static_cast<unsigned long long>(begin) + read));
+    }
+    VARVE_RETURN_IF_ERROR(file->write(begin, bytes.view()));
+  }
+  return Status();
+}
+
+// After a sync that failed, in the process before, the system may show what it will never write:
+// pages count as clean, and another sync does nothing for them. So what nothing says was synced is
+// written again first.
 Status Store::sync_recovered_log(const Recovered& found) {
   for (const WalWriter::Inherited& segment : found.kept) {
-    VARVE_ASSIGN_OR_RETURN(
-        std::unique_ptr<File> file,
-        options_.file_system->open(path_in(options_.directory, wal_name(segment.number)),
-                                   OpenMode::read_write));
+    const std::string path = path_in(options_.directory, wal_name(segment.number));
+    VARVE_ASSIGN_OR_RETURN(std::unique_ptr<File> file,
+                           options_.file_system->open(path, OpenMode::read_write));
+    const auto offset_of = [&](Lsn lsn) {
+      return kWalHeaderSize + lsn.value - segment.start.value;
+    };
+    // Its header was synced with what comes behind it.
+    const uint64_t begin = found.attested > segment.start ? offset_of(found.attested) : 0;
+    // The file may end before what fills the last group up.
+    VARVE_ASSIGN_OR_RETURN(const uint64_t size, file->size());
+    Status status = write_again(file.get(), begin, std::min(size, offset_of(segment.end)));
+    if (!status.ok()) return status.with_context(path);
     VARVE_RETURN_IF_ERROR(file->sync());
     VARVE_RETURN_IF_ERROR(file->close());
   }

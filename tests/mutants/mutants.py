@@ -42,6 +42,24 @@ MUTANTS = {
         "to_come / 16",
         ["lsm:KeyTreeTest*"],
     ),
+    "what_an_opening_finds_is_only_synced": (
+        "lsm/recovery.cc",
+        "Status status = [[write_again(file.get(), begin, std::min(size, offset_of(segment.end)))]];",
+        "Status()",
+        ["sim:FoundFaults.*"],
+    ),
+    "a_segment_made_too_late_is_begun": (
+        "lsm/wal_writer.cc",
+        "if ([[segment.number < header.predecessor]]) remove_ready(&segment);",
+        "false",
+        ["lsm:ReadySegmentTest.*"],
+    ),
+    "no_segment_is_made_ahead": (
+        "lsm/wal_writer.cc",
+        "if ([[!wants_segment_.exchange(false)]]) return;",
+        "true",
+        ["lsm:ReadySegmentTest.*"],
+    ),
     # -- memory --
     "no_memtable_is_made_ahead": (
         "lsm/store_keyspaces.cc",
@@ -51,8 +69,8 @@ MUTANTS = {
     ),
     "a_dropped_keyspace_keeps_its_next_memtable": (
         "lsm/store_keyspaces.cc",
-        "if (Memtable* next = [[take_next_memtable(tree)]]) next->unref();",
-        "nullptr",
+        "unref([[take_next_memtable(tree)]]);",
+        "NextMemtable()",
         ["txn:NextMemtableTest.*"],
     ),
     "attempts_that_begin_again_say_why": (
@@ -106,7 +124,7 @@ MUTANTS = {
     ),
     "new_log_segment_has_no_durable_name": (
         "lsm/wal_writer.cc",
-        "if (status.ok()) status = files->sync_directory(options_.directory);",
+        "status = options_.file_system->sync_directory(options_.directory);",
         ";",
         ["sim:*CrashEnumeration*", "model:*"],
     ),

@@ -2,9 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "base/manual_executor.h"
 #include "tests/sim/sim_history.h"
 #include "tests/sim/sim_workload.h"
 #include "tests/support/sim_file_system.h"
@@ -74,6 +77,70 @@ TEST_F(FoundFaults, short_read_of_the_log_is_no_torn_end) {
                         .sticky = true});
     }
   }
+}
+
+// After a failed sync pages look written and never will be. An opening read such a log, and synced
+// it for nothing: behind it commits were acknowledged, and when the power went, the log ended
+// before them, where it said itself that it was durable.
+TEST_F(FoundFaults, what_is_found_behind_a_failed_sync_is_written_again) {
+  constexpr int kKeys = 30;
+  const auto key = [](int i) { return "key" + std::to_string(i); };
+  const auto found = [&](Database* database) {
+    std::vector<bool> there;
+    std::string value;
+    for (int i = 0; i < kKeys; ++i) {
+      const Result<bool> got = database->get(key(i), &value);
+      EXPECT_OK(got);
+      there.push_back(got.ok() && *got);
+    }
+    return there;
+  };
+  uint64_t kept = 0;
+  for (uint64_t seed = 1; seed <= 60 && !HasFailure(); ++seed) {
+    SCOPED_TRACE(seed);
+    ManualExecutor executor;
+    Random fates(seed);
+    disk_ = std::make_unique<SimFileSystem>(seed);
+    const auto open = [&](SimFileSystem* disk) {
+      Options options;
+      options.memory_budget = 16 << 20;
+      options.executor = &executor;
+      options.file_system = disk;
+      Result<std::unique_ptr<Database>> opened = Database::open(options, kSimDirectory);
+      EXPECT_OK(opened);
+      return opened.ok() ? std::move(*opened) : nullptr;
+    };
+    std::unique_ptr<Database> database = open(disk_.get());
+    ASSERT_NE(database, nullptr);
+    for (int i = 0; i < kKeys; ++i) {
+      const std::string value(300, static_cast<char>('a' + i % 26));
+      ASSERT_OK(database->put(key(i), value, {.durability = Durability::os}));
+    }
+    disk_->inject(
+        {.error = SimError::io_error, .call = FileCall::Kind::sync, .file = FileType::wal});
+    EXPECT_FALSE(database->close().ok());
+    database.reset();
+    disk_->clear_faults();
+
+    database = open(disk_.get());
+    ASSERT_NE(database, nullptr);
+    const std::vector<bool> there = found(database.get());
+    kept += static_cast<uint64_t>(std::count(there.begin(), there.end(), true));
+    ASSERT_OK(database->put("after", "v", {.durability = Durability::sync}));
+    const std::unique_ptr<SimFileSystem> left =
+        disk_->crash(PagePolicy::all_old, NamePolicy::lose_all, &fates);
+    disk_->power_off();
+    database.reset();
+
+    database = open(left.get());
+    ASSERT_NE(database, nullptr);
+    EXPECT_EQ(found(database.get()), there);
+    std::string value;
+    const Result<bool> after = database->get("after", &value);
+    EXPECT_TRUE(after.ok() && *after);
+    ASSERT_OK(database->close());
+  }
+  EXPECT_GT(kept, 0u);
 }
 
 // A flush, or a keyspace that is made, whose sync of the log failed only told its caller: keyspaces
