@@ -24,7 +24,6 @@
 #include "lsm/current_file.h"
 #include "lsm/store.h"
 #include "lsm/wal_reader.h"
-#include "memory/buffer.h"
 
 namespace varve {
 
@@ -46,6 +45,7 @@ struct Store::Recovered {
   ManifestState state;
   std::vector<WalWriter::Inherited> kept;
   Lsn end;
+  Lsn replay_from;
   Lsn attested;              // up to there log or manifest say that it was synced
   Timestamp newest;          // timestamp of any commit
   Timestamp replayed;        // of the last commit read from the log
@@ -288,7 +288,15 @@ Status Store::open_trees(Recovered* found) {
 Status Store::replay_log(Recovered* found) {
   MutexLock one_at_a_time(engine_memory_->replay_mutex());
   WalReader reader(options_.file_system, options_.directory, &memory_, &found->state.database);
-  VARVE_RETURN_IF_ERROR(reader.open(found->segments, found->state.log_start));
+  found->replay_from = found->state.log_start;
+  VARVE_RETURN_IF_ERROR(reader.open(found->segments, found->replay_from));
+  // What the manifest says of the log was synced before it said so. As it was read: what is flushed
+  // below is of a log that may not be on disk.
+  Lsn durable = std::max(found->state.log_start, found->state.log_end);
+  for (const auto& [id, keyspace] : found->state.keyspaces) {
+    durable = std::max(durable, keyspace.flushed);
+  }
+  found->attested = durable;
   for (;;) {
     WalGroup group;
     VARVE_ASSIGN_OR_RETURN(const bool more, reader.next(&group));
@@ -306,11 +314,6 @@ Status Store::replay_log(Recovered* found) {
         {.number = segment.number, .start = segment.start, .end = segment.end, .disk_bytes = 0});
   }
   found->end = reader.end();
-  // What the manifest says of the log was synced before it said so.
-  Lsn durable = std::max(found->state.log_start, found->state.log_end);
-  for (const auto& [id, keyspace] : found->state.keyspaces) {
-    durable = std::max(durable, keyspace.flushed);
-  }
   if (found->end < durable) {
     std::string where = options_.directory;
     if (!found->kept.empty()) {
@@ -324,7 +327,6 @@ Status Store::replay_log(Recovered* found) {
                where.c_str(), static_cast<unsigned long long>(found->end.value),
                static_cast<unsigned long long>(durable.value)));
   }
-  found->attested = std::max(found->attested, durable);
   found->clean = reader.clean();
   return Status();
 }
@@ -408,44 +410,62 @@ Status Store::flush_replayed(Recovered* found) {
   return check_levels(*levels);
 }
 
-// Bytes [begin, end) of a file, in the place where they are.
-Status Store::write_again(File* file, uint64_t begin, uint64_t end) {
-  constexpr uint64_t kStep = 64 << 10;
-  if (begin >= end) return Status();
-  Buffer bytes(&memory_, MemoryRole::log_buffer);
-  if (!bytes.resize(std::min(kStep, end - begin))) {
-    return Status::out_of_memory("no memory to write the log's end again");
+// After a sync that failed, in the process before, the system may show what it will never write:
+// pages count as clean, and another sync does nothing for them. So what nothing says was synced is
+// written again, in its place: headers of segments, and groups, each once its checksum was seen to
+// hold.
+Status Store::write_log_again(const Recovered& found) {
+  const bool header_only = !found.kept.empty() && found.kept.back().end == found.kept.back().start;
+  if (found.attested >= found.end && !header_only) return Status();
+  MutexLock one_at_a_time(engine_memory_->replay_mutex());
+  WalReader reader(options_.file_system, options_.directory, &memory_, &found.state.database);
+  VARVE_RETURN_IF_ERROR(reader.open(found.segments, found.replay_from));
+  FileNumber number;
+  std::unique_ptr<File> file;
+  const auto change_to = [&](FileNumber wanted) -> Status {
+    if (file != nullptr && wanted == number) return Status();
+    const std::string path = path_in(options_.directory, wal_name(wanted));
+    VARVE_ASSIGN_OR_RETURN(file, options_.file_system->open(path, OpenMode::read_write));
+    number = wanted;
+    return Status();
+  };
+  for (WalGroup group;;) {
+    VARVE_ASSIGN_OR_RETURN(const bool more, reader.next(&group));
+    if (!more) break;
+    if (group.end <= found.attested) continue;
+    VARVE_RETURN_IF_ERROR(change_to(group.segment));
+    const std::string_view bytes(group.payload.data() - kWalGroupHeaderSize,
+                                 kWalGroupHeaderSize + group.payload.size());
+    VARVE_RETURN_IF_ERROR(file->write(group.offset, bytes));
   }
-  for (; begin < end; begin += bytes.size()) {
-    static_cast<void>(bytes.resize(std::min<uint64_t>(bytes.size(), end - begin)));  // smaller
-    VARVE_ASSIGN_OR_RETURN(const size_t read, file->read(begin, bytes.data(), bytes.size()));
-    if (read != bytes.size()) {
-      return Status::io_error(format("the log could be read to offset %llu, and now to %llu only",
-                                     static_cast<unsigned long long>(end),
-                                     static_cast<unsigned long long>(begin) + read));
-    }
-    VARVE_RETURN_IF_ERROR(file->write(begin, bytes.view()));
+  if (reader.end() != found.end) {
+    return Status::io_error(format("%s: the log was read to LSN %llu, and then to %llu",
+                                   options_.directory.c_str(),
+                                   static_cast<unsigned long long>(found.end.value),
+                                   static_cast<unsigned long long>(reader.end().value)));
+  }
+  for (const WalSegmentInfo& segment : reader.segments()) {
+    const auto is_it = [&](const WalWriter::Inherited& kept) {
+      return kept.number == segment.number;
+    };
+    // The header of others was synced with what comes behind it.
+    if (std::none_of(found.kept.begin(), found.kept.end(), is_it)) continue;
+    if (segment.header.start < found.attested) continue;
+    char header[kWalHeaderSize];
+    encode_wal_segment_header(header, segment.header);
+    VARVE_RETURN_IF_ERROR(change_to(segment.number));
+    VARVE_RETURN_IF_ERROR(file->write(0, {header, sizeof header}));
   }
   return Status();
 }
 
-// After a sync that failed, in the process before, the system may show what it will never write:
-// pages count as clean, and another sync does nothing for them. So what nothing says was synced is
-// written again first.
 Status Store::sync_recovered_log(const Recovered& found) {
+  VARVE_RETURN_IF_ERROR(write_log_again(found));
   for (const WalWriter::Inherited& segment : found.kept) {
-    const std::string path = path_in(options_.directory, wal_name(segment.number));
-    VARVE_ASSIGN_OR_RETURN(std::unique_ptr<File> file,
-                           options_.file_system->open(path, OpenMode::read_write));
-    const auto offset_of = [&](Lsn lsn) {
-      return kWalHeaderSize + lsn.value - segment.start.value;
-    };
-    // Its header was synced with what comes behind it.
-    const uint64_t begin = found.attested > segment.start ? offset_of(found.attested) : 0;
-    // The file may end before what fills the last group up.
-    VARVE_ASSIGN_OR_RETURN(const uint64_t size, file->size());
-    Status status = write_again(file.get(), begin, std::min(size, offset_of(segment.end)));
-    if (!status.ok()) return status.with_context(path);
+    VARVE_ASSIGN_OR_RETURN(
+        std::unique_ptr<File> file,
+        options_.file_system->open(path_in(options_.directory, wal_name(segment.number)),
+                                   OpenMode::read_write));
     VARVE_RETURN_IF_ERROR(file->sync());
     VARVE_RETURN_IF_ERROR(file->close());
   }

@@ -242,7 +242,7 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
   Status make_room_for_replay(Recovered* found);
   Status flush_replayed(Recovered* found);
   Status sync_recovered_log(const Recovered& found);
-  Status write_again(File* file, uint64_t begin, uint64_t end);
+  Status write_log_again(const Recovered& found);
   Status remove_debris(const Recovered& found, FileNumber manifest);
   void remove_unused_files(const Recovered& found);
   void remove_unused(const std::string& name);

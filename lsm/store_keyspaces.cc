@@ -99,7 +99,9 @@ void Store::prepare_next_memtable() {
   next.view = next.memtable == nullptr ? nullptr : ReadView::make_room(&memory_);
   {
     MutexLock lock(mutex_);
-    if (next_.keys_expected == next.keys_expected && !closing_.load()) {
+    const bool is_wanted =
+        next_.keys_expected == next.keys_expected && next_.keyspace == next.keyspace;
+    if (is_wanted && !closing_.load()) {
       next.keys_expected = 0;
       std::swap(next_, next);
     }

@@ -163,10 +163,11 @@ Status WalWriter::open_segment() {
   };
   // Numbers ascend: it came too late if somebody else's was used meanwhile.
   if (segment.number < header.predecessor) remove_ready(&segment);
-  if (segment.file == nullptr) VARVE_RETURN_IF_ERROR(make_ready(/*recycles=*/true, &segment));
-  const bool was_recycled = segment.recycled;
+  const bool was_ready = segment.file != nullptr;
+  if (!was_ready) VARVE_RETURN_IF_ERROR(make_ready(/*recycles=*/true, &segment));
+  const bool was_new = !was_ready && !segment.recycled;
   Status status = begin_file();
-  if (!status.ok() && was_recycled) {  // a new file may do
+  if (!status.ok() && !was_new) {  // a new file may do
     VARVE_RETURN_IF_ERROR(make_ready(/*recycles=*/false, &segment));
     status = begin_file();
   }

@@ -386,6 +386,26 @@ TEST_F(ReadySegmentTest, is_done_without_where_it_could_not_be_made) {
   }
 }
 
+TEST_F(ReadySegmentTest, is_done_without_where_it_cannot_be_begun) {
+  for (const FileCall::Kind kind : {FileCall::Kind::write, FileCall::Kind::rename}) {
+    start(10'000);
+    append_until_wanted();
+    writer_->prepare_segment();
+    EXPECT_EQ(free_files(), 1u);
+    fail(kind, ".free", Status::io_error("injected"));
+    append_until_next();
+    EXPECT_GE(failed_.load(), 1);
+    files_.set_hook(nullptr);
+    EXPECT_EQ(free_files(), 0u);
+    expect_log();
+    writer_.reset();
+    written_.clear();
+    for (const std::string& name : std::vector<std::string>(disk_->list(kDirectory).value())) {
+      ASSERT_OK(disk_->remove(path_in(kDirectory, name)));
+    }
+  }
+}
+
 // Segments are told apart by ascending numbers: one that was begun meanwhile has a higher one.
 TEST_F(ReadySegmentTest, is_given_up_when_it_comes_too_late) {
   start(10'000);
