@@ -243,7 +243,7 @@ class TreeHistory final : public FileNumberSource, public Sstable::Disposer {
     std::vector<Levels::Addition> additions;
     for (const SstableInfo& info : run->files) {
       Result<Sstable*> sstable = Sstable::open(
-          files_.get(), path_in(kDirectory, sstable_name(info.number)), &cache_, info);
+          files_.get(), path_in(kDirectory, sstable_name(info.number)), &cache_, nullptr, info);
       check_ok(sstable.status());
       additions.push_back({.run = id, .sstable = *sstable});
     }

@@ -21,6 +21,7 @@
 #include "lsm/block_builder.h"
 #include "lsm/current_file.h"
 #include "lsm/filter.h"
+#include "lsm/value_writer.h"
 #include "table/row_codec.h"
 #include "varve/key_codec.h"
 
@@ -169,6 +170,24 @@ void write_batch_seeds(const SeedFolder& folder) {
   folder.write("batch", "entries-many", mode(1) + noise(2, 800));
   folder.write("batch", "calls-few", mode(2) + noise(3, 60));
   folder.write("batch", "calls-many", mode(2) + noise(4, 800));
+}
+
+void write_values_seeds(const SeedFolder& folder) {
+  constexpr ValueFileName kName{.number = {12}, .id = kFileId};
+  const std::string plan(24, '\x2a');
+  for (const Compression codec : {Compression::none, Compression::zstd}) {
+    const std::unique_ptr<FileSystem> files = FileSystem::create_memory();
+    const std::string path = path_in(kDirectory, value_file_name(kName.number));
+    ValueWriter writer(&shared_memory(), create_file(files.get(), path), kName, {.codec = codec});
+    for (const std::string& value : {std::string(300, 'v'), noise(6, 100), std::string("value")}) {
+      FUZZ_CHECK(writer.add(value).ok());
+    }
+    FUZZ_CHECK(writer.finish().ok());
+    folder.write("values", codec == Compression::none ? "file" : "file-compressed",
+                 mode(0) + read_file(files.get(), path) + plan);
+  }
+  folder.write("values", "values-few", mode(1) + noise(7, 200) + plan);
+  folder.write("values", "values-many", mode(1) + std::string(1500, 'v') + noise(8, 500));
 }
 
 void write_sstable_seeds(const SeedFolder& folder) {
@@ -423,6 +442,7 @@ int main(int argc, char** argv) {
   write_filter_seeds(folder);
   write_codec_seeds(folder);
   write_batch_seeds(folder);
+  write_values_seeds(folder);
   write_sstable_seeds(folder);
   write_index_seeds(folder);
   write_log_seeds(folder);

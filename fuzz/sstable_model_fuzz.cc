@@ -121,10 +121,10 @@ class Run {
 
     info.number = number;
     info.id.low ^= 1;
-    const Result<Sstable*> other = Sstable::open(file_system_.get(), path, &cache_, info);
+    const Result<Sstable*> other = Sstable::open(file_system_.get(), path, &cache_, nullptr, info);
     FUZZ_CHECK(other.status().code() == StatusCode::corruption);
     info.id.low ^= 1;
-    Result<Sstable*> opened = Sstable::open(file_system_.get(), path, &cache_, info);
+    Result<Sstable*> opened = Sstable::open(file_system_.get(), path, &cache_, nullptr, info);
     FUZZ_CHECK_SAYING(opened.ok(), opened.status().to_string());
     files_.push_back({*opened, first, last});
     sstables_.push_back(*opened);

@@ -20,6 +20,16 @@ namespace {
 // after twice as long each time, half a minute at most.
 constexpr uint64_t kRetryNanos = 500'000'000;
 constexpr uint32_t kRetryDoublings = 6;
+// So often compact() goes over all pointers again, for values that became stale.
+constexpr int kEmptyingPassesMax = 3;
+// Nobody waits for it: so many bytes of values at most, or such a part of all, are written anew at
+// a time, as they lie on disk twice meanwhile.
+constexpr uint64_t kEmptiedBytesMax = 256 << 20;
+constexpr uint64_t kEmptiedShareMax = 8;
+// More files than these that are small are made into larger ones, since they came together: each
+// costs an sstable that names it some memory.
+constexpr uint64_t kSmallValueFile = 4 << 20;
+constexpr size_t kSmallValueFilesMax = 16;
 
 // Clears a flag of a tree, under the store's mutex, when the work is over.
 class WorkMark {
@@ -110,6 +120,8 @@ void Store::fill_run_writer_options(Tree* tree, bool bottom, MemoryRole role,
   options->block_size = options_.user.block_size;
   options->filter_bits_per_key = options_.user.filter_bits_per_key;
   options->codec = bottom ? options_.user.compression : Compression::none;
+  options->separate_from = options_.user.separate_values_from;
+  options->value_codec = options_.user.compression;  // they are written once
   options->role = role;
 }
 
@@ -117,14 +129,22 @@ Result<std::vector<Levels::Addition>> Store::open_outputs(const WrittenRun& run,
                                                           WrittenBlocks* kept) {
   std::vector<Levels::Addition> additions;
   for (const SstableInfo& info : run.files) {
-    Result<Sstable*> sstable = Sstable::open(
-        &pooled_files_, path_in(options_.directory, sstable_name(info.number)), &cache_, info);
+    Result<Sstable*> sstable =
+        Sstable::open(&pooled_files_, path_in(options_.directory, sstable_name(info.number)),
+                      &cache_, &value_files_, info);
     if (!sstable.ok()) {
-      for (const Levels::Addition& addition : additions) addition.sstable->unref();
       // Nothing names them; the work is done again.
-      for (const SstableInfo& written : run.files) {
+      for (const Levels::Addition& addition : additions) {
+        addition.sstable->mark_obsolete(this);
+        addition.sstable->unref();
+      }
+      for (size_t i = additions.size(); i < run.files.size(); ++i) {
         static_cast<void>(options_.file_system->remove(
-            path_in(options_.directory, sstable_name(written.number))));
+            path_in(options_.directory, sstable_name(run.files[i].number))));
+      }
+      for (const FileNumber number : run.value_files) {
+        static_cast<void>(
+            options_.file_system->remove(path_in(options_.directory, value_file_name(number))));
       }
       return std::move(sstable).status();
     }
@@ -294,11 +314,52 @@ std::vector<RunShape> shapes_of(const Levels& levels) {
   return shapes;
 }
 
+struct EmptiedFiles {
+  std::vector<FileNumber> numbers;  // ascending
+  uint64_t needed_bytes = 0;        // which are written anew
+};
+
+EmptiedFiles value_files_to_empty(const Levels& levels, bool manual) {
+  const ValueShape all = levels.value_shape();
+  std::vector<Levels::ValuesInFile> stale;
+  std::vector<Levels::ValuesInFile> small;
+  for (const Levels::ValuesInFile& values : levels.value_files()) {
+    const uint64_t bytes = values.file->data_bytes();
+    if (is_to_be_emptied(bytes, values.needed_bytes, all, manual)) {
+      stale.push_back(values);
+    } else if (bytes < kSmallValueFile) {
+      small.push_back(values);
+    }
+  }
+  // The best first: those with the least that is needed.
+  std::sort(stale.begin(), stale.end(), [](const auto& a, const auto& b) {
+    return static_cast<double>(a.needed_bytes) * static_cast<double>(b.file->data_bytes()) <
+           static_cast<double>(b.needed_bytes) * static_cast<double>(a.file->data_bytes());
+  });
+  const uint64_t most =
+      manual ? UINT64_MAX : std::max(kEmptiedBytesMax, all.bytes / kEmptiedShareMax);
+  if (small.size() > kSmallValueFilesMax) stale.insert(stale.end(), small.begin(), small.end());
+  EmptiedFiles emptied;
+  for (const Levels::ValuesInFile& values : stale) {
+    if (!emptied.numbers.empty() && emptied.needed_bytes + values.needed_bytes > most) break;
+    emptied.numbers.push_back(values.file->name().number);
+    emptied.needed_bytes += values.needed_bytes;
+  }
+  std::sort(emptied.numbers.begin(), emptied.numbers.end());
+  return emptied;
+}
+
 }  // namespace
 
 bool Store::compaction_due(Tree* tree) {
   const LevelsRef levels(levels_of(tree));
-  return pick_compaction(shapes_of(*levels), {}, /*manual=*/false).has_value();
+  return pick_compaction(shapes_of(*levels), levels->value_shape(), {}, /*manual=*/false)
+      .has_value();
+}
+
+bool Store::values_are_stale(Tree* tree) {
+  const LevelsRef levels(levels_of(tree));
+  return levels->value_shape().much_is_stale(/*manual=*/true);
 }
 
 void Store::compaction_work() {
@@ -322,7 +383,7 @@ Result<bool> Store::compact_tree(Tree* tree, bool manual) {
     while (tree->compacting && manual && !closing_.load()) changed_.wait(mutex_);
     if (tree->compacting || closing_.load() || tree->dropped.load()) return false;
     current = &tree->view.load()->levels();
-    choice = pick_compaction(shapes_of(*current), {}, manual);
+    choice = pick_compaction(shapes_of(*current), current->value_shape(), {}, manual);
     if (!choice) return false;
     current->ref();  // under mutex_, which publish_view() needs
     tree->compacting = true;
@@ -345,12 +406,16 @@ Result<bool> Store::compact_tree(Tree* tree, bool manual) {
     sources.push_back(cursors.back().get());
     bytes_in += run.bytes;
   }
+  EmptiedFiles emptied;
+  if (inputs.size() == levels->runs().size()) emptied = value_files_to_empty(*levels, manual);
+  bytes_in += emptied.needed_bytes;
   compaction_bytes_.store(bytes_in, kRelaxed);  // an estimate's
   RateMark rate(&compaction_rate_, options_.clock);
   MergeCursor merge;
   merge.reset(sources);
   RunWriterOptions writer_options;
   fill_run_writer_options(tree, choice->bottom, MemoryRole::compaction, &writer_options);
+  writer_options.emptied = emptied.numbers;
   VARVE_ASSIGN_OR_RETURN(const WrittenRun run,
                          write_run(&merge, horizon, choice->bottom, writer_options, closing_));
   cursors.clear();
@@ -392,7 +457,12 @@ Result<bool> Store::compact_tree(Tree* tree, bool manual) {
 
 Status Store::compact_all() {
   for (Tree* tree : trees()) {
-    const Status status = compact_tree(tree, /*manual=*/true).status();
+    Status status = compact_tree(tree, /*manual=*/true).status();
+    // What it made stale of large values is known now. Writers may make more of it all the time.
+    for (int passes = 0; status.ok() && passes < kEmptyingPassesMax && values_are_stale(tree);
+         ++passes) {
+      status = compact_tree(tree, /*manual=*/true).status();
+    }
     // Runs that came meanwhile: the background's own step found the tree taken, and left.
     if (compaction_due(tree)) schedule(&compaction_task_);
     VARVE_RETURN_IF_ERROR(status);

@@ -64,7 +64,7 @@ class BatchReader {
     entry->keyspace.id = decoder_.varint32();
     entry->key = decoder_.sized();
     entry->value = {};
-    if (!is_known(entry->kind)) decoder_.fail();
+    if (!is_change(entry->kind)) decoder_.fail();
     if (entry->kind == VersionKind::value) entry->value = decoder_.sized();
     if (entry->key.empty() || entry->key.size() > kKeySizeMax ||
         entry->value.size() > kValueSizeMax) {

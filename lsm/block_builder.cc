@@ -40,6 +40,7 @@ bool BlockBuilder::add(std::string_view key, Timestamp timestamp, VersionKind ki
   summary_.timestamp_min = std::min(summary_.timestamp_min, timestamp);
   summary_.timestamp_max = std::max(summary_.timestamp_max, timestamp);
   summary_.tombstones += kind == VersionKind::tombstone;
+  summary_.has_pointers |= kind == VersionKind::value_pointer;
   ++summary_.rows;
   return true;
 }

@@ -21,6 +21,7 @@ struct BlockSummary {
   uint32_t rows = 0;
   uint32_t tombstones = 0;
   bool has_equal_keys = false;  // two versions of one key within the block
+  bool has_pointers = false;    // to values elsewhere
 };
 
 class BlockBuilder {

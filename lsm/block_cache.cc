@@ -7,6 +7,7 @@
 #include "base/align.h"
 #include "base/assert.h"
 #include "base/format.h"
+#include "lsm/file_contents.h"
 
 namespace varve {
 
@@ -18,6 +19,7 @@ constexpr uint8_t kHeatOfIndex = FrameRing::kHeatMax;
 MemoryRole role_of(FrameKind kind) {
   switch (kind) {
     case FrameKind::data:
+    case FrameKind::value:
       return MemoryRole::block_frames;
     case FrameKind::index:
       return MemoryRole::index;
@@ -25,12 +27,6 @@ MemoryRole role_of(FrameKind kind) {
       return MemoryRole::filter;
   }
   return MemoryRole::block_frames;
-}
-
-Status read_exactly(File* file, uint64_t offset, char* to, size_t size) {
-  VARVE_ASSIGN_OR_RETURN(const size_t got, file->read(offset, to, size));
-  if (got == size) return Status();
-  return Status::corruption(format("the file ends %zu bytes into a block of %zu", got, size));
 }
 
 }  // namespace
@@ -52,6 +48,7 @@ BlockCache::BlockCache(std::unique_ptr<FrameRing> ring) : BlockCache(ring.get())
 
 void BlockCache::release_idle() {
   epochs().drain();  // index partitions; freeing one retires the data blocks that hang in it,
+  epochs().drain();  // and that the values that they point to,
   epochs().drain();  // which have no children
   scratch_.trim();
   compaction_scratch_.trim();
@@ -95,7 +92,8 @@ Result<FrameRef> BlockCache::acquire(FrameSlot* slot, Frame* parent, const Block
       frame->slot = slot;
       frame->parent = parent;
       if (parent != nullptr) parent->resident_children.fetch_add(1, kRelaxed);  // under mutex_
-      frame->heat.store(source.kind == FrameKind::data ? 0 : kHeatOfIndex, kRelaxed);
+      const bool serves_many = source.kind == FrameKind::index || source.kind == FrameKind::filter;
+      frame->heat.store(serves_many ? kHeatOfIndex : 0, kRelaxed);
       ring_->install(frame);
       result = std::move(loaded);
       evicted = ring_->evict_excess();
@@ -105,10 +103,11 @@ Result<FrameRef> BlockCache::acquire(FrameSlot* slot, Frame* parent, const Block
   return result;
 }
 
-bool BlockCache::keep(FrameSlot* slot, std::string_view raw, uint32_t rows) {
+bool BlockCache::keep(FrameSlot* slot, std::string_view raw, uint32_t rows, bool has_pointers) {
   BlockSource source;
   source.raw_size = static_cast<uint32_t>(raw.size());
   source.rows = rows;
+  source.has_pointers = has_pointers;
   const FrameLayout layout = layout_of(source, raw.size());
   // Readers leave what was evicted within microseconds, or not soon.
   constexpr int kTries = 3;
@@ -182,7 +181,7 @@ BlockCache::FrameLayout BlockCache::layout_of(const BlockSource& source, size_t 
   FrameLayout layout;
   layout.payload = kFrameHeaderSize + columns;
   layout.slots = align_up(layout.payload + payload_room, alignof(FrameSlot));
-  layout.slot_count = source.kind == FrameKind::index ? source.rows : 0;
+  layout.slot_count = source.kind == FrameKind::index || source.has_pointers ? source.rows : 0;
   layout.size = layout.slots + layout.slot_count * sizeof(FrameSlot);
   layout.role = source.private_role.value_or(role_of(source.kind));
   return layout;
@@ -194,6 +193,7 @@ Frame* BlockCache::make_frame(void* memory, const BlockSource& source, const Fra
   frame->kind = source.kind;
   frame->role = layout.role;
   frame->memory_size = layout.size;
+  frame->value_size = source.kind == FrameKind::value ? source.raw_size : 0;
   frame->children = reinterpret_cast<FrameSlot*>(static_cast<char*>(memory) + layout.slots);
   for (size_t i = 0; i < layout.slot_count; ++i) new (&frame->children[i]) FrameSlot(nullptr);
   frame->child_count = static_cast<uint32_t>(layout.slot_count);
@@ -214,7 +214,7 @@ Result<FrameRef> BlockCache::load(const BlockSource& source) {
   if (source.stored_size > kBlockRawSizeMax ||
       (source.raw_size != source.stored_size && source.raw_size > kBlockCompressedRawSizeMax) ||
       source.rows > source.raw_size / kBlockRowSizeMin ||
-      (source.kind != FrameKind::filter && source.rows == 0)) {
+      ((source.kind == FrameKind::data || source.kind == FrameKind::index) && source.rows == 0)) {
     return Status::corruption(
         format("at offset %llu: block handle claims %u stored bytes, %u raw, "
                "%u rows",
@@ -222,7 +222,7 @@ Result<FrameRef> BlockCache::load(const BlockSource& source) {
                source.rows));
   }
   Result<FrameRef> result =
-      source.kind == FrameKind::filter ? load_filter(source) : load_rows(source);
+      source.kind == FrameKind::filter ? load_filter(source) : load_payload(source);
   if (!result.ok()) {
     return result.status().with_context(
         format("at offset %llu", static_cast<unsigned long long>(source.offset)));
@@ -257,7 +257,7 @@ Status BlockCache::parse_rows(Frame* frame, const BlockSource& source, const cha
   return Status();
 }
 
-Result<FrameRef> BlockCache::load_rows(const BlockSource& source) {
+Result<FrameRef> BlockCache::load_payload(const BlockSource& source) {
   const bool compressed = source.raw_size != source.stored_size;
   const size_t read_size = source.stored_size + kBlockTrailerSize;
   char* payload;
@@ -298,7 +298,9 @@ Result<FrameRef> BlockCache::load_rows(const BlockSource& source) {
     VARVE_RETURN_IF_ERROR(
         used->codec.decompress({stored, source.stored_size}, payload, source.raw_size));
   }
-  VARVE_RETURN_IF_ERROR(parse_rows(frame, source, payload));
+  if (source.kind != FrameKind::value) {
+    VARVE_RETURN_IF_ERROR(parse_rows(frame, source, payload));
+  }
   return result;
 }
 

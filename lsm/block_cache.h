@@ -1,6 +1,7 @@
-// Frames: blocks in memory, ready to be read. There is no hash table: every block has a slot (an
-// atomic pointer) next to the handle that names it, in the frame of its index partition or in the
-// open sstable, and a hit is one load.
+// Frames: blocks in memory, ready to be read, and large values. There is no hash table: every block
+// has a slot (an atomic pointer) next to the handle that names it, in the frame of its index
+// partition or in the open sstable, every large value one in the frame of the data block that
+// points to it, and a hit is one load.
 //
 // Life of a frame:
 //   load:   filled privately, then installed by a CAS on its slot, and linked into the ring;
@@ -13,8 +14,8 @@
 //
 // Invariants:
 //  1. A frame in a slot has the cache's reference; so inside a guard a pin never finds zero.
-//  2. An index partition with resident children is not evicted: their slots lie in it. A partition
-//     freed otherwise (its sstable is dropped) detaches its children first.
+//  2. A frame with resident children is not evicted: their slots lie in it. One that is freed
+//     otherwise (its sstable is dropped) detaches its children first.
 //
 // Thread rule: everything from any thread.
 
@@ -69,8 +70,9 @@ struct BlockSource {
   uint64_t offset = 0;
   uint32_t stored_size = 0;
   uint32_t raw_size = 0;
-  uint32_t rows = 0;  // 0 for filters
+  uint32_t rows = 0;  // 0 for filters and values
   FrameKind kind = FrameKind::data;
+  bool has_pointers = false;  // of a data block: to values, which are to hang in its frame
   // On whose account the frame is, instead of the cache's. Only for frames that stay private.
   std::optional<MemoryRole> private_role = std::nullopt;
   bool from_file = false;             // though it may be in memory; only for private frames
@@ -121,7 +123,7 @@ class BlockCache {
   // Puts a data block that is being written into the empty `slot`: `raw`, not compressed, of `rows`
   // rows. Who owns the slot detaches it, or hands it over. False: nothing is free, and what others
   // have in the cache did not become so at once.
-  bool keep(FrameSlot* slot, std::string_view raw, uint32_t rows);
+  bool keep(FrameSlot* slot, std::string_view raw, uint32_t rows, bool has_pointers);
   // The frame in `from`, if it is still there, goes into `to`, which the pinned `parent` holds;
   // it stays in `from` if there is another, or `parent` is not in the ring.
   void hand_over(FrameSlot* from, FrameSlot* to, Frame* parent);
@@ -199,7 +201,8 @@ class BlockCache {
     Codec codec;
   };
 
-  Result<FrameRef> load_rows(const BlockSource& source);
+  // Rows, or a value.
+  Result<FrameRef> load_payload(const BlockSource& source);
   Result<FrameRef> load_filter(const BlockSource& source);
   // Where what lies in a frame: offsets and sizes in bytes.
   struct FrameLayout {

@@ -79,6 +79,7 @@ static_assert(kValueSizeMax + kKeySizeMax + 1024 < kBlockRawSizeMax);
 //    28   u32  rows               row_count of the block
 //    32   u32  flags              bit 0: live and single-version (all kinds are `value`, and no two
 //                                 versions have one key, neighbouring blocks included)
+//                                 bit 1: some kinds are `value_pointer`; not of partitions
 //    36   u32  0
 // In a top-level index the block is an index partition (timestamp_max, tombstones and flags speak
 // of all data blocks below it), and kPartitionHandleSize - kBlockHandleSize bytes more locate its
@@ -100,6 +101,7 @@ struct BlockHandle {
 inline constexpr size_t kBlockHandleSize = 40;
 inline constexpr size_t kPartitionHandleSize = 56;
 inline constexpr uint32_t kBlockLiveSingleVersion = 1;
+inline constexpr uint32_t kBlockHasPointers = 2;
 
 inline void encode_block_handle(char* to, const BlockHandle& handle, bool partition) {
   store_le(to, handle.offset);

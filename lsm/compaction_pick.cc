@@ -27,6 +27,14 @@ bool much_is_dead(std::span<const RunShape> runs, const CompactionLimits& limits
   return tombstones >= limits.tombstones_min && tombstones * 3 >= versions;
 }
 
+// What is freed is as much as is rewritten for it, the values themselves apart.
+bool is_worth_it(const ValueShape& values, std::span<const RunShape> runs,
+                 const CompactionLimits& limits) {
+  uint64_t bytes = 0;
+  for (const RunShape& run : runs) bytes += run.raw_bytes;
+  return values.stale_bytes() >= std::max(limits.stale_bytes_min, bytes);
+}
+
 // n over k.
 double binomial(size_t n, size_t k) {
   double result = 1;
@@ -75,8 +83,11 @@ CompactionChoice cheapest_merge(std::span<const RunShape> runs, const Compaction
 }  // namespace
 
 std::optional<CompactionChoice> pick_compaction(std::span<const RunShape> runs,
+                                                const ValueShape& values,
                                                 const CompactionLimits& limits, bool manual) {
   if (runs.empty()) return std::nullopt;
+  const bool stale = values.much_is_stale(manual);
+  if (stale && (manual || is_worth_it(values, runs, limits))) return all_of(runs);
   if (runs.size() == 1) {
     // Shorter retention, or a snapshot that is gone, may free what was kept there.
     const bool may_hold_dead = runs[0].versions > runs[0].user_keys || runs[0].tombstones != 0;
@@ -85,6 +96,13 @@ std::optional<CompactionChoice> pick_compaction(std::span<const RunShape> runs,
   if (manual || much_is_dead(runs, limits)) return all_of(runs);
   if (runs.size() > limits.runs_max) return cheapest_merge(runs, limits);
   return std::nullopt;
+}
+
+bool is_to_be_emptied(uint64_t file_bytes, uint64_t needed_bytes, const ValueShape& all,
+                      bool manual) {
+  if (!all.much_is_stale(manual)) return false;
+  return static_cast<double>(needed_bytes) * static_cast<double>(all.bytes) <=
+         static_cast<double>(all.needed_bytes) * static_cast<double>(file_bytes);
 }
 
 }  // namespace varve

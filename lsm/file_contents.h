@@ -1,4 +1,4 @@
-// A small file as a whole.
+// A small file as a whole, and parts of any.
 
 #pragma once
 
@@ -12,5 +12,7 @@ namespace varve {
 // Errors: not_found, io_error; corruption (longer than `size_max`).
 Result<std::string> read_whole_file(FileSystem* file_system, const std::string& path,
                                     uint64_t size_max);
+// Fills `size` bytes at `to`. Errors: io_error; corruption (the file ends before).
+Status read_exactly(File* file, uint64_t offset, char* to, size_t size);
 
 }  // namespace varve

@@ -14,6 +14,7 @@ std::string numbered(FileNumber number, const char* suffix) {
 
 FileType type_of_suffix(std::string_view suffix) {
   if (suffix == "sst") return FileType::sstable;
+  if (suffix == "val") return FileType::values;
   if (suffix == "wal") return FileType::wal;
   if (suffix == "free") return FileType::free_wal;
   if (suffix == "manifest") return FileType::manifest;
@@ -43,6 +44,7 @@ FileName parse_file_name(std::string_view name) {
 
 std::string temporary_name(std::string_view name) { return std::string(name) + ".tmp"; }
 std::string sstable_name(FileNumber number) { return numbered(number, "sst"); }
+std::string value_file_name(FileNumber number) { return numbered(number, "val"); }
 std::string wal_name(FileNumber number) { return numbered(number, "wal"); }
 std::string free_wal_name(FileNumber number) { return numbered(number, "free"); }
 std::string manifest_name(FileNumber number) { return numbered(number, "manifest"); }

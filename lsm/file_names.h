@@ -5,7 +5,7 @@
 //   LOCK           held by the owner
 //   LOG, LOG.old   text for people
 //   STATS          statistics, published for tools beside a running owner
-//   000012.sst     sstable
+//   000012.sst     sstable;  000015.val  values that sstables point to
 //   000013.wal     log segment;  000013.free  a log segment kept for reuse
 //   000001.manifest
 //   CURRENT.tmp, STATS.tmp   unfinished; removed when the database is opened
@@ -26,6 +26,7 @@ struct FileNumber {
 
 enum class FileType : uint8_t {
   sstable,
+  values,
   wal,
   free_wal,
   manifest,
@@ -47,6 +48,7 @@ FileName parse_file_name(std::string_view name);
 
 std::string temporary_name(std::string_view name);  // of what will be renamed to `name`
 std::string sstable_name(FileNumber number);
+std::string value_file_name(FileNumber number);
 std::string wal_name(FileNumber number);
 std::string free_wal_name(FileNumber number);
 std::string manifest_name(FileNumber number);

@@ -26,7 +26,7 @@
 
 namespace varve {
 
-enum class FrameKind : uint8_t { data, index, filter };
+enum class FrameKind : uint8_t { data, index, filter, value };
 
 class BlockCache;
 struct Frame;
@@ -42,23 +42,31 @@ struct Frame {
   MemoryRole role = MemoryRole::block_frames;
   size_t memory_size = 0;
   BlockView view;                 // data and index
-  FrameSlot* children = nullptr;  // of an index partition: a slot a row
+  FrameSlot* children = nullptr;  // of an index partition, or of pointers to values: a slot a row
   FilterView filter;
   uint32_t child_count = 0;
   Atomic<uint32_t> resident_children{0};
   BlockCache* cache = nullptr;  // whose sstable it is of
   FrameSlot* slot = nullptr;    // null: private, or evicted
-  Frame* parent = nullptr;      // the partition whose memory holds `slot`
+  Frame* parent = nullptr;      // whose memory holds `slot`
   Frame* ring_next = nullptr;
   Frame* ring_previous = nullptr;
   Frame* mate_next = nullptr;  // list of the frames in its slab
   Frame* mate_previous = nullptr;
   Retired retired;
+  uint32_t value_size = 0;  // of a value
+
+  std::string_view value() const;
 };
 
 // Frames begin with a line of the processor's cache, and so do the columns behind the header.
 inline constexpr size_t kFrameAlignment = 64;
 inline constexpr size_t kFrameHeaderSize = align_up(sizeof(Frame), kFrameAlignment);
+
+// It stands where other frames have their columns.
+inline std::string_view Frame::value() const {
+  return {reinterpret_cast<const char*>(this) + kFrameHeaderSize, value_size};
+}
 
 class FrameRing final : public MemoryReclaimer {
  public:

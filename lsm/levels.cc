@@ -17,9 +17,51 @@ MemoryManager* manager_of(const std::vector<Run>& runs) {
   return nullptr;
 }
 
+// Those of `before`, with what the sstables of `added` need, and without those of `removed`. Only
+// what changes is gone through: a keyspace may have thousands of files, and each sstable of its
+// bottom run name most of them.
+std::vector<Levels::ValuesInFile> sum_values(std::span<const Levels::ValuesInFile> before,
+                                             const std::vector<const Sstable*>& added,
+                                             const std::vector<const Sstable*>& removed) {
+  std::map<FileNumber, Levels::ValuesInFile> by_number;
+  for (const Levels::ValuesInFile& values : before) {
+    by_number.emplace_hint(by_number.end(), values.file->name().number, values);
+  }
+  const auto go_through = [&by_number](const Sstable& sstable, auto change) {
+    const std::span<ValueFile* const> files = sstable.value_files();
+    for (size_t i = 0; i < files.size(); ++i) {
+      change(&by_number.try_emplace(files[i]->name().number, files[i], 0, 0).first->second,
+             sstable.properties().values[i].bytes);
+    }
+  };
+  for (const Sstable* sstable : added) {
+    go_through(*sstable, [](Levels::ValuesInFile* sum, uint64_t bytes) {
+      sum->needed_bytes += bytes;
+      ++sum->sstables;
+    });
+  }
+  for (const Sstable* sstable : removed) {
+    go_through(*sstable, [](Levels::ValuesInFile* sum, uint64_t bytes) {
+      sum->needed_bytes -= bytes;
+      --sum->sstables;
+    });
+  }
+  std::vector<Levels::ValuesInFile> sums;
+  for (const auto& [number, sum] : by_number) {
+    if (sum.sstables != 0) sums.push_back(sum);
+  }
+  return sums;
+}
+
 }  // namespace
 
 Levels* Levels::create(std::vector<Run> runs) {
+  std::vector<const Sstable*> all;
+  for (const Run& run : runs) all.insert(all.end(), run.files.begin(), run.files.end());
+  return create(std::move(runs), sum_values({}, all, {}));
+}
+
+Levels* Levels::create(std::vector<Run> runs, std::vector<ValuesInFile> values) {
   for (Run& run : runs) {
     run.bytes = run.raw_bytes = run.versions = run.user_keys = run.tombstones = 0;
     run.timestamp_min = kTimestampMax;
@@ -39,26 +81,45 @@ Levels* Levels::create(std::vector<Run> runs) {
       run.largest_heads_.push_back(key_head(info.largest_key));
     }
   }
-  return new Levels(std::move(runs));
+  return new Levels(std::move(runs), std::move(values));
 }
 
-Levels::Levels(std::vector<Run> runs) : runs_(std::move(runs)), charge_(manager_of(runs_)) {
-  size_t bytes = sizeof(Levels) + runs_.size() * sizeof(Run);
+Levels::Levels(std::vector<Run> runs, std::vector<ValuesInFile> values)
+    : runs_(std::move(runs)), value_files_(std::move(values)), charge_(manager_of(runs_)) {
+  size_t bytes =
+      sizeof(Levels) + runs_.size() * sizeof(Run) + value_files_.size() * sizeof(ValuesInFile);
   for (const Run& run : runs_) bytes += run.files.size() * (sizeof(void*) + 2 * sizeof(uint64_t));
   charge_.set(bytes);
+}
+
+ValueShape Levels::value_shape() const {
+  ValueShape shape;
+  for (const ValuesInFile& values : value_files_) {
+    shape.bytes += values.file->data_bytes();
+    shape.needed_bytes += values.needed_bytes;
+  }
+  return shape;
 }
 
 Levels* Levels::apply(const Levels& base, std::span<const FileNumber> removed,
                       std::span<const Addition> added) {
   std::map<RunId, std::vector<Sstable*>, std::greater<>> files;
+  std::vector<const Sstable*> gone;
   for (const Run& run : base.runs()) {
     for (Sstable* file : run.files) {
-      if (std::find(removed.begin(), removed.end(), file->info().number) != removed.end()) continue;
+      if (std::find(removed.begin(), removed.end(), file->info().number) != removed.end()) {
+        gone.push_back(file);
+        continue;
+      }
       file->ref();
       files[run.id].push_back(file);
     }
   }
-  for (const Addition& addition : added) files[addition.run].push_back(addition.sstable);
+  std::vector<const Sstable*> come;
+  for (const Addition& addition : added) {
+    files[addition.run].push_back(addition.sstable);
+    come.push_back(addition.sstable);
+  }
   std::vector<Run> runs;
   for (auto& [id, of_run] : files) {
     std::sort(of_run.begin(), of_run.end(), [](const Sstable* a, const Sstable* b) {
@@ -68,7 +129,7 @@ Levels* Levels::apply(const Levels& base, std::span<const FileNumber> removed,
     run.id = id;
     run.files = std::move(of_run);
   }
-  return create(std::move(runs));
+  return create(std::move(runs), sum_values(base.value_files(), come, gone));
 }
 
 Levels::~Levels() {

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "base/atomic.h"
+#include "lsm/compaction_pick.h"
 #include "lsm/counted_ref.h"
 #include "lsm/levels_edit.h"
 #include "lsm/sstable.h"
@@ -82,13 +83,23 @@ class Levels {
   }
   std::span<const Run> runs() const { return runs_; }
   uint64_t bytes() const;
+  // Files of values that the sstables point into, by number, and how much of each they need.
+  struct ValuesInFile {
+    ValueFile* file;
+    uint64_t needed_bytes;
+    uint64_t sstables;  // that name it
+  };
+  std::span<const ValuesInFile> value_files() const { return value_files_; }
+  ValueShape value_shape() const;
 
  private:
-  explicit Levels(std::vector<Run> runs);
+  static Levels* create(std::vector<Run> runs, std::vector<ValuesInFile> values);
+  Levels(std::vector<Run> runs, std::vector<ValuesInFile> values);
   ~Levels();
   Atomic<uint32_t> references_{1};
   std::vector<Run> runs_;
-  ControlCharge charge_;  // for the lists
+  const std::vector<ValuesInFile> value_files_;  // kept by the sstables
+  ControlCharge charge_;                         // for the lists
 };
 
 // Long work on files holds levels and not a read view, which would keep memtables.

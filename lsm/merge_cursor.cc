@@ -142,6 +142,12 @@ void MergeCursor::prev() {
   }
 }
 
+bool MergeCursor::load_value() {
+  failed_ = !children_[winner_]->load_value();
+  show();
+  return valid_;
+}
+
 Status MergeCursor::status() const {
   for (const VersionCursor* child : children_) {
     if (!child->status().ok()) return child->status();

@@ -29,6 +29,8 @@ class MergeCursor final : public VersionCursor {
   void next() override;
   void prev() override;
   Status status() const override;
+  bool load_value() override;
+  const Sstable* pointer_source() const override { return children_[winner_]->pointer_source(); }
   size_t plain_ahead(Timestamp snapshot, std::string_view upper) const override;
   void next_plain() override;
 

@@ -57,6 +57,7 @@ Status Store::recover() {
   Recovered found;
   VARVE_RETURN_IF_ERROR(read_directory(&found));
   VARVE_RETURN_IF_ERROR(open_trees(&found));
+  VARVE_RETURN_IF_ERROR(remove_value_debris(found));
   {
     MutexLock lock(mutex_);
     next_file_ = std::max(found.state.next_file.value, found.highest.value + 1);
@@ -180,6 +181,7 @@ Status Store::read_directory(Recovered* found) {
                            open_file_logger(files, options_.clock, path_in(directory, kLogName)));
     options_.logger = own_logger_.get();
   }
+  value_files_.set_logger(options_.logger);
   if (found->fresh) return sync_parent();
   const std::string path = path_in(directory, manifest_name(current->number));
   Result<ManifestState> state =
@@ -222,6 +224,35 @@ Status Store::remove_debris(const Recovered& found, FileNumber manifest) {
   return Status();
 }
 
+// The same for files of values, which sstables name: those in force are open. What is left of the
+// others has named them too, and may come back.
+Status Store::remove_value_debris(const Recovered& found) {
+  std::set<uint64_t> named;
+  bool any = false;
+  for (const std::string& name : found.names) {
+    const FileName parsed = parse_file_name(name);
+    any |= parsed.type == FileType::values && !value_files_.is_open(parsed.number);
+  }
+  if (!any) return Status();
+  for (const std::string& name : found.names) {
+    const FileName parsed = parse_file_name(name);
+    if (parsed.type != FileType::sstable) continue;
+    const Result<Sstable*> sstable =
+        Sstable::open_unknown(&pooled_files_, path_in(options_.directory, name), &cache_);
+    if (sstable.status().code() == StatusCode::not_found) continue;
+    if (!sstable.ok()) return Status();  // all of them stay, until the new manifest is there
+    for (const ValueUse& use : (*sstable)->properties().values) named.insert(use.file.number.value);
+    (*sstable)->unref();
+  }
+  VARVE_RETURN_IF_ERROR(options_.file_system->sync_directory(options_.directory));
+  for (const std::string& name : found.names) {
+    const FileName parsed = parse_file_name(name);
+    if (parsed.type == FileType::values && !named.contains(parsed.number.value))
+      remove_unused(name);
+  }
+  return Status();
+}
+
 void Store::remove_unused(const std::string& name) {
   const Status status = options_.file_system->remove(path_in(options_.directory, name));
   if (status.ok() || status.code() == StatusCode::not_found) return;
@@ -251,7 +282,8 @@ Status Store::open_trees(Recovered* found) {
     Status status;
     for (const auto& [number, file] : keyspace.files) {
       const std::string path = path_in(options_.directory, sstable_name(file.info.number));
-      Result<Sstable*> sstable = Sstable::open(&pooled_files_, path, &cache_, file.info);
+      Result<Sstable*> sstable =
+          Sstable::open(&pooled_files_, path, &cache_, &value_files_, file.info);
       if (!sstable.ok()) {
         status = std::move(sstable).status();
         if (status.code() == StatusCode::not_found) {
@@ -515,6 +547,8 @@ void Store::remove_unused_files(const Recovered& found) {
                            [&](const auto& keyspace) {
                              return keyspace.second.files.contains(name.number.value);
                            });
+      case FileType::values:
+        return value_files_.is_open(name.number);  // as all sstables are that are in force
       case FileType::wal:
         return std::any_of(found.kept.begin(), found.kept.end(),
                            [&](const auto& segment) { return segment.number == name.number; });

@@ -33,6 +33,7 @@ void RunCursor::clear() {
   valid_ = false;
   status_ = Status();
   view_ = nullptr;
+  value_frame_.reset();
   block_frame_.reset();
   partition_frame_.reset();
   files_ = {};
@@ -59,7 +60,9 @@ bool RunCursor::open_block(uint32_t block) {
   block_ = block;
   Result<BlockHandle> handle = file()->block_handle(partition_frame_->view, block);
   if (!handle.ok()) return fail(std::move(handle).status());
-  plain_ = (handle->flags & kBlockLiveSingleVersion) != 0;
+  // Were both flags set, who walks plainly would not look for pointers.
+  plain_ =
+      (handle->flags & (kBlockLiveSingleVersion | kBlockHasPointers)) == kBlockLiveSingleVersion;
   newest_ = file()->timestamp_of(handle->timestamp_max);
   block_frame_ = std::move(*frame);
   view_ = &block_frame_->view;
@@ -88,10 +91,22 @@ inline bool RunCursor::load_content(uint32_t row) {
 }
 
 void RunCursor::load_row(uint32_t row) {
+  value_frame_.reset();
   if (!load_content(row)) return;
   head_ = key_head(key_);
   kind_ = view_->kind(row);
   valid_ = true;
+}
+
+bool RunCursor::load_value() {
+  if (kind_ != VersionKind::value_pointer) return true;
+  Result<FrameRef> frame =
+      file()->value(block_frame_, row_, fill_cache_, private_role(), from_file_);
+  if (!frame.ok()) return fail(std::move(frame).status());
+  value_frame_ = std::move(*frame);
+  value_ = value_frame_->value();
+  kind_ = VersionKind::value;
+  return true;
 }
 
 size_t RunCursor::plain_ahead(Timestamp snapshot, std::string_view upper) const {

@@ -32,6 +32,8 @@ class RunCursor final : public VersionCursor {
   void next() override;
   void prev() override;
   Status status() const override { return status_; }
+  bool load_value() override;
+  const Sstable* pointer_source() const override { return file(); }
   size_t plain_ahead(Timestamp snapshot, std::string_view upper) const override;
   void next_plain() override;
 
@@ -67,6 +69,7 @@ class RunCursor final : public VersionCursor {
   uint32_t row_ = 0;
   FrameRef partition_frame_;
   FrameRef block_frame_;
+  FrameRef value_frame_;             // of the value shown, where it is a large one
   const BlockView* view_ = nullptr;  // of block_frame_
   // Whether each of its versions is a value and the only one of its key, and the newest of them.
   bool plain_ = false;

@@ -1,5 +1,6 @@
 #include "lsm/run_writer.h"
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 
@@ -21,7 +22,8 @@ class RunWriter {
       : options_(options),
         horizon_(horizon),
         gc_(horizon, bottom),
-        last_key_(options.memory, options.role) {}
+        last_key_(options.memory, options.role),
+        moved_(options.memory, options.role) {}
 
   Status add_all(VersionCursor* input, const Atomic<bool>& cancel) {
     bool first = true;
@@ -56,11 +58,11 @@ class RunWriter {
       if (held_) VARVE_RETURN_IF_ERROR(add(*held_, VersionKind::tombstone, {}));
       held_.reset();
       const bool to_zero = verdict.collapse || options_.undated;
-      VARVE_RETURN_IF_ERROR(
-          add(to_zero ? kTimestampMin : input->timestamp(), input->kind(), input->value()));
+      VARVE_RETURN_IF_ERROR(add(to_zero ? kTimestampMin : input->timestamp(), *input));
     }
     VARVE_RETURN_IF_ERROR(input->status());
     if (writer_ != nullptr) VARVE_RETURN_IF_ERROR(finish_file());
+    if (value_writer_ != nullptr) VARVE_RETURN_IF_ERROR(finish_value_file());
     return run_.files.empty() || !options_.durable
                ? Status()
                : options_.file_system->sync_directory(options_.directory);
@@ -68,8 +70,12 @@ class RunWriter {
 
   void remove_files() {
     writer_.reset();
+    value_writer_.reset();
     for (const FileNumber number : begun_) {
       static_cast<void>(options_.file_system->remove(path_of(number)));
+    }
+    for (const FileNumber number : run_.value_files) {
+      static_cast<void>(options_.file_system->remove(value_path_of(number)));
     }
   }
 
@@ -79,16 +85,85 @@ class RunWriter {
   std::string path_of(FileNumber number) const {
     return path_in(options_.directory, sstable_name(number));
   }
+  std::string value_path_of(FileNumber number) const {
+    return path_in(options_.directory, value_file_name(number));
+  }
+
+  // The version that the input stands on.
+  Status add(Timestamp timestamp, const VersionCursor& input) {
+    const std::string_view value = input.value();
+    if (input.kind() == VersionKind::value_pointer) {
+      return add_pointer(timestamp, *input.pointer_source(), value);
+    }
+    const bool is_large = options_.separate_from != 0 && value.size() >= options_.separate_from;
+    if (input.kind() != VersionKind::value || !is_large) {
+      return add(timestamp, input.kind(), value);
+    }
+    VARVE_RETURN_IF_ERROR(make_room_for_value());
+    VARVE_ASSIGN_OR_RETURN(const ValuePlace place, value_writer_->add(value));
+    return add_at(timestamp, value_writer_->name(), place);
+  }
+
+  Status add_pointer(Timestamp timestamp, const Sstable& source, std::string_view pointer) {
+    VARVE_ASSIGN_OR_RETURN(const Sstable::ValueAt at, source.locate(pointer));
+    const ValueFileName& file = at.file->name();
+    if (!std::binary_search(options_.emptied.begin(), options_.emptied.end(), file.number)) {
+      return add_at(timestamp, file, at.place);
+    }
+    VARVE_ASSIGN_OR_RETURN(const BlockTrailer trailer, at.file->read_stored(at.place, &moved_));
+    VARVE_RETURN_IF_ERROR(make_room_for_value());
+    VARVE_ASSIGN_OR_RETURN(const ValuePlace place,
+                           value_writer_->add_stored(moved_.view(), trailer));
+    return add_at(timestamp, value_writer_->name(), place);
+  }
+
+  // There is a value file, and it is not full.
+  Status make_room_for_value() {
+    if (value_writer_ != nullptr && value_writer_->size() >= options_.value_file_size_max) {
+      VARVE_RETURN_IF_ERROR(finish_value_file());
+    }
+    if (value_writer_ != nullptr) return Status();
+    const ValueFileName name{.number = options_.numbers->next_file_number(),
+                             .id = random_file_id()};
+    VARVE_ASSIGN_OR_RETURN(
+        std::unique_ptr<File> file,
+        options_.file_system->open(value_path_of(name.number), OpenMode::create_exclusive));
+    run_.value_files.push_back(name.number);
+    value_writer_ = std::make_unique<ValueWriter>(
+        options_.memory, std::move(file), name,
+        ValueWriterOptions{
+            .codec = options_.value_codec, .durable = options_.durable, .role = options_.role});
+    return Status();
+  }
+
+  Status finish_value_file() {
+    VARVE_RETURN_IF_ERROR(value_writer_->finish());
+    VARVE_SYNC_POINT("value_file_finished");
+    run_.bytes += value_writer_->size();
+    run_.value_bytes += value_writer_->size();
+    value_writer_.reset();
+    return Status();
+  }
 
   // A version of last_key_. Versions of one key never lie in two files.
   Status add(Timestamp timestamp, VersionKind kind, std::string_view value) {
+    VARVE_RETURN_IF_ERROR(make_room());
+    return writer_->add(last_key_.view(), hash_, timestamp, kind, value);
+  }
+  Status add_at(Timestamp timestamp, const ValueFileName& file, const ValuePlace& place) {
+    VARVE_RETURN_IF_ERROR(make_room());
+    return writer_->add_pointer(last_key_.view(), hash_, timestamp, file, place);
+  }
+
+  // There is a file for a version of last_key_, which is about to be added.
+  Status make_room() {
     if (writer_ != nullptr && !key_written_ && writer_->size_estimate() >= options_.file_size_max) {
       VARVE_RETURN_IF_ERROR(finish_file());
     }
     if (writer_ == nullptr) VARVE_RETURN_IF_ERROR(begin_file());
     key_written_ = true;
     ++run_.versions_out;
-    return writer_->add(last_key_.view(), hash_, timestamp, kind, value);
+    return Status();
   }
 
   Status begin_file() {
@@ -142,6 +217,8 @@ class RunWriter {
   std::optional<Timestamp> held_;  // a tombstone of last_key_ that may turn out to hide nothing
   FileNumber number_;
   std::unique_ptr<SstableWriter> writer_;
+  std::unique_ptr<ValueWriter> value_writer_;
+  Buffer moved_;  // a value, as it is stored
   std::vector<FileNumber> begun_;
   WrittenRun run_;
 };

@@ -1,17 +1,22 @@
 // A stream of versions -> the sstables of one run: what flush and compaction have in common.
 //
 //   cursor -> VersionGc -> SstableWriter, a new file whenever one is full and the user key changes
+//                          ValueWriter, of large values, to which the sstables then point
+//
+// A value that lies in a file of values stays there, unless that one is among those to be emptied.
 //
 // Thread rule: one thread. Errors: the first one met; files begun are removed again.
 
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
 #include "base/atomic.h"
 #include "lsm/sstable.h"
 #include "lsm/sstable_writer.h"
+#include "lsm/value_writer.h"
 #include "lsm/version_cursor.h"
 #include "lsm/wal_writer.h"
 #include "mvcc/version_gc.h"
@@ -36,11 +41,19 @@ struct RunWriterOptions {
   // False: neither files nor names are synced, for what nobody looks for after a crash.
   bool durable = true;
   WrittenBlocks* kept = nullptr;  // see SstableWriterOptions
+  // Values of at least so many bytes go to files of values; 0: none does.
+  uint32_t separate_from = 0;
+  Compression value_codec = Compression::none;
+  uint64_t value_file_size_max = 64 << 20;  // bytes; the next value goes to a new file
+  // Numbers of those whose values are written anew, ascending.
+  std::span<const FileNumber> emptied = {};
 };
 
 struct WrittenRun {
   std::vector<SstableInfo> files;
-  uint64_t bytes = 0;
+  std::vector<FileNumber> value_files;
+  uint64_t bytes = 0;        // of both
+  uint64_t value_bytes = 0;  // of the latter
   uint64_t versions_in = 0;
   uint64_t versions_out = 0;
 };

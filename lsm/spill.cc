@@ -26,6 +26,7 @@ Result<std::vector<Sstable*>> Store::write_spilled_run(Keyspace keyspace, Versio
   RunWriterOptions writer_options;
   fill_run_writer_options(tree, /*bottom=*/false, MemoryRole::compaction, &writer_options);
   writer_options.undated = undated;
+  writer_options.separate_from = 0;  // a compaction does it, if the transaction commits
   writer_options.durable = undated;  // the others are debris after a crash
   VARVE_ASSIGN_OR_RETURN(const WrittenRun run,
                          write_run(input, horizon, /*bottom=*/false, writer_options, closing_));

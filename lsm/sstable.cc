@@ -11,9 +11,10 @@
 namespace varve {
 
 Result<Sstable*> Sstable::open(FileSystem* file_system, const std::string& path, BlockCache* cache,
-                               const SstableInfo& info) {
-  VARVE_ASSIGN_OR_RETURN(Sstable * sstable, open_unknown(file_system, path, cache));
+                               ValueFiles* values, const SstableInfo& info) {
+  VARVE_ASSIGN_OR_RETURN(Sstable * sstable, open_unknown(file_system, path, cache, values));
   if (Status status = sstable->check_against(info); !status.ok()) {
+    sstable->opened_ = false;
     sstable->unref();
     return status;
   }
@@ -22,14 +23,17 @@ Result<Sstable*> Sstable::open(FileSystem* file_system, const std::string& path,
 }
 
 Result<Sstable*> Sstable::open_unknown(FileSystem* file_system, const std::string& path,
-                                       BlockCache* cache) {
+                                       BlockCache* cache, ValueFiles* values) {
   VARVE_ASSIGN_OR_RETURN(std::unique_ptr<File> file, file_system->open(path, OpenMode::read));
   Sstable* sstable = new (cache->manager()) Sstable(std::move(file), path, cache);
   if (sstable == nullptr) return Status::out_of_memory("no memory to open " + path);
-  if (Status status = sstable->load(); !status.ok()) {
+  Status status = sstable->load();
+  if (status.ok() && values != nullptr) status = sstable->open_values(values);
+  if (!status.ok()) {
     sstable->unref();
     return status.with_context(path);
   }
+  sstable->opened_ = true;
   return sstable;
 }
 
@@ -128,7 +132,18 @@ Status Sstable::load() {
   info_.collapse_horizon = properties_.collapse_horizon;
   info_.raw_bytes = properties_.raw_bytes;
   info_.undated = properties_.undated;
-  charge_.set(path_.size() + 2 * (info_.smallest_key.size() + info_.largest_key.size()));
+  charge_.set(path_.size() + 2 * (info_.smallest_key.size() + info_.largest_key.size()) +
+              properties_.values.size() * (sizeof(ValueUse) + sizeof(ValueFile*)));
+  return Status();
+}
+
+Status Sstable::open_values(ValueFiles* values) {
+  values_ = values;
+  value_files_.reserve(properties_.values.size());
+  for (const ValueUse& use : properties_.values) {
+    VARVE_ASSIGN_OR_RETURN(ValueFile* const file, values->acquire(use.file));
+    value_files_.push_back(file);
+  }
   return Status();
 }
 
@@ -170,6 +185,10 @@ Status Sstable::check_against(const SstableInfo& info) const {
 }
 
 Sstable::~Sstable() {
+  const ValueFiles::Holder holder = !opened_                      ? ValueFiles::Holder::not_opened
+                                    : disposer_.load() != nullptr ? ValueFiles::Holder::obsolete
+                                                                  : ValueFiles::Holder::in_force;
+  for (ValueFile* file : value_files_) values_->release(file, holder);
   if (filters_ == nullptr) return;
   for (uint32_t i = 0; i < partition_count(); ++i) cache_->detach(&filters_[i]);
   cache_->manager()->release(filters_, partition_count() * sizeof(FrameSlot), MemoryRole::index);
@@ -229,7 +248,8 @@ BlockSource Sstable::source(const BlockHandle& handle, FrameKind kind) const {
           .stored_size = handle.stored_size,
           .raw_size = handle.raw_size,
           .rows = handle.rows,
-          .kind = kind};
+          .kind = kind,
+          .has_pointers = kind == FrameKind::data && (handle.flags & kBlockHasPointers) != 0};
 }
 
 Result<FrameRef> Sstable::partition(uint32_t i, bool fill_cache, std::optional<MemoryRole> role,
@@ -262,6 +282,36 @@ Result<FrameRef> Sstable::filter(uint32_t i, bool fill_cache, bool from_file) co
   source.from_file = from_file;
   Result<FrameRef> frame = cache_->acquire(&filters_[i], nullptr, source, fill_cache);
   if (!frame.ok()) return frame.status().with_context(path_);
+  return frame;
+}
+
+Result<Sstable::ValueAt> Sstable::locate(std::string_view pointer) const {
+  ValuePointer decoded;
+  if (!decode_value_pointer(pointer, &decoded) || decoded.file >= properties_.values.size()) {
+    return Status::corruption(format("%s: a pointer of %zu bytes to a value in none of %zu files",
+                                     path_.c_str(), pointer.size(), properties_.values.size()));
+  }
+  if (value_files_.empty()) {
+    return Status::not_supported(path_ + ": its large values, in " +
+                                 value_file_name(properties_.values[decoded.file].file.number) +
+                                 ", are not read here");
+  }
+  ValueFile* const file = value_files_[decoded.file];
+  VARVE_RETURN_IF_ERROR(file->check(decoded.place));
+  return ValueAt{.file = file, .place = decoded.place};
+}
+
+Result<FrameRef> Sstable::value(const FrameRef& block, uint32_t row, bool fill_cache,
+                                std::optional<MemoryRole> role, bool from_file) const {
+  if (block->child_count == 0) {
+    return Status::corruption(path_ + ": a pointer in a block whose index entry knows of none");
+  }
+  VARVE_ASSIGN_OR_RETURN(const ValueAt at, locate(block->view.row(row).value));
+  BlockSource source = at.file->source(at.place);
+  source.private_role = role;
+  source.from_file = from_file;
+  Result<FrameRef> frame = cache_->acquire(&block->children[row], block.get(), source, fill_cache);
+  if (!frame.ok()) return frame.status().with_context(at.file->path());
   return frame;
 }
 
@@ -362,12 +412,34 @@ inline void Sstable::show(Frame* block, uint32_t row, FoundVersion* found) const
   found->frame = block;
 }
 
+inline void Sstable::show_value(Frame* frame, FoundVersion* found) {
+  found->kind = VersionKind::value;
+  found->value = frame->value();
+  found->frame = frame;
+}
+
+inline bool Sstable::show_resident(Frame* block, uint32_t row, ReadAccess* access,
+                                   FoundVersion* found) const {
+  show(block, row, found);
+  if (__builtin_expect(found->kind != VersionKind::value_pointer, 1)) return true;
+  if (access->pointers) return true;
+  if (row >= block->child_count) return false;
+  Frame* const value = block->children[row].load(kAcquire);  // pairs with the cache's install
+  if (value == nullptr) return false;
+  cache_->touch(value);
+  ++access->tally.block_hits;
+  show_value(value, found);
+  return true;
+}
+
 inline bool Sstable::get_from_block(const Probe& probe, ReadAccess* access,
                                     FoundVersion* found) const {
   if (probe.block == nullptr) return false;
   const uint32_t row = probe.block->view.find(probe.wanted.user_key, probe.hash,
                                               probe.wanted.timestamp, probe.candidate);
-  if (row == probe.block->view.row_count()) return false;
+  if (row == probe.block->view.row_count() || !show_resident(probe.block, row, access, found)) {
+    return false;
+  }
   if (probe.filter != nullptr) {
     cache_->touch(probe.filter);
     ++access->tally.block_hits;
@@ -376,7 +448,6 @@ inline bool Sstable::get_from_block(const Probe& probe, ReadAccess* access,
   cache_->touch(probe.partition);
   cache_->touch(probe.block);
   access->tally.block_hits += 2;
-  show(probe.block, row, found);
   return true;
 }
 
@@ -428,8 +499,16 @@ Result<bool> Sstable::get_from_partition(const Probe& probe, const FrameRef& pin
           format("%s: the block at offset %llu does not begin as its index says", path_.c_str(),
                  static_cast<unsigned long long>(handle.offset)));
     }
+    if (access->resident_only) {
+      access->missed = !show_resident(block, row, access, found);
+      return !access->missed;
+    }
     show(block, row, found);
     found->pin = std::move(block_pin);
+    if (found->kind == VersionKind::value_pointer && !access->pointers) {
+      VARVE_ASSIGN_OR_RETURN(found->pin, value(found->pin, row, access->fill_cache));
+      show_value(found->pin.get(), found);
+    }
     return true;
   }
   *at_end = true;

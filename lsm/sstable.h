@@ -9,14 +9,17 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "base/atomic.h"
 #include "lsm/block_cache.h"
 #include "lsm/file_names.h"
 #include "lsm/sstable_format.h"
+#include "lsm/value_file.h"
 #include "memory/heap.h"
 
 namespace varve {
@@ -30,6 +33,8 @@ struct ReadAccess {
   // The keys are there, most likely: the filter of the file that is the last to be looked at is not
   // asked.
   bool expected = false;
+  // Of a large value the pointer is enough: nobody looks at it.
+  bool pointers = false;
   bool missed = false;
   // What was done, and is to be counted once for many steps: counters that all threads share cost
   // more than the steps.
@@ -69,11 +74,13 @@ class Sstable : public ControlObject {
  public:
   // Opens `path`. Errors: corruption (also if it is not the file that `info` describes),
   // not_supported, io_error, not_found.
+  // `values`: of its directory; outlives it.
   static Result<Sstable*> open(FileSystem* file_system, const std::string& path, BlockCache* cache,
-                               const SstableInfo& info);
-  // As open(), for a file of which nothing is known: `info` is filled from it.
+                               ValueFiles* values, const SstableInfo& info);
+  // As open(), for a file of which nothing is known: `info` is filled from it. Null for `values`:
+  // what pointers point to is not read (not_supported).
   static Result<Sstable*> open_unknown(FileSystem* file_system, const std::string& path,
-                                       BlockCache* cache);
+                                       BlockCache* cache, ValueFiles* values = nullptr);
 
   // Takes over the blocks of this file that were kept while it was written, with the index and
   // filters of their partitions. None, or some only, where memory is refused or a read fails.
@@ -157,6 +164,18 @@ class Sstable : public ControlObject {
                          bool from_file = false) const;
   Result<FrameRef> filter(uint32_t i, bool fill_cache,
                           bool from_file = false) const;  // null if the file has none
+  // The value that the pointer in row `row` of `block` points to.
+  Result<FrameRef> value(const FrameRef& block, uint32_t row, bool fill_cache,
+                         std::optional<MemoryRole> role = std::nullopt,
+                         bool from_file = false) const;
+  // Where a pointer of this file leads to. Errors: corruption, not_supported.
+  struct ValueAt {
+    ValueFile* file;
+    ValuePlace place;
+  };
+  Result<ValueAt> locate(std::string_view pointer) const;
+  // In the order of properties().values; empty where these are not read.
+  std::span<ValueFile* const> value_files() const { return value_files_; }
   // Handles; corruption if a row of an index is not one, or points outside the file.
   Result<BlockHandle> partition_handle(uint32_t i) const;
   Result<BlockHandle> block_handle(const BlockView& partition, uint32_t i) const;
@@ -180,8 +199,12 @@ class Sstable : public ControlObject {
   // next partition.
   Result<bool> get_from_partition(const Probe& probe, const FrameRef& pin, Frame* partition,
                                   ReadAccess* access, FoundVersion* found, bool* at_end) const;
-  // All but the pin.
+  // All but the pin; of a large value the pointer, which the next one replaces by the value.
   void show(Frame* block, uint32_t row, FoundVersion* found) const;
+  static void show_value(Frame* frame, FoundVersion* found);
+  // Both, in an epoch guard. False: the value is not in memory.
+  bool show_resident(Frame* block, uint32_t row, ReadAccess* access, FoundVersion* found) const;
+  Status open_values(ValueFiles* values);
   // By the filter of partition `p`; true also when access->missed.
   Result<bool> may_have(const Probe& probe, uint32_t p, ReadAccess* access) const;
 
@@ -195,6 +218,9 @@ class Sstable : public ControlObject {
   FileId id_;
   uint64_t data_end_ = 0;  // handles point below it
   bool has_filters_ = false;
+  bool opened_ = false;  // as it was meant to be
+  ValueFiles* values_ = nullptr;
+  std::vector<ValueFile*> value_files_;
   FrameRef top_;  // its children are the slots of partitions
   FrameSlot* filters_ = nullptr;
   ControlCharge charge_;  // for path and keys

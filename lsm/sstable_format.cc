@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/format.h"
+#include "lsm/format_check.h"
 
 namespace varve {
 
@@ -24,6 +25,7 @@ enum Tag : uint64_t {
   kFilterBits = 14,
   kUserKeys = 15,
   kUndated = 16,
+  kValueFile = 17,
 };
 
 void append_field(std::string* to, uint64_t tag, std::string_view bytes) {
@@ -36,28 +38,7 @@ void append_number(std::string* to, uint64_t tag, uint64_t value) {
   append_field(to, tag, {bytes, static_cast<size_t>(store_varint(bytes, value) - bytes)});
 }
 
-Status check_version(uint64_t magic, uint32_t version, uint32_t features, const char* where) {
-  if (magic != kSstableMagic) {
-    return Status::corruption(format("%s: magic %016llx, expected %016llx", where,
-                                     static_cast<unsigned long long>(magic),
-                                     static_cast<unsigned long long>(kSstableMagic)));
-  }
-  if (version > kSstableVersion || features != 0) {
-    return Status::not_supported(
-        format("%s: sstable format version %u, features %08x: this build reads version %u", where,
-               version, features, kSstableVersion));
-  }
-  return Status();
-}
-
-Status check_sum(std::string_view bytes, uint64_t expected, const FileId& file, uint64_t offset,
-                 const char* where) {
-  const uint64_t found = checksum(bytes, file, offset);
-  if (found == expected) return Status();
-  return Status::corruption(format("%s: checksum %016llx, expected %016llx", where,
-                                   static_cast<unsigned long long>(found),
-                                   static_cast<unsigned long long>(expected)));
-}
+constexpr FileFormat kFormat{.name = "sstable", .magic = kSstableMagic, .version = kSstableVersion};
 
 }  // namespace
 
@@ -78,6 +59,15 @@ void encode_properties(const SstableProperties& p, std::string* to) {
   append_number(to, kFilterBits, p.filter_bits_per_key);
   append_number(to, kUserKeys, p.user_keys);
   if (p.undated) append_number(to, kUndated, 1);
+  for (const ValueUse& use : p.values) {
+    std::string field;
+    append_varint(&field, use.file.number.value);
+    append_le(&field, use.file.id.high);
+    append_le(&field, use.file.id.low);
+    append_varint(&field, use.values);
+    append_varint(&field, use.bytes);
+    append_field(to, kValueFile, field);
+  }
 }
 
 Result<SstableProperties> decode_properties(std::string_view from) {
@@ -90,6 +80,18 @@ Result<SstableProperties> decode_properties(std::string_view from) {
     if (tag == kSmallestKey || tag == kLargestKey) {
       if (bytes.size() > kKeySizeMax) decoder.fail();
       (tag == kSmallestKey ? p.smallest_key : p.largest_key) = bytes;
+      continue;
+    }
+    if (tag == kValueFile) {
+      Decoder field(bytes);
+      ValueUse use;
+      use.file.number.value = field.varint();
+      use.file.id.high = field.u64();
+      use.file.id.low = field.u64();
+      use.values = field.varint();
+      use.bytes = field.varint();
+      if (!field.done()) decoder.fail();
+      p.values.push_back(use);
       continue;
     }
     Decoder number(bytes);
@@ -179,8 +181,8 @@ void encode_sstable_footer(char* to, const SstableFooter& footer) {
 
 Result<FileId> decode_sstable_header(std::string_view from) {
   const char* p = from.data();
-  VARVE_RETURN_IF_ERROR(check_version(load_le<uint64_t>(p), load_le<uint32_t>(p + 8),
-                                      load_le<uint32_t>(p + 12), "header at offset 0"));
+  VARVE_RETURN_IF_ERROR(check_format(kFormat, load_le<uint64_t>(p), load_le<uint32_t>(p + 8),
+                                     load_le<uint32_t>(p + 12), "header at offset 0"));
   const FileId file{load_le<uint64_t>(p + 16), load_le<uint64_t>(p + 24)};
   VARVE_RETURN_IF_ERROR(
       check_sum(from.substr(0, 32), load_le<uint64_t>(p + 32), file, 0, "header at offset 0"));
@@ -189,8 +191,8 @@ Result<FileId> decode_sstable_header(std::string_view from) {
 
 Result<SstableFooter> decode_sstable_footer(std::string_view from, uint64_t file_size) {
   const char* p = from.data();
-  VARVE_RETURN_IF_ERROR(check_version(load_le<uint64_t>(p + 64), load_le<uint32_t>(p + 40),
-                                      load_le<uint32_t>(p + 44), "footer"));
+  VARVE_RETURN_IF_ERROR(check_format(kFormat, load_le<uint64_t>(p + 64), load_le<uint32_t>(p + 40),
+                                     load_le<uint32_t>(p + 44), "footer"));
   SstableFooter footer{.top_index_offset = load_le<uint64_t>(p),
                        .top_index_stored_size = load_le<uint32_t>(p + 8),
                        .top_index_raw_size = load_le<uint32_t>(p + 12),

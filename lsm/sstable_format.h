@@ -38,6 +38,9 @@
 //     13 created, nanoseconds since 1970    14 filter bits a key    15 distinct user keys
 //     16 undated, 1: all timestamps in the file are 0, and its versions were committed when the
 //     manifest says; absent: it is not
+//     17 a file that values of it lie in: number, id high (u64 LE), low (u64 LE), how many values,
+//     bytes that they take there; as often as there are such files, in the order in which pointers
+//     count them (lsm/value_format.h)
 //
 // Valid when both checksums hold, ids and sizes agree with each other and with the file, and every
 // handle lies inside the file.
@@ -50,10 +53,12 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "base/hash.h"
 #include "lsm/block_format.h"
 #include "lsm/file_names.h"
+#include "lsm/value_format.h"
 
 namespace varve {
 
@@ -64,6 +69,13 @@ inline constexpr size_t kSstableFooterSize = 80;
 // A partition is closed when it has this many data blocks: 16 KiB blocks of 116-byte rows make
 // filters of about 45 KiB and indexes of about 16 KiB, small enough to come and go with the cache.
 inline constexpr uint32_t kPartitionBlocksMax = 256;
+
+// What an sstable has in a file of values.
+struct ValueUse {
+  ValueFileName file;
+  uint64_t values = 0;
+  uint64_t bytes = 0;  // as stored, trailers included
+};
 
 struct SstableProperties {
   uint32_t keyspace = 0;
@@ -82,6 +94,7 @@ struct SstableProperties {
   uint64_t created_nanos = 0;
   uint32_t filter_bits_per_key = 0;
   bool undated = false;
+  std::vector<ValueUse> values;
 };
 
 void encode_properties(const SstableProperties& properties, std::string* to);

@@ -9,8 +9,6 @@ namespace varve {
 
 namespace {
 
-// Large enough that system calls do not count, small beside a memtable.
-constexpr size_t kOutputBufferSize = 256 * 1024;
 // One large value would else be held three times, until the sstable is finished.
 constexpr size_t kKeptBufferSize = 256 * 1024;
 
@@ -20,7 +18,7 @@ Status no_memory() { return Status::out_of_memory("no memory to build an sstable
 
 SstableWriter::SstableWriter(MemoryManager* manager, std::unique_ptr<File> file, const FileId& id,
                              const SstableWriterOptions& options)
-    : file_(std::move(file)),
+    : out_(manager, std::move(file), options.role),
       id_(id),
       options_(options),
       data_(manager, options.role),
@@ -29,7 +27,6 @@ SstableWriter::SstableWriter(MemoryManager* manager, std::unique_ptr<File> file,
       codec_(manager, options.role),
       raw_(manager, options.role),
       compressed_(manager, options.role),
-      output_(manager, options.role),
       hashes_(manager, options.role),
       last_key_(manager, options.role),
       pending_key_(manager, options.role) {
@@ -43,35 +40,14 @@ SstableWriter::SstableWriter(MemoryManager* manager, std::unique_ptr<File> file,
 }
 
 uint64_t SstableWriter::size_estimate() const {
-  return offset_ + data_.size_estimate() + hashes_.size() / 8 * options_.filter_bits_per_key / 8 +
-         index_.size_estimate();
-}
-
-Status SstableWriter::append(std::string_view bytes) {
-  // Nothing is taken for it of what is kept for urgent work: there are only more system calls
-  // without.
-  if (offset_ == 0) static_cast<void>(output_.reserve_first(kOutputBufferSize, Urgency::normal));
-  if (output_.size() + bytes.size() > output_.capacity()) VARVE_RETURN_IF_ERROR(flush_buffer());
-  if (bytes.size() > output_.capacity()) {
-    VARVE_RETURN_IF_ERROR(file_->write(offset_, bytes));
-  } else {
-    static_cast<void>(output_.append(bytes));  // it fits
-  }
-  offset_ += bytes.size();
-  return Status();
-}
-
-Status SstableWriter::flush_buffer() {
-  if (output_.size() == 0) return Status();
-  VARVE_RETURN_IF_ERROR(file_->write(offset_ - output_.size(), output_.view()));
-  output_.clear();
-  return Status();
+  return out_.offset() + data_.size_estimate() +
+         hashes_.size() / 8 * options_.filter_bits_per_key / 8 + index_.size_estimate();
 }
 
 Status SstableWriter::append_sealed(Buffer* block, size_t stored, const BlockTrailer& trailer) {
   if (!block->resize(stored + kBlockTrailerSize)) return no_memory();
-  seal_block(block->data(), stored, trailer, id_, offset_);
-  return append(block->view());
+  seal_block(block->data(), stored, trailer, id_, out_.offset());
+  return out_.append(block->view());
 }
 
 Status SstableWriter::append_rows(BlockBuilder* builder, BlockHandle* handle) {
@@ -92,12 +68,13 @@ Status SstableWriter::append_rows(BlockBuilder* builder, BlockHandle* handle) {
       stored = size;
     }
   }
-  handle->offset = offset_;
+  handle->offset = out_.offset();
   handle->stored_size = static_cast<uint32_t>(stored);
   handle->raw_size = trailer.raw_size;
   VARVE_RETURN_IF_ERROR(append_sealed(block, stored, trailer));
   if (builder == &data_ && options_.kept != nullptr) {
-    options_.kept->add(handle->offset, raw_.view().substr(0, handle->raw_size), handle->rows);
+    options_.kept->add(handle->offset, raw_.view().substr(0, handle->raw_size), handle->rows,
+                       (pending_.handle.flags & kBlockHasPointers) != 0);
   }
   for (Buffer* buffer : {&raw_, &compressed_}) {
     if (buffer->capacity() > kept) buffer->reset();
@@ -107,11 +84,11 @@ Status SstableWriter::append_rows(BlockBuilder* builder, BlockHandle* handle) {
 
 Status SstableWriter::add(std::string_view key, uint64_t hash, Timestamp timestamp,
                           VersionKind kind, std::string_view value) {
-  if (offset_ == 0) {
+  if (out_.offset() == 0) {
     char header[kSstableHeaderSize];
     encode_sstable_header(header, id_);
     if (options_.kept != nullptr) options_.kept->begin_file(id_);
-    VARVE_RETURN_IF_ERROR(append({header, sizeof header}));
+    VARVE_RETURN_IF_ERROR(out_.append({header, sizeof header}));
     properties_.smallest_key = key;
   }
   const bool same_key = properties_.versions != 0 && last_key_.view() == key;
@@ -141,14 +118,29 @@ Status SstableWriter::add(std::string_view key, uint64_t hash, Timestamp timesta
   return data_.size_estimate() < options_.block_size ? Status() : finish_data_block();
 }
 
+Status SstableWriter::add_pointer(std::string_view key, uint64_t hash, Timestamp timestamp,
+                                  const ValueFileName& file, const ValuePlace& place) {
+  const auto [found, fresh] =
+      value_files_.try_emplace(file.number, static_cast<uint32_t>(properties_.values.size()));
+  if (fresh) properties_.values.push_back({.file = file});
+  ValueUse& use = properties_.values[found->second];
+  ++use.values;
+  use.bytes += place.end() - place.offset;
+  char encoded[kValuePointerSizeMax];
+  return add(key, hash, timestamp, VersionKind::value_pointer,
+             encode_value_pointer(encoded, {.file = found->second, .place = place}));
+}
+
 Status SstableWriter::finish_data_block() {
   const BlockSummary summary = data_.summary();
   if (!pending_key_.assign(data_.first_key())) return no_memory();
   pending_ = {.waiting = true,
-              .handle = {.timestamp_max = summary.timestamp_max, .tombstones = summary.tombstones},
+              .handle = {.timestamp_max = summary.timestamp_max,
+                         .tombstones = summary.tombstones,
+                         .flags = summary.has_pointers ? kBlockHasPointers : 0},
               .first_timestamp = summary.first_timestamp,
-              .single_version =
-                  !summary.has_equal_keys && !block_continues_key_ && summary.tombstones == 0};
+              .single_version = !summary.has_equal_keys && !block_continues_key_ &&
+                                summary.tombstones == 0 && !summary.has_pointers};
   VARVE_RETURN_IF_ERROR(append_rows(&data_, &pending_.handle));
   ++partition_blocks_;
   ++properties_.data_blocks;
@@ -159,7 +151,7 @@ Status SstableWriter::add_pending_row() {
   if (!pending_.waiting) return Status();
   pending_.waiting = false;
   BlockHandle& handle = pending_.handle;
-  handle.flags = pending_.single_version ? kBlockLiveSingleVersion : 0;
+  if (pending_.single_version) handle.flags |= kBlockLiveSingleVersion;
   char encoded[kBlockHandleSize];
   encode_block_handle(encoded, handle, /*partition=*/false);
   if (index_.empty()) {
@@ -182,7 +174,7 @@ Status SstableWriter::finish_partition() {
                                            hashes_.size() / sizeof(uint64_t));
     if (!build_filter(hashes, options_.filter_bits_per_key, &raw_)) return no_memory();
     const size_t size = raw_.size();
-    handle.filter_offset = offset_;
+    handle.filter_offset = out_.offset();
     handle.filter_stored_size = static_cast<uint32_t>(size);
     VARVE_RETURN_IF_ERROR(
         append_sealed(&raw_, size, {.raw_size = static_cast<uint32_t>(size), .row_count = 0}));
@@ -221,19 +213,17 @@ Result<SstableProperties> SstableWriter::finish() {
                        .top_index_stored_size = top.stored_size,
                        .top_index_raw_size = top.raw_size,
                        .top_index_rows = top.rows,
-                       .properties_offset = offset_,
+                       .properties_offset = out_.offset(),
                        .properties_stored_size = static_cast<uint32_t>(encoded.size()),
                        .file_size = 0,
                        .file = id_};
   VARVE_RETURN_IF_ERROR(append_sealed(&raw_, encoded.size(),
                                       {.raw_size = footer.properties_stored_size, .row_count = 0}));
-  footer.file_size = offset_ + kSstableFooterSize;
+  footer.file_size = out_.offset() + kSstableFooterSize;
   char footer_bytes[kSstableFooterSize];
   encode_sstable_footer(footer_bytes, footer);
-  VARVE_RETURN_IF_ERROR(append({footer_bytes, sizeof footer_bytes}));
-  VARVE_RETURN_IF_ERROR(flush_buffer());
-  if (options_.durable) VARVE_RETURN_IF_ERROR(file_->sync());
-  VARVE_RETURN_IF_ERROR(file_->close());
+  VARVE_RETURN_IF_ERROR(out_.append({footer_bytes, sizeof footer_bytes}));
+  VARVE_RETURN_IF_ERROR(out_.finish(options_.durable));
   return std::move(properties_);
 }
 

@@ -8,11 +8,13 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string_view>
 
 #include "lsm/block_builder.h"
 #include "lsm/codec.h"
+#include "lsm/file_appender.h"
 #include "lsm/sstable_format.h"
 #include "lsm/written_blocks.h"
 #include "memory/buffer.h"
@@ -41,6 +43,9 @@ class SstableWriter {
   // Requires that (key, timestamp) follows the previous version. `hash`: key_hash(key).
   Status add(std::string_view key, uint64_t hash, Timestamp timestamp, VersionKind kind,
              std::string_view value);
+  // The same, of a value that lies in `file`.
+  Status add_pointer(std::string_view key, uint64_t hash, Timestamp timestamp,
+                     const ValueFileName& file, const ValuePlace& place);
   // Bytes written or about to be.
   uint64_t size_estimate() const;
   uint64_t versions() const { return properties_.versions; }
@@ -48,20 +53,18 @@ class SstableWriter {
 
   // Requires at least one version. Writes the rest, syncs it if it is to be, and closes the file.
   Result<SstableProperties> finish();
-  uint64_t file_size() const { return offset_; }  // after finish()
+  uint64_t file_size() const { return out_.offset(); }  // after finish()
 
  private:
   Status finish_data_block();
   Status finish_partition();
   // Encodes, compresses if asked, seals and appends a block; fills offset, sizes and rows.
   Status append_rows(BlockBuilder* builder, BlockHandle* handle);
-  // Seals and appends what scratch_ holds, `stored` of it being the payload.
+  // Seals and appends what the block holds, `stored` of it being the payload.
   Status append_sealed(Buffer* block, size_t stored, const BlockTrailer& trailer);
-  Status append(std::string_view bytes);
-  Status flush_buffer();
   Status add_pending_row();
 
-  std::unique_ptr<File> file_;
+  FileAppender out_;
   const FileId id_;
   const SstableWriterOptions options_;
   SstableProperties properties_;
@@ -71,10 +74,9 @@ class SstableWriter {
   Codec codec_;
   Buffer raw_;         // a block's payload
   Buffer compressed_;  // the same, compressed
-  Buffer output_;      // written in large pieces
   Buffer hashes_;      // u64 a user key of the partition
   Buffer last_key_;
-  uint64_t offset_ = 0;  // bytes handed to output_
+  std::map<FileNumber, uint32_t> value_files_;  // where the properties name them
 
   // The block that was written last: its index row waits until it is known whether the next block
   // begins with the same user key.

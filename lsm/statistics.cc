@@ -128,6 +128,11 @@ std::string Statistics::to_string() const {
                    keyspace.keyspace.id, readable(keyspace.name).c_str(),
                    mib(keyspace.memtable_bytes), ull(keyspace.memtable_entries),
                    keyspace.immutable_memtables, time_or_none(keyspace.watermark).c_str());
+    if (keyspace.value_files != 0) {
+      text += format("  large values: %llu files, %.1f MiB, %.1f of it pointed to\n",
+                     ull(keyspace.value_files), mib(keyspace.value_bytes),
+                     mib(keyspace.value_bytes_needed));
+    }
     for (const RunStatistics& run : keyspace.runs) {
       text += format("  run %u: %llu files, %.1f MiB, %llu entries, %llu tombstones\n", run.level,
                      ull(run.files), mib(run.bytes), ull(run.entries), ull(run.tombstones));
@@ -164,9 +169,11 @@ std::string encode_statistics_json(const Statistics& statistics, const MemoryRep
     add_string(&json, keyspace.name);
     json += format(
         ",\"memtable_bytes\":%llu,\"memtable_entries\":%llu,\"immutable_memtables\":%u,"
-        "\"watermark\":%llu,\"runs\":[",
+        "\"watermark\":%llu,\"value_files\":%llu,\"value_bytes\":%llu,"
+        "\"value_bytes_needed\":%llu,\"runs\":[",
         ull(keyspace.memtable_bytes), ull(keyspace.memtable_entries), keyspace.immutable_memtables,
-        ull(keyspace.watermark.nanos));
+        ull(keyspace.watermark.nanos), ull(keyspace.value_files), ull(keyspace.value_bytes),
+        ull(keyspace.value_bytes_needed));
     for (size_t r = 0; r < keyspace.runs.size(); ++r) {
       const RunStatistics& run = keyspace.runs[r];
       json += format(

@@ -156,6 +156,12 @@ void add_keyspaces(const Statistics& statistics, Exposition* to) {
       [](const KeyspaceStatistics& k) { return uint64_t{k.immutable_memtables}; });
   add("varve_history_start_timestamp_seconds", "History before that time is gone; 0: none is.",
       [](const KeyspaceStatistics& k) { return nanos_as_seconds(k.watermark.nanos); });
+  add("varve_value_files", "Files of large values.",
+      [](const KeyspaceStatistics& k) { return k.value_files; });
+  add("varve_value_file_bytes", "Bytes of these on disk.",
+      [](const KeyspaceStatistics& k) { return k.value_bytes; });
+  add("varve_value_file_needed_bytes", "Bytes of these that sstables point to.",
+      [](const KeyspaceStatistics& k) { return k.value_bytes_needed; });
   add_runs("varve_run_files", "Sstables of a run; level 0 is the newest.", &RunStatistics::files);
   add_runs("varve_run_bytes", "Bytes of a run on disk.", &RunStatistics::bytes);
   add_runs("varve_run_entries", "Versions in a run, tombstones included.", &RunStatistics::entries);

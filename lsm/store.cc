@@ -29,6 +29,7 @@ Store::Store(const StoreOptions& options)
       epochs_(engine_memory_->epochs()),
       cache_(&engine_memory_->frames()),
       pooled_files_(options.file_system, options.open_files_max),
+      value_files_(&pooled_files_, options.directory, &memory_),
       state_charge_(&memory_),
       active_bytes_(engine_memory_.get()),
       immutable_bytes_(engine_memory_.get()) {

@@ -244,6 +244,7 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
   Status sync_recovered_log(const Recovered& found);
   Status write_log_again(const Recovered& found);
   Status remove_debris(const Recovered& found, FileNumber manifest);
+  Status remove_value_debris(const Recovered& found);
   void remove_unused_files(const Recovered& found);
   void remove_unused(const std::string& name);
   Status trim_log(Recovered* found);
@@ -334,6 +335,7 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
   // Does one compaction of the tree; false: none is due.
   Result<bool> compact_tree(Tree* tree, bool manual);
   bool compaction_due(Tree* tree);
+  bool values_are_stale(Tree* tree);
   // `kept`: gives the sstables their blocks; null: has none.
   Result<std::vector<Levels::Addition>> open_outputs(const WrittenRun& run, RunId id,
                                                      WrittenBlocks* kept);
@@ -385,6 +387,7 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
   EpochDomain& epochs_;
   BlockCache cache_;
   FilePool pooled_files_;  // the file system, with sstables that share descriptors
+  ValueFiles value_files_;
   std::unique_ptr<FileLock> lock_;
   std::unique_ptr<TimestampOracle> oracle_;
   std::unique_ptr<SnapshotRegistry> snapshots_;

@@ -71,6 +71,12 @@ void Store::statistics(Statistics* s) {
                                .tombstones = run.tombstones});
       s->disk_bytes += run.bytes;
     }
+    for (const Levels::ValuesInFile& values : view->levels().value_files()) {
+      ++keyspace.value_files;
+      keyspace.value_bytes += values.file->file_size();
+      keyspace.value_bytes_needed += values.needed_bytes;
+    }
+    s->disk_bytes += keyspace.value_bytes;
     view->unref();
   }
 }
@@ -115,6 +121,11 @@ Result<VerifyReport> Store::verify() {
       for (Sstable* file : run.files) {
         VARVE_RETURN_IF_ERROR(verify_sstable(file, &memory_, &report));
       }
+    }
+    for (const Levels::ValuesInFile& values : levels->value_files()) {
+      VARVE_RETURN_IF_ERROR(values.file->check_sizes(&memory_));
+      ++report.files;
+      report.bytes += values.file->file_size();
     }
   }
   return report;
@@ -176,7 +187,16 @@ Status verify_sstable(Sstable* file, MemoryManager* memory, VerifyReport* report
   Timestamp timestamp_max = kTimestampMin;
   std::string last_key;
   Timestamp last_timestamp;
+  std::vector<ValueUse> values(file->value_files().size());
   for (cursor.seek_to_first(); cursor.valid(); cursor.next()) {
+    if (cursor.kind() == VersionKind::value_pointer && !values.empty()) {
+      ValuePointer pointer;
+      if (decode_value_pointer(cursor.value(), &pointer) && pointer.file < values.size()) {
+        ++values[pointer.file].values;
+        values[pointer.file].bytes += pointer.place.end() - pointer.place.offset;
+      }
+      if (!cursor.load_value()) break;
+    }
     if (versions == 0) {
       if (cursor.user_key() != expected.smallest_key) {
         return wrong("begins at key", readable(cursor.user_key()), readable(expected.smallest_key));
@@ -216,6 +236,16 @@ Status verify_sstable(Sstable* file, MemoryManager* memory, VerifyReport* report
   for (const auto& figure : figures) {
     if (figure.found != figure.expected) {
       return wrong(figure.what, std::to_string(figure.found), std::to_string(figure.expected));
+    }
+  }
+  for (size_t i = 0; i < values.size(); ++i) {
+    const ValueUse& use = file->properties().values[i];
+    const std::string where = " in " + value_file_name(use.file.number) + ":";
+    if (values[i].values != use.values) {
+      return wrong("values" + where, std::to_string(values[i].values), std::to_string(use.values));
+    }
+    if (values[i].bytes != use.bytes) {
+      return wrong("bytes" + where, std::to_string(values[i].bytes), std::to_string(use.bytes));
     }
   }
   report->files += 1;

@@ -17,6 +17,8 @@
 
 namespace varve {
 
+class Sstable;
+
 class VersionCursor {
  public:
   virtual ~VersionCursor() = default;
@@ -27,6 +29,7 @@ class VersionCursor {
   uint64_t head() const { return head_; }  // key_head(user_key()); not after next_plain()
   Timestamp timestamp() const { return timestamp_; }
   VersionKind kind() const { return kind_; }
+  // Of kind `value_pointer`: the pointer, until load_value().
   std::string_view value() const { return value_; }
   VersionKey version_key() const { return {key_, timestamp_}; }
 
@@ -37,6 +40,12 @@ class VersionCursor {
   virtual void next() = 0;
   virtual void prev() = 0;
   virtual Status status() const = 0;
+
+  // Reads the value that a pointer points to: it is shown instead, of kind `value`. False, and not
+  // valid: that failed.
+  virtual bool load_value() { return true; }
+  // Whose pointer it is; null: of none.
+  virtual const Sstable* pointer_source() const { return nullptr; }
 
   // So many steps ahead lead to values of which each is the only version of its key, at or below
   // `snapshot`, and below `upper` (empty: no bound); next_plain() may take them. Requires valid().

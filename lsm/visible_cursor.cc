@@ -134,6 +134,7 @@ void VisibleCursor::find_forward(bool skip_current_key) {
       source_->next();
       continue;
     }
+    if (!load_value()) return;
     current_key_ = key_.view();
     current_value_ = source_->value();
     timestamp_ = source_->timestamp();
@@ -188,12 +189,16 @@ void VisibleCursor::find_backward() {
     bool live = false;
     int seen = 0;
     while (source_->valid() && source_->user_key() == key_.view()) {
-      if (!is_visible(source_->timestamp(), snapshot_) || ++seen > kSkipMax) {
-        if (seen > kSkipMax) {
+      const bool is_seen = is_visible(source_->timestamp(), snapshot_);
+      // A value that cannot be read may be one that is not to be shown.
+      const bool unread = is_seen && is_shown(source_->kind()) && !load_value();
+      if (!is_seen || unread || ++seen > kSkipMax) {
+        if (is_seen) {
           // Many versions: go straight to the newest visible one, and from there before the key.
           source_->seek({key_.view(), snapshot_});
           if (!source_->valid()) return;  // it was there: an error
           live = is_shown(source_->kind());
+          if (live && !load_value()) return;
           kind_ = source_->kind();
           found = true;
           if (!value_.assign(live ? source_->value() : std::string_view{}))

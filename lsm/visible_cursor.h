@@ -93,6 +93,10 @@ class VisibleCursor {
     return true;
   }
 
+  // Of the version that the source stands on. False: its status says why.
+  bool load_value() {
+    return source_->kind() != VersionKind::value_pointer || source_->load_value();
+  }
   // From the source's position on, finds the first (going back: last) visible version.
   void find_forward(bool skip_current_key);
   void find_backward();

@@ -10,11 +10,11 @@ WrittenBlocks::~WrittenBlocks() {
 
 void WrittenBlocks::begin_file(const FileId& id) { files_.emplace_back(id); }
 
-void WrittenBlocks::add(uint64_t offset, std::string_view raw, uint32_t rows) {
+void WrittenBlocks::add(uint64_t offset, std::string_view raw, uint32_t rows, bool has_pointers) {
   if (refused_) return;
   std::deque<Block>& blocks = files_.back().blocks;
   Block& block = blocks.emplace_back(offset);
-  if (!cache_->keep(&block.slot, raw, rows)) {
+  if (!cache_->keep(&block.slot, raw, rows, has_pointers)) {
     blocks.pop_back();
     refused_ = true;
     return;

@@ -32,7 +32,7 @@ class WrittenBlocks {
   void begin_file(const FileId& id);
   // A data block of the last file begun, as it is before compression. Once memory was refused
   // nothing more is kept, and nothing is given to sstables: flushes are what gives memory back.
-  void add(uint64_t offset, std::string_view raw, uint32_t rows);
+  void add(uint64_t offset, std::string_view raw, uint32_t rows, bool has_pointers);
 
   struct Block {
     explicit Block(uint64_t at) : offset(at) {}

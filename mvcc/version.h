@@ -22,11 +22,16 @@ enum class VersionKind : uint8_t {
   range_tombstone = 3,    // reserved
   merge_operand = 4,      // reserved
   value_with_expiry = 5,  // reserved
-  value_pointer = 6,      // reserved
+  value_pointer = 6,      // a value in a file of values; in sstables only
 };
 
-inline bool is_known(VersionKind kind) {
+// Of a commit, and so of memtables and the log.
+inline bool is_change(VersionKind kind) {
   return kind == VersionKind::value || kind == VersionKind::tombstone;
+}
+// Of sstables.
+inline bool is_known(VersionKind kind) {
+  return is_change(kind) || kind == VersionKind::value_pointer;
 }
 
 // No commit has a timestamp at or above it (the year 2262): bytes that claim one are corrupt.

@@ -188,7 +188,7 @@ print_table() {
     / faults, / { for (i = 1; i < NF; ++i) if ($(i + 1) == "tried,") faults += $i }
     /^full at / { full += $3 }
     / tried$/ && /^(flipped|cut|swapped)/ { damage += $(NF - 1) }
-    /^  (CURRENT|LOG|LOG.old|STATS|log|manifest|sstable) / {
+    /^  (CURRENT|LOG|LOG.old|STATS|log|manifest|sstable|values) / {
       refused += $2 + $3 + $4; right += $5; lost += $6; wrong += $7
     }
     / schedules, / {

@@ -219,7 +219,7 @@ Result<bool> CommitChecker::changed(const ReadSet::Key& key, CommitCheck::Cause 
   if (tree != nullptr) {
     PointRead read{.user_key = key.key, .hash = key_hash(key.key)};
     VARVE_RETURN_IF_ERROR(reader_.find(
-        {.tree = tree, .at = check->through}, {&read, 1},
+        {.tree = tree, .at = check->through, .pointers = true}, {&read, 1},
         [&](const PointRead& found) { newer = found.version.timestamp > check->since(); }));
   }
   if (newer) {

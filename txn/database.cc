@@ -264,6 +264,7 @@ Result<std::vector<HistoryEntry>> Database::history(std::string_view key, size_t
   for (merge.seek({key, snapshot.timestamp()});
        merge.valid() && merge.user_key() == key && history.size() < limit; merge.next()) {
     const Timestamp timestamp = merge.timestamp();
+    if (merge.kind() == VersionKind::value_pointer && !merge.load_value()) break;
     history.push_back({.timestamp = timestamp,
                        .at_or_before = timestamp == kTimestampMin ? collapse_horizon : timestamp,
                        .erased = merge.kind() == VersionKind::tombstone,

@@ -35,6 +35,7 @@ class VersionReader {
     ReadView* view = nullptr;  // to look in, on which the caller has a reference, and `at`
     bool fill_cache = true;
     bool expected = false;                    // as in ReadAccess
+    bool pointers = false;                    // likewise
     const Atomic<bool>* cancelled = nullptr;  // looked at before each key that needs files
   };
   // For several calls with one `place`, all as of one moment: names the view in it, with a
@@ -51,8 +52,10 @@ class VersionReader {
   // each that was found, a tombstone too, while it is held. Also where it is cancelled.
   template <typename Use>
   Status find(const Place& place, std::span<PointRead> reads, Use use) const {
-    ReadAccess access{
-        .resident_only = true, .fill_cache = place.fill_cache, .expected = place.expected};
+    ReadAccess access{.resident_only = true,
+                      .fill_cache = place.fill_cache,
+                      .expected = place.expected,
+                      .pointers = place.pointers};
     bool missed = false;
     Timestamp timestamp;
     ReadView* view = place.view;

@@ -48,6 +48,7 @@ struct EngineConfig {
   uint64_t write_buffer_size = 0;  // W: all memtables together stay within 2 W
   uint64_t memory_budget = 0;      // varve: replaces both; 0: not given
   uint32_t block_size = 0;         // 0: the engine's own default
+  uint32_t min_blob_size = 0;      // larger values lie in files of their own; 0: none do
   int bloom_bits = 10;             // per key; 0: no filters
   uint64_t history_retention_seconds = 0;
   bool statistics = false;

@@ -261,7 +261,8 @@ enum class Tuning : uint8_t { as_db_bench, as_varve };
 
 // What varve does by default and RocksDB can be told to do too: blocks of 16 KiB with a hash for
 // point reads, a filter for memtables, no codec but for the bottom level and there the fast level
-// of zstd, a cache without locks, sub-compactions on both processors, recycled logs.
+// of zstd, a cache without locks, sub-compactions on both processors, recycled logs, large values
+// in files of their own.
 void tune_as_varve(const EngineConfig& config, rocksdb::BlockBasedTableOptions* table,
                    rocksdb::Options* options) {
   if (config.block_size == 0) table->block_size = 16 * 1024;
@@ -278,6 +279,12 @@ void tune_as_varve(const EngineConfig& config, rocksdb::BlockBasedTableOptions* 
   }
   options->max_subcompactions = 2;
   options->recycle_log_file_num = 4;
+  if (config.min_blob_size != 0 && config.value_size >= config.min_blob_size) {
+    options->enable_blob_files = true;
+    options->min_blob_size = config.min_blob_size;
+    options->enable_blob_garbage_collection = true;
+    if (config.compression == Compression::zstd) options->blob_compression_type = rocksdb::kZSTD;
+  }
 }
 
 std::shared_ptr<rocksdb::Cache> make_cache(const EngineConfig& config, uint64_t block_size,
@@ -295,6 +302,7 @@ rocksdb::Options to_options(const EngineConfig& config, Tuning tuning) {
       config.compression == Compression::none ? rocksdb::kNoCompression : rocksdb::kZSTD;
   if (tuning == Tuning::as_varve) tune_as_varve(config, &table, &options);
   table.block_cache = make_cache(config, table.block_size, tuning);
+  options.blob_cache = table.block_cache;
   if (config.bloom_bits > 0) {
     table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(config.bloom_bits));
   }

@@ -217,6 +217,7 @@ Options to_options(const EngineConfig& config) {
     options.memory_budget = budget_of_parts(config.cache_size, config.write_buffer_size);
   }
   if (config.block_size != 0) options.block_size = config.block_size;
+  options.separate_values_from = config.min_blob_size;
   options.filter_bits_per_key = static_cast<uint32_t>(config.bloom_bits);
   return options;
 }

@@ -57,6 +57,10 @@ struct Options {
   Compression compression = Compression::zstd;
   // Uncompressed bytes of a data block. Larger: denser on disk, more bytes read for a point read.
   uint32_t block_size = 16 * 1024;
+  // Values of at least so many bytes are written once, to files of values, and sstables point to
+  // them: compactions do not rewrite them, but a scan reads each on its own, and each is compressed
+  // on its own. 0: none are.
+  uint32_t separate_values_from = 8 * 1024;
   // Bits a key in filters. 10: about 1 % of absent keys cost a block read. 0: no filters.
   uint32_t filter_bits_per_key = 10;
   // Of so many commits and point reads one is timed, for latencies in Statistics. 1: each, at the

@@ -129,7 +129,12 @@ struct KeyspaceStatistics {
   uint64_t memtable_entries = 0;
   uint32_t immutable_memtables = 0;
   std::vector<RunStatistics> runs;  // newest first
-  Timestamp watermark;              // history below it is gone
+  // Files of large values (Options::separate_values_from): bytes on disk, and what of these is
+  // pointed to, older versions included.
+  uint64_t value_files = 0;
+  uint64_t value_bytes = 0;
+  uint64_t value_bytes_needed = 0;
+  Timestamp watermark;  // history below it is gone
 };
 
 // Counters since open, unless said otherwise. Times in microseconds. Rates are the reader's: what a

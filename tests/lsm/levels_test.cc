@@ -38,7 +38,7 @@ class LevelsTest : public testing::Test {
     SstableInfo info = (*opened)->info();
     (*opened)->unref();
     info.number = {number};
-    opened = Sstable::open(&home_.files(), path, &home_.cache(), info);
+    opened = Sstable::open(&home_.files(), path, &home_.cache(), nullptr, info);
     EXPECT_OK(opened);
     return *opened;
   }

@@ -8,6 +8,7 @@
 
 #include "base/atomic.h"
 #include "base/manual_clock.h"
+#include "lsm/store.h"
 #include "tests/lsm/cursor_model.h"
 #include "tests/lsm/log_fixture.h"
 #include "tests/lsm/sstable_fixture.h"
@@ -42,7 +43,7 @@ class RunWriterTest : public testing::Test {
     std::vector<VersionRow> rows;
     for (const SstableInfo& info : run.files) {
       const std::string path = path_in(kDirectory, sstable_name(info.number));
-      Result<Sstable*> opened = Sstable::open(&files_, path, &home_.cache(), info);
+      Result<Sstable*> opened = Sstable::open(&files_, path, &home_.cache(), &values_, info);
       EXPECT_OK(opened);
       if (!opened.ok()) return rows;
       Status status;
@@ -59,10 +60,24 @@ class RunWriterTest : public testing::Test {
     }
     return rows;
   }
-  size_t files_on_disk() { return files_with_suffix(&home_.files(), kDirectory, ".sst").size(); }
+  size_t value_files_on_disk() {
+    return files_with_suffix(&home_.files(), kDirectory, ".val").size();
+  }
+  size_t files_on_disk() {
+    return files_with_suffix(&home_.files(), kDirectory, ".sst").size() + value_files_on_disk();
+  }
+  void remove_files(const WrittenRun& run) {
+    for (const SstableInfo& info : run.files) {
+      ASSERT_OK(files_.remove(path_in(kDirectory, sstable_name(info.number))));
+    }
+    for (const FileNumber number : run.value_files) {
+      ASSERT_OK(files_.remove(path_in(kDirectory, value_file_name(number))));
+    }
+  }
 
   SstableHome home_;
   HookedFiles files_{&home_.files()};
+  ValueFiles values_{&files_, kDirectory, &home_.manager()};
   CountingNumbers numbers_;
   ManualClock clock_;
   RunWriterOptions options_;
@@ -94,6 +109,7 @@ TEST_F(RunWriterTest, keeps_everything_above_the_watermark) {
   VARVE_SEEDED_TEST(random);
   const std::vector<VersionRow> rows = random_rows(&random, {.keys = 300});
   for (const bool bottom : {false, true}) {
+    options_.separate_from = bottom ? 10 : 0;
     const Result<WrittenRun> run = write(rows, {.watermark = {}, .snapshots = {}}, bottom);
     ASSERT_OK(run);
     EXPECT_EQ(read(*run), rows);
@@ -120,6 +136,7 @@ TEST_F(RunWriterTest, readers_see_the_same_before_and_after) {
     std::sort(snapshots.begin(), snapshots.end());
     snapshots.erase(std::unique(snapshots.begin(), snapshots.end()), snapshots.end());
     const bool bottom = random.one_in(2);
+    options_.separate_from = static_cast<uint32_t>(random.below(3) * 12);
     const Result<WrittenRun> run =
         write(rows, {.watermark = watermark, .snapshots = snapshots}, bottom);
     ASSERT_OK(run);
@@ -192,6 +209,59 @@ TEST_F(RunWriterTest, one_key_larger_than_a_file) {
   EXPECT_EQ(read(*run), rows);
 }
 
+// What a merge does with pointers: they are copied, but for those to a file that is to be emptied.
+TEST_F(RunWriterTest, values_stay_where_they_are_unless_their_file_is_to_be_emptied) {
+  VARVE_SEEDED_TEST(random);
+  const std::vector<VersionRow> rows = random_rows(&random, {.keys = 500, .value_size_max = 200});
+  const GcHorizon all{.watermark = {}, .snapshots = {}};
+  options_.separate_from = 50;
+  options_.value_file_size_max = 4 * 1024;
+  options_.value_codec = Compression::zstd;
+  const Result<WrittenRun> first = write(rows, all, false);
+  ASSERT_OK(first);
+  ASSERT_GT(first->value_files.size(), 3u);
+  EXPECT_EQ(value_files_on_disk(), first->value_files.size());
+  ASSERT_EQ(first->files.size(), 1u);
+  Result<Sstable*> source =
+      Sstable::open(&files_, path_in(kDirectory, sstable_name(first->files[0].number)),
+                    &home_.cache(), &values_, first->files[0]);
+  ASSERT_OK(source);
+  uint64_t values = 0;
+  for (const ValueUse& use : (*source)->properties().values) values += use.values;
+  EXPECT_EQ(values, static_cast<uint64_t>(
+                        std::count_if(rows.begin(), rows.end(), [](const VersionRow& row) {
+                          return row.kind == VersionKind::value && row.value.size() >= 50;
+                        })));
+
+  const std::vector<FileNumber> emptied{first->value_files[1], first->value_files[2]};
+  for (const bool empties : {false, true}) {
+    options_.emptied = empties ? std::span(emptied) : std::span<const FileNumber>();
+    RunCursor cursor(&home_.manager());
+    cursor.reset({&*source, 1}, /*fill_cache=*/false);
+    const Result<WrittenRun> second = write_run(&cursor, all, false, options_, cancel_);
+    ASSERT_OK(second);
+    EXPECT_EQ(second->value_files.empty(), !empties);
+    EXPECT_EQ(second->value_bytes == 0, !empties);
+    EXPECT_EQ(read(*second), rows);
+    Result<Sstable*> merged =
+        Sstable::open(&files_, path_in(kDirectory, sstable_name(second->files[0].number)),
+                      &home_.cache(), &values_, second->files[0]);
+    ASSERT_OK(merged);
+    uint64_t kept = 0;
+    for (const ValueUse& use : (*merged)->properties().values) {
+      EXPECT_TRUE(!empties ||
+                  std::find(emptied.begin(), emptied.end(), use.file.number) == emptied.end());
+      kept += use.values;
+    }
+    EXPECT_EQ(kept, values);
+    VerifyReport report;
+    EXPECT_OK(verify_sstable(*merged, &home_.manager(), &report));
+    (*merged)->unref();
+    remove_files(*second);
+  }
+  (*source)->unref();
+}
+
 TEST_F(RunWriterTest, cancelled_between_versions_leaves_no_files) {
   VARVE_SEEDED_TEST(random);
   const std::vector<VersionRow> rows = random_rows(&random, {.keys = 20'000});
@@ -205,6 +275,8 @@ TEST_F(RunWriterTest, failures_of_files_and_of_the_input_leave_no_files) {
   VARVE_SEEDED_TEST(random);
   const std::vector<VersionRow> rows = random_rows(&random, {.keys = 600});
   options_.file_size_max = 4 * 1024;
+  options_.separate_from = 10;
+  options_.value_file_size_max = 4 * 1024;
   for (uint64_t nth = 0;; ++nth) {
     uint64_t calls = 0;
     files_.set_hook([&](const FileCall& call) {
@@ -215,10 +287,9 @@ TEST_F(RunWriterTest, failures_of_files_and_of_the_input_leave_no_files) {
     files_.set_hook(nullptr);
     if (run.ok()) {
       EXPECT_GT(nth, 10u);
+      EXPECT_GT(run->value_files.size(), 1u);
       EXPECT_EQ(read(*run), rows);
-      for (const SstableInfo& info : run->files) {
-        ASSERT_OK(files_.remove(path_in(kDirectory, sstable_name(info.number))));
-      }
+      remove_files(*run);
       break;
     }
     ASSERT_FAILS(run, io_error, "injected");

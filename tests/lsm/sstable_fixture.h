@@ -114,13 +114,16 @@ inline VersionRow row_at(const VersionCursor& cursor) {
           .value = std::string(cursor.value())};
 }
 
-// All versions of a file by a walk from end to end; those before an error if there is one.
+// All versions of a file, large values loaded, by a walk from end to end; those before an error if
+// there is one.
 inline std::vector<VersionRow> all_rows(SstableHome* home, Sstable* sstable, Status* status,
                                         bool fill_cache = true) {
   RunCursor cursor(&home->manager());
   cursor.reset({&sstable, 1}, fill_cache);
   std::vector<VersionRow> rows;
-  for (cursor.seek_to_first(); cursor.valid(); cursor.next()) rows.push_back(row_at(cursor));
+  for (cursor.seek_to_first(); cursor.valid() && cursor.load_value(); cursor.next()) {
+    rows.push_back(row_at(cursor));
+  }
   *status = cursor.status();
   return rows;
 }

@@ -159,7 +159,7 @@ TEST(SstableFormat, properties_of_a_newer_writer_are_read_without_the_unknown_on
   append_varint(&bytes, 1000);
   append_sized(&bytes, "what it may be");
   bytes += encoded(example_properties());
-  append_varint(&bytes, 17);
+  append_varint(&bytes, 18);
   append_sized(&bytes, "");
   const Result<SstableProperties> properties = decode_properties(bytes);
   ASSERT_TRUE(properties.ok()) << properties.status().to_string();

@@ -182,7 +182,7 @@ TEST(Sstable, a_file_that_the_manifest_does_not_describe_is_refused) {
   }
   info.number = {12};
   const auto open = [&](const SstableInfo& expected) {
-    return Sstable::open(&home.files(), "f", &home.cache(), expected);
+    return Sstable::open(&home.files(), "f", &home.cache(), nullptr, expected);
   };
   Result<Sstable*> sstable = open(info);
   ASSERT_TRUE(sstable.ok());
@@ -195,7 +195,7 @@ TEST(Sstable, a_file_that_the_manifest_does_not_describe_is_refused) {
   ++other.file_size;
   EXPECT_EQ(open(other).status().code(), StatusCode::corruption);
   EXPECT_NE(open(other).status().message().find("f:"), std::string_view::npos);
-  EXPECT_EQ(Sstable::open(&home.files(), "absent", &home.cache(), info).status().code(),
+  EXPECT_EQ(Sstable::open(&home.files(), "absent", &home.cache(), nullptr, info).status().code(),
             StatusCode::not_found);
 }
 
@@ -405,7 +405,7 @@ TEST(Sstable, undated_versions_are_those_of_the_timestamp_that_the_file_is_given
   // What the manifest says of it and what it says of itself have to agree.
   SstableInfo info = sstable->info();
   info.undated = false;
-  const Result<Sstable*> other = Sstable::open(&home.files(), "a", &home.cache(), info);
+  const Result<Sstable*> other = Sstable::open(&home.files(), "a", &home.cache(), nullptr, info);
   ASSERT_FALSE(other.ok());
   EXPECT_EQ(other.status().code(), StatusCode::corruption);
 }

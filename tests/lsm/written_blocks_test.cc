@@ -152,9 +152,9 @@ TEST_F(WrittenBlocksTest, once_memory_is_refused_nothing_is_kept) {
     Buffer raw(&home_.manager(), MemoryRole::sstable_builder);
     ASSERT_TRUE(builder.finish(&raw, 1 << 20));
     AllocationFaults::begin(refused, 10);  // more than it asks for one block
-    for (uint64_t i = 0; i < 50; ++i) kept.add(i * 100, raw.view(), 1);
+    for (uint64_t i = 0; i < 50; ++i) kept.add(i * 100, raw.view(), 1, /*has_pointers=*/false);
     AllocationFaults::end();
-    kept.add(5000, raw.view(), 1);
+    kept.add(5000, raw.view(), 1, /*has_pointers=*/false);
     if (refused > 50) {
       ASSERT_NE(kept.of(kTestFileId), nullptr);
       EXPECT_EQ(kept.of(kTestFileId)->size(), 51u);

@@ -60,6 +60,7 @@ Options History::options() const {
   options.block_size = preset_.block_size;
   options.filter_bits_per_key = preset_.filter_bits_per_key;
   options.compression = preset_.compression;
+  options.separate_values_from = preset_.separate_values_from;
   options.durability = preset_.durability;
   options.history_retention = std::chrono::nanoseconds(preset_.retention_nanos);
   options.background_threads = preset_.threads;
@@ -80,6 +81,7 @@ void History::open() {
     options.compression = random_.one_in(2) ? Compression::none : Compression::zstd;
     options.cache_size = 4096u << random_.below(8);
     options.open_files_max = static_cast<uint32_t>(random_.below(4));
+    if (random_.one_in(2)) options.separate_values_from = 1u << random_.below(12);
   }
   Result<std::unique_ptr<Database>> opened = Database::open(options, kDirectory);
   ASSERT_OK(opened);

@@ -38,6 +38,19 @@ const std::vector<Preset>& presets() {
        .durability = Durability::buffered,
        .unlogged_keyspace = true},
       {.name = "large_values", .block_size = 1024, .threads = 2, .value_size_max = 20'000},
+      {.name = "inline_large_values",
+       .block_size = 1024,
+       .value_size_max = 20'000,
+       .separate_values_from = 0},
+      {.name = "values_apart", .block_size = 512, .separate_values_from = 1},
+      {.name = "some_values_apart",
+       .cache_size = 8 * 1024,
+       .block_size = 1024,
+       .compression = Compression::none,
+       .threads = 2,
+       .retention_nanos = 2'000'000'000,
+       .separate_values_from = 80,
+       .open_files_max = 3},
       // The budget alone, as users set it; the smallest ones are full most of the time.
       {.name = "budget_only", .memory_budget = 16 << 20, .write_buffer_size = 0, .cache_size = 0},
       {.name = "budget_only_threads",
@@ -119,6 +132,7 @@ Preset random_preset(Random* random) {
   preset.unlogged_keyspace = random->one_in(3);
   preset.value_size_max = pick(size_t{50}, size_t{200}, size_t{5000});
   preset.open_files_max = pick(0u, 1u, 3u);
+  preset.separate_values_from = pick(0u, 1u, 30u, 1000u, 4096u);
   return preset;
 }
 

@@ -27,6 +27,7 @@ struct Preset {
   uint64_t retention_nanos = 0;
   bool unlogged_keyspace = false;
   size_t value_size_max = 200;
+  uint32_t separate_values_from = 8192;
   uint32_t open_files_max = 0;
 };
 

@@ -82,8 +82,8 @@ MUTANTS = {
     # -- durability: what must be synced, and in which order --
     "sstable_is_not_synced": (
         "lsm/sstable_writer.cc",
-        "VARVE_RETURN_IF_ERROR(file_->sync());",
-        ";",
+        "VARVE_RETURN_IF_ERROR(out_.finish([[options_.durable]]));",
+        "false",
         ["sim:*CrashEnumeration*", "model:*"],
     ),
     "directory_is_not_synced_after_sstables": (
@@ -191,9 +191,9 @@ MUTANTS = {
         ["txn:DurabilityTest.failed_write_of_the_log*"],
     ),
     "failed_close_of_an_sstable_is_forgotten": (
-        "lsm/sstable_writer.cc",
-        "VARVE_RETURN_IF_ERROR(file_->close());",
-        "static_cast<void>(file_->close());",
+        "lsm/file_appender.cc",
+        "return [[file_->close()]];",
+        "(static_cast<void>(file_->close()), Status())",
         ["lsm:SstableWriter.every_failing_call*", "txn:DurabilityTest.failed_sstable*"],
     ),
     "full_disk_does_not_heal": (
@@ -367,7 +367,8 @@ MUTANTS = {
     ),
     "blocks_with_several_versions_of_a_key_are_plain": (
         "lsm/run_cursor.cc",
-        "plain_ = [[(handle->flags & kBlockLiveSingleVersion) != 0]];",
+        "plain_ = [[(handle->flags & (kBlockLiveSingleVersion | kBlockHasPointers)) == "
+        "kBlockLiveSingleVersion]];",
         "true",
         ["lsm:VisibleCursor*", "model:*"],
     ),
@@ -800,5 +801,42 @@ MUTANTS = {
         "if ([[result->readers_ == 0]]) free(result);",
         "true",
         ["table:ScanCacheMemory.what_is_held*"],
+    ),
+    # -- files of values --
+    "a_file_of_values_goes_with_its_last_user": (
+        "lsm/value_file.cc",
+        "const bool is_obsolete = [[!file->needed_]] && holder",
+        "true",
+        ["lsm:ValueFileTest.it_goes*", "txn:LargeValuesTest.*"],
+    ),
+    "no_file_of_values_ever_goes": (
+        "lsm/sstable.cc",
+        "values_->release(file, [[holder]]);",
+        "ValueFiles::Holder::in_force",
+        ["txn:LargeValuesTest.what_is_overwritten*"],
+    ),
+    "files_of_values_left_behind_stay": (
+        "lsm/recovery.cc",
+        "return [[value_files_.is_open(name.number)]];",
+        "true",
+        ["txn:LargeValuesTest.files_that_no*"],
+    ),
+    "files_of_values_are_not_synced": (
+        "lsm/value_writer.cc",
+        "return out_.finish([[options_.durable]]);",
+        "false",
+        ["txn:LargeValuesTest.they_are_durable*", "sim:*CrashEnumeration*"],
+    ),
+    "emptied_files_are_pointed_to": (
+        "lsm/run_writer.cc",
+        "if ([[!std::binary_search(options_.emptied.begin(), options_.emptied.end(), file.number)]]) {",
+        "true",
+        ["lsm:RunWriterTest.values_stay*", "txn:LargeValuesTest.a_file_of_which*"],
+    ),
+    "a_pointer_is_shown_by_walks_back": (
+        "lsm/visible_cursor.cc",
+        "const bool unread = is_seen && is_shown(source_->kind()) && [[!load_value()]];",
+        "false",
+        ["txn:LargeValuesTest.*"],
     ),
 }

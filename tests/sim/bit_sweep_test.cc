@@ -125,6 +125,7 @@ class BitSweep : public testing::Test {
           .path = path_in(kSimDirectory, name), .kind = name, .size = 0, .end_from = UINT64_MAX};
       file.size = disk_->info(file.path)->size;
       if (parsed.type == FileType::sstable) file.kind = "sstable";
+      if (parsed.type == FileType::values) file.kind = "values";
       if (parsed.type == FileType::wal) file.kind = "log";
       if (parsed.type == FileType::manifest) file.kind = "manifest";
       if (parsed.type == FileType::wal && parsed.number == last_segment && !clean_) {

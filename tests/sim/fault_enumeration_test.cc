@@ -67,9 +67,9 @@ const char* kind_name(Kind kind) {
 }
 
 const char* type_name(FileType type) {
-  constexpr std::array<const char*, 10> kNames = {"sstable",   "wal",      "free_wal", "manifest",
-                                                  "CURRENT",   "LOCK",     "LOG",      "STATS",
-                                                  "temporary", "directory"};
+  constexpr std::array<const char*, 11> kNames = {"sstable",  "values",    "wal",      "free_wal",
+                                                  "manifest", "CURRENT",   "LOCK",     "LOG",
+                                                  "STATS",    "temporary", "directory"};
   return kNames[static_cast<size_t>(type)];
 }
 

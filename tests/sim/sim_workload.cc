@@ -34,6 +34,7 @@ Status SimWorkload::open() {
   options.cache_size = 256 * 1024;
   options.block_size = 512;
   options.compression = random_.one_in(2) ? Compression::none : Compression::zstd;
+  options.separate_values_from = random_.one_in(2) ? 0 : 24;
   options.durability = Durability::os;
   options.latency_sampling = 0;  // drawn by the thread, not by the seed; STATS tells of it
   options.file_system = files_;

@@ -4,7 +4,9 @@
 
 #include "lsm/current_file.h"
 #include "lsm/file_names.h"
+#include "lsm/file_pool.h"
 #include "lsm/manifest.h"
+#include "lsm/sstable.h"
 
 namespace varve::test {
 
@@ -14,10 +16,22 @@ std::vector<std::string> directory_complaints(FileSystem* files, const std::stri
   Result<ManifestState> state =
       read_manifest(files, path_in(directory, manifest_name(current->number)), &current->file);
   if (!state.ok()) return {state.status().to_string()};
+  MemoryManager memory(0);
+  EpochDomain epochs;
+  BlockCache cache(&memory, &epochs, 1 << 20);
+  FilePool closing(files, /*open_max=*/1);  // a count of what is open sees them closed
   std::set<std::string> expected{kCurrentName, kLockName, manifest_name(current->number)};
   for (const auto& [id, keyspace] : state->keyspaces) {
     for (const auto& [number, file] : keyspace.files) {
-      expected.insert(sstable_name(file.info.number));
+      const std::string name = sstable_name(file.info.number);
+      expected.insert(name);
+      const Result<Sstable*> sstable =
+          Sstable::open_unknown(&closing, path_in(directory, name), &cache);
+      if (!sstable.ok()) return {sstable.status().to_string()};
+      for (const ValueUse& use : (*sstable)->properties().values) {
+        expected.insert(value_file_name(use.file.number));
+      }
+      (*sstable)->unref();
     }
   }
   Result<std::vector<std::string>> names = files->list(directory);

@@ -44,6 +44,7 @@ struct Opened {
     options.memory_budget = 8 << 20;
     options.write_buffer_size = 64 << 10;
     options.block_size = 512;
+    options.separate_values_from = 40;
     options.durability = Durability::sync;
     options.file_system = files;
     options.clock = &clock;

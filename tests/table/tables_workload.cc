@@ -67,6 +67,7 @@ Status TablesWorkload::open() {
   options.write_buffer_size = 512 << 10;
   options.cache_size = 512 << 10;
   options.block_size = 512;
+  options.separate_values_from = random_.one_in(2) ? 0 : 40;
   options.compression = random_.one_in(2) ? Compression::none : Compression::zstd;
   options.durability = durability_ = random_.one_in(2) ? Durability::sync : Durability::os;
   options.file_system = &files_;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "lsm/manifest.h"
+#include "lsm/value_writer.h"
 #include "lsm/wal_format.h"
 #include "tests/lsm/golden_file.h"
 #include "tests/tools/sst_dump_fixture.h"
@@ -254,6 +255,61 @@ TEST_F(SstDump, files_are_identified_by_content) {
   EXPECT_NE(text.find("keyspace 7, 6 versions"), std::string::npos);
   EXPECT_NE(text.find("number 13, begins at LSN 4096"), std::string::npos);
   EXPECT_NE(text.find("names 000001.manifest"), std::string::npos);
+}
+
+// Large values lie in another file, which has commands of its own.
+TEST_F(SstDump, values_in_other_files_are_followed) {
+  const ValueFileName name{.number = {13}, .id = {1, 2}};
+  const std::string large(5000, 'v');
+  MemoryManager manager(0);
+  const auto file_for = [&](const std::string& path) {
+    return std::move(*FileSystem::posix()->open(path, OpenMode::create_exclusive));
+  };
+  const std::string values_path = data_ + "/000013.val";
+  ValueWriter values(&manager, file_for(values_path), name, {.codec = Compression::zstd});
+  const Result<ValuePlace> first = values.add(large);
+  ASSERT_TRUE(first.ok() && values.add("an old one").ok() && values.finish().ok());
+  const std::string path = data_ + "/000012.sst";
+  SstableWriter writer(&manager, file_for(path), kFile, {.keyspace = {7}});
+  ASSERT_TRUE(writer.add("a", key_hash("a"), {5}, kValue, "small").ok());
+  ASSERT_TRUE(writer.add_pointer("b", key_hash("b"), {6}, name, *first).ok());
+  ASSERT_TRUE(writer.finish().ok());
+
+  for (const char* command : {"check", "verify"}) {
+    const SstOutput output = run(command, data_);
+    EXPECT_EQ(output.status, 0) << output.err;
+    EXPECT_NE(output.out.find("000013.val: ok, 2 values of 5,010 bytes, 1 compressed"),
+              std::string::npos)
+        << output.out;
+  }
+  EXPECT_EQ(run("scan", path).out, "a @ 5 : value => small\nb @ 6 : value => " + large + "\n");
+  EXPECT_EQ(run("scan", path, {"--json"}).objects().at(1)["value"], large);
+  EXPECT_NE(run("raw", path).out.find("b @ 6 : value_pointer => file 0 of values at 40, "),
+            std::string::npos);
+  EXPECT_NE(run("raw", path).out.find(", with pointers to values"), std::string::npos);
+  EXPECT_NE(run("properties", path).out.find("  values            1 value of "), std::string::npos);
+  EXPECT_EQ(run("properties", path, {"--json"}).objects().at(0)["value_files"][0]["file"],
+            "000013.val");
+  EXPECT_EQ(run("scan", values_path, {"--json"}).objects().size(), 2u);
+  EXPECT_EQ(run("properties", values_path, {"--json"}).objects().at(0)["values"], 2);
+  EXPECT_NE(run("identify", values_path).out.find("file of values, "), std::string::npos);
+  EXPECT_EQ(run("recompress", values_path).status, 1);
+
+  // Damage there is found by what reads it.
+  std::string bytes = test::read_file(values_path);
+  bytes[60] = static_cast<char>(bytes[60] ^ 1);
+  test::write_file(values_path, bytes);
+  for (const std::string& file : {path, values_path}) {
+    const SstOutput output = run("verify", file);
+    EXPECT_EQ(output.status, 1);
+    EXPECT_NE(output.err.find("000013.val at offset 40: "), std::string::npos) << output.err;
+  }
+  EXPECT_EQ(run("check", path).status, 0);
+  const SstOutput scanned = run("scan", path);
+  EXPECT_EQ(scanned.status, 1);
+  EXPECT_NE(scanned.out.find("b @ 6 : value_pointer => file 0"), std::string::npos) << scanned.out;
+  std::filesystem::remove(values_path);
+  EXPECT_NE(run("verify", path).err.find("000013.val"), std::string::npos);
 }
 
 TEST_F(SstDump, wrong_usage_is_told) {

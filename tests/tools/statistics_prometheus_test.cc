@@ -103,6 +103,9 @@ struct Filled {
       keyspace.memtable_entries = ++next;
       keyspace.immutable_memtables = static_cast<uint32_t>(++next);
       keyspace.watermark = {++next};
+      keyspace.value_files = ++next;
+      keyspace.value_bytes = ++next;
+      keyspace.value_bytes_needed = ++next;
       for (uint32_t level = 0; level < 2; ++level) {
         keyspace.runs.push_back({.level = level,
                                  .files = ++next,
@@ -226,7 +229,7 @@ class HeldAgainstJson {
   }
 
   void keyspace(const json& keyspace) {
-    EXPECT_EQ(keyspace.size(), 7u);
+    EXPECT_EQ(keyspace.size(), 10u);
     const uint64_t id = keyspace["id"];
     const std::string name = id == 0 ? "plain" : R"(a\"b\\c\\x0Ad\\xFF)";
     const std::string labels =
@@ -238,6 +241,10 @@ class HeldAgainstJson {
         "varve_history_start_timestamp_seconds", labels,
         format("1.%09llu", static_cast<unsigned long long>(keyspace["watermark"].get<uint64_t>() %
                                                            1'000'000'000)));
+    compared_.expect_number("varve_value_files", labels, keyspace["value_files"]);
+    compared_.expect_number("varve_value_file_bytes", labels, keyspace["value_bytes"]);
+    compared_.expect_number("varve_value_file_needed_bytes", labels,
+                            keyspace["value_bytes_needed"]);
     for (const json& run : keyspace["runs"]) {
       EXPECT_EQ(run.size(), 5u);
       const std::string level =

@@ -39,6 +39,7 @@ class Life {
     options_.write_buffer_size = 64 * 1024;
     options_.cache_size = 1 << 20;
     options_.block_size = 512;
+    options_.separate_values_from = 1000;
     options_.file_system = &files_;
     options_.executor = &executor_;
     impatient_.timeout = std::chrono::nanoseconds(0);

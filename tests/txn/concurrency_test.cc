@@ -36,6 +36,7 @@ class ConcurrencyTest : public testing::Test {
     options_.write_buffer_size = 64 * 1024;
     options_.cache_size = 32 * 1024;
     options_.block_size = 512;
+    options_.separate_values_from = 24;
     options_.durability = Durability::os;
     options_.file_system = files_.get();
   }

@@ -63,6 +63,7 @@ Options options_of_round(uint64_t choice) {
   options.write_buffer_size = (64 << random.below(3)) * 1024;
   options.cache_size = 256u << (10 + random.below(4));
   options.block_size = 1024u << random.below(5);
+  options.separate_values_from = random.one_in(2) ? 0 : 1u << random.below(10);
   options.filter_bits_per_key = static_cast<uint32_t>(random.below(16));
   options.compression = random.one_in(2) ? Compression::none : Compression::zstd;
   options.durability = random.one_in(2) ? Durability::os : Durability::sync;

@@ -150,6 +150,8 @@ class CommandLine {
     add("--compression_type", typed_.compression, "none|zstd", "of sstables");
     add("--bloom_bits", settings_.bloom_bits, "BITS", "a key in filters; 0: no filters");
     add("--block_size", settings_.block_size, "BYTES", "of a data block; 0: the engine's default");
+    add("--min_blob_size", settings_.min_blob_size, "BYTES",
+        "of values that lie in files of their own, where the engine has these; 0: none do");
     add("--durability", typed_.durability, "sync|os|buffered|none", "of a commit [os]");
     add_flag("--sync", typed_.sync, "the same as --durability=sync");
     add_flag("--disable_wal", typed_.disable_wal, "the same as --durability=none");

@@ -34,6 +34,7 @@ EngineConfig config_for(const Settings& settings, const std::string& directory) 
           .write_buffer_size = settings.write_buffer_size,
           .memory_budget = settings.memory_budget,
           .block_size = settings.block_size,
+          .min_blob_size = settings.min_blob_size,
           .bloom_bits = static_cast<int>(settings.bloom_bits),
           .history_retention_seconds = settings.history_retention,
           .statistics = settings.statistics,

@@ -49,6 +49,7 @@ struct Settings {
   uint64_t write_buffer_size = uint64_t{64} << 20;
   uint64_t memory_budget = 0;  // 0: of the two
   uint32_t block_size = 0;     // 0: the engine's own
+  uint32_t min_blob_size = 8192;
   uint32_t bloom_bits = 10;
   uint64_t history_retention = 0;
 

@@ -38,7 +38,8 @@ struct Totals {
   Timestamp timestamp_max = kTimestampMin;
   std::string smallest_key;
   std::string largest_key;
-  uint64_t bytes = 0;  // of all parts
+  uint64_t bytes = 0;            // of all parts
+  std::vector<ValueUse> values;  // by the file that pointers say
 };
 
 // A data block that was read, until it is known with which key the next one begins.
@@ -218,13 +219,18 @@ class Checker {
       std::string key = block.key(i);
       const Timestamp timestamp = block.view.timestamp(i);
       const bool same_key = i > 0 && key == sum.last_key;
-      if (same_key || block.view.kind(i) != VersionKind::value) sum.found.flags = 0;
-      sum.found.tombstones += block.view.kind(i) == VersionKind::tombstone;
+      const RowContent row = block.content(i);
+      if (same_key || row.kind != VersionKind::value) sum.found.flags &= ~kBlockLiveSingleVersion;
+      if (row.kind == VersionKind::value_pointer) {
+        sum.found.flags |= kBlockHasPointers;
+        check_pointer(block, row.value);
+      }
+      sum.found.tombstones += row.kind == VersionKind::tombstone;
       sum.found.timestamp_max = std::max(sum.found.timestamp_max, timestamp);
       if (totals_.versions == 0) totals_.smallest_key = key;
       ++totals_.versions;
       totals_.user_keys += !same_key && !(i == 0 && continues_key_);
-      totals_.raw_bytes += key.size() + block.view.row(i).value.size();
+      totals_.raw_bytes += key.size() + row.value.size();
       totals_.forgotten += timestamp == kTimestampMin;
       totals_.timestamp_min = std::min(totals_.timestamp_min, timestamp);
       totals_.timestamp_max = std::max(totals_.timestamp_max, timestamp);
@@ -237,6 +243,26 @@ class Checker {
     partition_.timestamp_max = std::max(partition_.timestamp_max, sum.found.timestamp_max);
     partition_.tombstones += sum.found.tombstones;
     pending_ = std::move(sum);
+  }
+
+  // Verification follows it.
+  void check_pointer(const RowBlock& block, std::string_view value) {
+    ValuePointer pointer;
+    if (!decode_value_pointer(value, &pointer)) {
+      return complain(block.offset, format("a pointer of %zu bytes is none", value.size()));
+    }
+    if (!properties_.has_value()) return;  // they were reported
+    if (pointer.file >= properties_->values.size()) {
+      return complain(block.offset, format("a pointer to a value in file %u of %zu", pointer.file,
+                                           properties_->values.size()));
+    }
+    totals_.values.resize(properties_->values.size());
+    ++totals_.values[pointer.file].values;
+    totals_.values[pointer.file].bytes += pointer.place.end() - pointer.place.offset;
+    if (!verify_) return;
+    if (const Result<std::string> read = parts_.large_value(value); !read.ok()) {
+      context_.problem(parts_.at(block.offset, read.status()));
+    }
   }
 
   // The block before, and the partition before if it ended there, now that it is known which key
@@ -252,8 +278,9 @@ class Checker {
                         shown(pending_->last_key).c_str(), number(last_timestamp_.nanos),
                         shown(*next_key).c_str(), number(next_timestamp.nanos)));
       }
-      const bool may_continue = pending_->neighbour_unknown && pending_->claimed.flags == 0;
-      if (continues_key_ || may_continue) pending_->found.flags = 0;
+      const bool may_continue =
+          pending_->neighbour_unknown && (pending_->claimed.flags & kBlockLiveSingleVersion) == 0;
+      if (continues_key_ || may_continue) pending_->found.flags &= ~kBlockLiveSingleVersion;
       check_summary(*pending_);
     }
     // The flag of the last block of a partition goes into the partition's.
@@ -281,7 +308,10 @@ class Checker {
            block.claimed.timestamp_max.nanos);
     expect(at, "number of tombstones", block.found.tombstones, block.claimed.tombstones);
     expect(at, "number of rows", block.found.rows, block.claimed.rows);
-    expect(at, "flag 'live and single-version'", block.found.flags, block.claimed.flags);
+    expect(at, "flag 'live and single-version'", block.found.flags & kBlockLiveSingleVersion,
+           block.claimed.flags & kBlockLiveSingleVersion);
+    expect(at, "flag 'has pointers'", block.found.flags & kBlockHasPointers,
+           block.claimed.flags & kBlockHasPointers);
   }
 
   void check_filter(const BlockHandle& partition) {
@@ -321,6 +351,11 @@ class Checker {
     expect(at, "number of raw bytes", totals_.raw_bytes, p.raw_bytes);
     expect(at, "number of data blocks", totals_.data_blocks, p.data_blocks);
     expect(at, "number of partitions", totals_.partitions, p.partitions);
+    totals_.values.resize(p.values.size());
+    for (size_t i = 0; i < p.values.size(); ++i) {
+      expect(at, "number of values in a file", totals_.values[i].values, p.values[i].values);
+      expect(at, "number of bytes in a file of values", totals_.values[i].bytes, p.values[i].bytes);
+    }
     if (totals_.smallest_key != p.smallest_key) {
       complain(at, "smallest key is '" + shown(totals_.smallest_key) + "' in the data, '" +
                        shown(p.smallest_key) + "' here");

@@ -62,6 +62,8 @@ void print_properties(Context* context, SstableParts* parts);
 void print_layout(Context* context, SstableParts* parts);
 void recompress_sstable(Context* context, SstableParts* parts);
 void identify_file(Context* context, const std::string& path);
+// Any command but identify.
+void run_on_value_file(Context* context, const std::string& path);
 
 // -- text and JSON that several print --
 

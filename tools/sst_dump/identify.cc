@@ -11,6 +11,7 @@
 #include "tools/common/quantity_text.h"
 #include "tools/common/text_escape.h"
 #include "tools/sst_dump/commands.h"
+#include "tools/sst_dump/value_parts.h"
 
 namespace varve::sst_dump {
 
@@ -45,6 +46,20 @@ Identity identify_sstable(Context* context, const std::string& path) {
     identity.details += format(", keyspace %u, ", properties->keyspace) +
                         tools::counted(properties->versions, "version");
   }
+  return identity;
+}
+
+Identity identify_values(Context* context, const std::string& path) {
+  Identity identity{
+      .what = "file of values", .type = FileType::values, .details = {}, .damage = {}};
+  const Result<std::unique_ptr<ValueParts>> parts =
+      ValueParts::open(context->files(), path, context->memory());
+  if (!parts.ok()) {
+    identity.damage = parts.status();
+    return identity;
+  }
+  identity.details =
+      "id " + id_text((*parts)->id()) + ", " + tools::counted((*parts)->footer().values, "value");
   return identity;
 }
 
@@ -93,6 +108,7 @@ bool is_text(std::string_view bytes) {
 
 Identity identify_bytes(Context* context, const std::string& path, std::string_view bytes) {
   if (begins_with_magic(bytes, kSstableMagic)) return identify_sstable(context, path);
+  if (begins_with_magic(bytes, kValueFileMagic)) return identify_values(context, path);
   if (begins_with_magic(bytes, kWalMagic)) return identify_log_segment(path, bytes);
   if (begins_with_magic(bytes, kManifestMagic)) return identify_manifest(context, path);
   Identity identity;
@@ -116,6 +132,8 @@ const char* described(FileType type) {
   switch (type) {
     case FileType::sstable:
       return "an sstable";
+    case FileType::values:
+      return "a file of values";
     case FileType::wal:
     case FileType::free_wal:
       return "a log segment";
@@ -133,6 +151,7 @@ FileType promised(const std::string& path) {
   const FileType type = parse_file_name(path.substr(path.rfind('/') + 1)).type;
   switch (type) {
     case FileType::sstable:
+    case FileType::values:
     case FileType::wal:
     case FileType::manifest:
     case FileType::current:

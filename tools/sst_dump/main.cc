@@ -19,8 +19,8 @@ namespace varve::sst_dump {
 
 namespace {
 
-// The files that a path stands for: itself, or the sstables of a directory in order of their
-// numbers, or all its files.
+// The files that a path stands for: itself, or the sstables and files of values of a directory in
+// order of their numbers, or all its files.
 Result<std::vector<std::string>> files_of(FileSystem* files, const std::string& path, bool all) {
   const Result<FileInfo> info = files->info(path);
   if (!info.ok()) return info.status();
@@ -32,7 +32,8 @@ Result<std::vector<std::string>> files_of(FileSystem* files, const std::string& 
   });
   std::vector<std::string> paths;
   for (const std::string& name : *names) {
-    const bool wanted = all || parse_file_name(name).type == FileType::sstable;
+    const FileType type = parse_file_name(name).type;
+    const bool wanted = all || type == FileType::sstable || type == FileType::values;
     const Result<FileInfo> entry = files->info(path_in(path, name));
     // A file may vanish beside a running owner.
     if (wanted && entry.ok() && !entry->is_directory) paths.push_back(path_in(path, name));
@@ -71,8 +72,14 @@ void run_on_sstable(Context* context, const std::string& path) {
     case Command::recompress:
       return recompress_sstable(context, parts);
     case Command::identify:
-      return identify_file(context, path);
+      return;
   }
+}
+
+void run_on_file(Context* context, const std::string& path) {
+  if (context->options().command == Command::identify) return identify_file(context, path);
+  const FileType named = parse_file_name(path.substr(path.rfind('/') + 1)).type;
+  named == FileType::values ? run_on_value_file(context, path) : run_on_sstable(context, path);
 }
 
 int run(int argc, char** argv) {
@@ -105,7 +112,7 @@ int run(int argc, char** argv) {
       if (is_special_file(file)) {
         context.problem(Status::invalid_argument(file + ": not a regular file"));
       } else {
-        identify ? identify_file(&context, file) : run_on_sstable(&context, file);
+        run_on_file(&context, file);
       }
       context.begin_file();
     }

@@ -45,6 +45,11 @@ void print_text(Context* context, const SstableParts& parts, const SstableProper
       {"filter bits a key", std::to_string(p.filter_bits_per_key)},
   };
   if (p.undated) lines.emplace_back("undated", "the manifest says when all was committed");
+  for (const ValueUse& use : p.values) {
+    lines.emplace_back("values", tools::counted(use.values, "value") + " of " +
+                                     tools::format_count(use.bytes) + " bytes in " +
+                                     value_file_name(use.file.number));
+  }
   context->out().line(tools::escape(parts.path()) + ":");
   for (const auto& [name, value] : lines) {
     context->out().line("  " + std::string(name) +
@@ -73,6 +78,12 @@ void print_json(Context* context, const SstableParts& parts, const SstableProper
   object["codec"] = codec_name(p.codec);
   object["filter_bits_per_key"] = p.filter_bits_per_key;
   if (p.undated) object["undated"] = true;
+  for (const ValueUse& use : p.values) {
+    object["value_files"].push_back({{"file", value_file_name(use.file.number)},
+                                     {"file_id", id_text(use.file.id)},
+                                     {"values", use.values},
+                                     {"bytes", use.bytes}});
+  }
   context->out().json(object);
 }
 

@@ -169,10 +169,11 @@ class Printer {
       nlohmann::ordered_json object = new_object(parts_.path(), "row");
       object["row"] = i;
       object["payload_offset"] = offset;
-      version_.set(&object, key, block, i);
+      version_.set(&object, key, block.content(i));
       return context_.out().json(object);
     }
-    context_.out().line(format("  %6u at %6zu  ", i, offset) + version_.line(key, block, i));
+    context_.out().line(format("  %6u at %6zu  ", i, offset) +
+                        version_.line(key, block.content(i)));
   }
 
   // An index, with what its handles say.
@@ -192,6 +193,7 @@ class Printer {
   void print_entry(const IndexEntry& entry, uint32_t i, bool is_top) {
     const BlockHandle& handle = entry.handle;
     const bool live = (handle.flags & kBlockLiveSingleVersion) != 0;
+    const bool pointers = (handle.flags & kBlockHasPointers) != 0;
     if (json()) {
       nlohmann::ordered_json object = new_object(parts_.path(), "handle");
       object["row"] = i;
@@ -204,6 +206,7 @@ class Printer {
       set_time(&object, "timestamp_max", "time_max", handle.timestamp_max);
       object["tombstones"] = handle.tombstones;
       object["live_single_version"] = live;
+      if (pointers) object["pointers"] = true;
       if (is_top && handle.filter_stored_size != 0) {
         object["filter_offset"] = handle.filter_offset;
         object["filter_stored_size"] = handle.filter_stored_size;
@@ -217,7 +220,9 @@ class Printer {
             "tombstones%s",
             number(entry.first_timestamp.nanos), number(handle.offset), handle.stored_size,
             handle.raw_size, handle.rows, number(handle.timestamp_max.nanos), handle.tombstones,
-            live ? ", live and single-version" : "");
+            live       ? ", live and single-version"
+            : pointers ? ", with pointers to values"
+                       : "");
     if (is_top && handle.filter_stored_size != 0) {
       line += format("; filter at %llu, %u bytes", number(handle.filter_offset),
                      handle.filter_stored_size);

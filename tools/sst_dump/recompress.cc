@@ -63,8 +63,8 @@ Sample take_sample(Context* context, SstableParts* parts) {
             sample.versions.size() >= context->options().read_num) {
           return sample;
         }
-        sample.versions.push_back({block->key(i), block->view.timestamp(i), block->view.kind(i),
-                                   std::string(block->view.row(i).value)});
+        const RowContent row = block->content(i);
+        sample.versions.push_back({block->key(i), row.timestamp, row.kind, std::string(row.value)});
         sample.bytes += sample.versions.back().key.size() + sample.versions.back().value.size();
       }
     }

@@ -58,6 +58,23 @@ std::string member_name(std::string_view name) {
 
 std::string table_name(const TablePlan& plan) { return tools::escape(plan.schema().name); }
 
+std::string pointer_text(std::string_view value) {
+  ValuePointer pointer;
+  if (!decode_value_pointer(value, &pointer)) return "no pointer";
+  return format("file %u of values at %llu, %u bytes stored, %u raw", pointer.file,
+                static_cast<unsigned long long>(pointer.place.offset), pointer.place.stored_size,
+                pointer.place.raw_size);
+}
+
+void set_pointer(ordered_json* object, std::string_view value) {
+  ValuePointer pointer;
+  if (!decode_value_pointer(value, &pointer)) return;
+  (*object)["value_file"] = pointer.file;
+  (*object)["value_offset"] = pointer.place.offset;
+  (*object)["value_stored_size"] = pointer.place.stored_size;
+  (*object)["value_raw_size"] = pointer.place.raw_size;
+}
+
 }  // namespace
 
 // -- decoding --
@@ -78,7 +95,7 @@ bool VersionText::decode(std::string_view key, VersionKind kind, std::string_vie
     if (!number || *number > UINT32_MAX) return fail("no key of a table");
     *part = static_cast<uint32_t>(*number);
   }
-  if (!is_known(kind)) return fail("of a kind that no row has");
+  if (!is_change(kind)) return fail("of a kind that no row has");
   plan_ = tables_->find(prefix.tenant, prefix.table);
   if (plan_ == nullptr) {
     return fail(format("the catalog has no table %u of tenant ", prefix.table) +
@@ -194,14 +211,17 @@ std::string VersionText::fields_text(const std::vector<Field>& fields, bool name
   return text;
 }
 
-std::string VersionText::line(const std::string& key, const RowBlock& block, uint32_t i) {
-  const VersionKind kind = block.view.kind(i);
-  const std::string_view value = block.view.row(i).value;
-  const std::string timestamp = " @ " + std::to_string(block.view.timestamp(i).nanos);
+std::string VersionText::line(const std::string& key, const RowContent& row) {
+  const auto [kind, row_timestamp, value] = row;
+  const std::string timestamp = " @ " + std::to_string(row_timestamp.nanos);
   std::string text;
   if (!decode(key, kind, value)) {
     text = bytes_text(options_, key) + timestamp + " : " + std::string(kind_name(kind));
-    if (kind != VersionKind::tombstone) text += " => " + bytes_text(options_, value);
+    if (kind == VersionKind::value_pointer) {
+      text += " => " + pointer_text(value);
+    } else if (kind != VersionKind::tombstone) {
+      text += " => " + bytes_text(options_, value);
+    }
     if (!note_.empty()) text += " (" + note_ + ")";
     return text;
   }
@@ -272,10 +292,8 @@ ordered_json VersionText::fields_json(const std::vector<Field>& fields) const {
   return object;
 }
 
-void VersionText::set(ordered_json* object, const std::string& key, const RowBlock& block,
-                      uint32_t i) {
-  const VersionKind kind = block.view.kind(i);
-  const std::string_view value = block.view.row(i).value;
+void VersionText::set(ordered_json* object, const std::string& key, const RowContent& row) {
+  const auto [kind, timestamp, value] = row;
   const bool decoded = decode(key, kind, value);
   if (decoded) {
     tools::set_bytes(object, "tenant", tables_->tenant_name(plan_->schema().tenant), false);
@@ -289,9 +307,11 @@ void VersionText::set(ordered_json* object, const std::string& key, const RowBlo
   } else {
     tools::set_bytes(object, "key", key, options_.output_hex);
   }
-  set_timestamp(object, block.view.timestamp(i));
+  set_timestamp(object, timestamp);
   (*object)["kind"] = kind_name(kind);
-  if (kind != VersionKind::tombstone) {
+  if (kind == VersionKind::value_pointer) {
+    set_pointer(object, value);
+  } else if (kind != VersionKind::tombstone) {
     if (decoded) {
       (*object)["columns"] = fields_json(columns_);
     } else {

@@ -28,14 +28,13 @@ class VersionText {
   VersionText(const Options& options, const TableCatalog* tables)
       : options_(options), tables_(tables) {}
 
-  // Of row `i` of a block, whose key is `key`:
+  // Of a version:
   //   KEY @ TIMESTAMP : KIND => VALUE (NOTE)
   //   users[id=7]: name="ann", age=31 @ TIMESTAMP
   //   users.by_name("ann", id=7): age=31 @ TIMESTAMP
-  std::string line(const std::string& key, const RowBlock& block, uint32_t i);
+  std::string line(const std::string& key, const RowContent& row);
   // The same as members of `*object`.
-  void set(nlohmann::ordered_json* object, const std::string& key, const RowBlock& block,
-           uint32_t i);
+  void set(nlohmann::ordered_json* object, const std::string& key, const RowContent& row);
 
  private:
   struct Field {

@@ -52,12 +52,16 @@ class Scan {
         return;
       }
       --left_;
+      RowContent row = block.content(i);
+      std::string large;
+      // Then it is shown where it should be.
+      if (Status status = parts_.resolve(&row, &large); !status.ok()) context_.problem(status);
       if (!options().json) {
-        context_.out().line(version_.line(key, block, i));
+        context_.out().line(version_.line(key, row));
         continue;
       }
       nlohmann::ordered_json object;
-      version_.set(&object, key, block, i);
+      version_.set(&object, key, row);
       context_.out().json(object);
     }
   }

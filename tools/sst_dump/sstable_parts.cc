@@ -22,7 +22,7 @@ Status SstableParts::at(uint64_t offset, const Status& status) const {
 Result<std::unique_ptr<SstableParts>> SstableParts::open(FileSystem* files, const std::string& path,
                                                          MemoryManager* memory) {
   VARVE_ASSIGN_OR_RETURN(std::unique_ptr<File> file, files->open(path, OpenMode::read));
-  std::unique_ptr<SstableParts> parts(new SstableParts(std::move(file), path, memory));
+  std::unique_ptr<SstableParts> parts(new SstableParts(files, std::move(file), path, memory));
   VARVE_RETURN_IF_ERROR(parts->read_ends());
   return parts;
 }
@@ -137,6 +137,43 @@ Result<RowBlock> SstableParts::rows(const BlockHandle& handle) {
   if (!view.ok()) return at(handle.offset, view.status());
   block.view = *view;
   return block;
+}
+
+Result<std::string> SstableParts::large_value(std::string_view pointer) {
+  if (values_.empty()) {
+    VARVE_ASSIGN_OR_RETURN(SstableProperties properties, this->properties());
+    values_ = std::move(properties.values);
+    value_files_.resize(values_.size());
+  }
+  ValuePointer decoded;
+  if (!decode_value_pointer(pointer, &decoded) || decoded.file >= values_.size()) {
+    return Status::corruption(path_ + ": a pointer to a value in no file that it names");
+  }
+  std::unique_ptr<ValueParts>& parts = value_files_[decoded.file];
+  if (parts == nullptr) {
+    const ValueFileName& name = values_[decoded.file].file;
+    const size_t slash = path_.rfind('/');
+    const std::string directory = slash == std::string::npos ? "." : path_.substr(0, slash);
+    const std::string path = path_in(directory, value_file_name(name.number));
+    VARVE_ASSIGN_OR_RETURN(parts, ValueParts::open(files_, path, memory_));
+    if (parts->id() != name.id) {
+      parts.reset();
+      return Status::corruption(path + ": not the file that " + path_ + " points to");
+    }
+  }
+  VARVE_ASSIGN_OR_RETURN(ValueParts::Value value, parts->value(decoded.place));
+  if (value.bytes.size() == decoded.place.raw_size) return std::move(value.bytes);
+  return parts->at(decoded.place.offset,
+                   Status::corruption(format("a value of %zu bytes; the pointer says %u",
+                                             value.bytes.size(), decoded.place.raw_size)));
+}
+
+Status SstableParts::resolve(RowContent* row, std::string* value) {
+  if (row->kind != VersionKind::value_pointer) return Status();
+  VARVE_ASSIGN_OR_RETURN(*value, large_value(row->value));
+  row->kind = VersionKind::value;
+  row->value = *value;
+  return Status();
 }
 
 Result<FilterBlock> SstableParts::filter(const BlockHandle& partition) {

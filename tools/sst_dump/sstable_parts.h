@@ -18,9 +18,17 @@
 #include "lsm/codec.h"
 #include "lsm/filter.h"
 #include "lsm/sstable_format.h"
+#include "tools/sst_dump/value_parts.h"
 #include "varve/file_system.h"
 
 namespace varve::sst_dump {
+
+// What a row says of its key.
+struct RowContent {
+  VersionKind kind;
+  Timestamp timestamp;
+  std::string_view value;
+};
 
 // A block of rows: data, index or top index.
 struct RowBlock {
@@ -33,6 +41,9 @@ struct RowBlock {
 
   std::string key(uint32_t i) const {
     return std::string(view.prefix()).append(view.row(i).suffix);
+  }
+  RowContent content(uint32_t i) const {
+    return {.kind = view.kind(i), .timestamp = view.timestamp(i), .value = view.row(i).value};
   }
 };
 
@@ -64,6 +75,11 @@ class SstableParts {
   Result<RowBlock> top_index();
   // Data blocks and index partitions.
   Result<RowBlock> rows(const BlockHandle& handle);
+  // The value that a pointer points to, from the file of values beside this one.
+  Result<std::string> large_value(std::string_view pointer);
+  // The same for a row that is a pointer: `*value` holds what its content then views. Others stay
+  // as they are.
+  Status resolve(RowContent* row, std::string* value);
   // Requires that the partition has a filter.
   Result<FilterBlock> filter(const BlockHandle& partition);
   // Entry `i` of an index; corruption when its value is no handle, or points outside.
@@ -76,18 +92,27 @@ class SstableParts {
   }
 
  private:
-  SstableParts(std::unique_ptr<File> file, std::string path, MemoryManager* memory)
-      : file_(std::move(file)), path_(std::move(path)), codec_(memory, MemoryRole::block_frames) {}
+  SstableParts(FileSystem* files, std::unique_ptr<File> file, std::string path,
+               MemoryManager* memory)
+      : files_(files),
+        memory_(memory),
+        file_(std::move(file)),
+        path_(std::move(path)),
+        codec_(memory, MemoryRole::block_frames) {}
   Status read_ends();
   Status read(uint64_t offset, size_t size, std::vector<char>* to);
   // A block with its trailer checked, still as it is stored.
   Result<BlockTrailer> read_block(uint64_t offset, uint32_t stored_size, std::vector<char>* stored);
 
+  FileSystem* const files_;
+  MemoryManager* const memory_;
   const std::unique_ptr<File> file_;
   const std::string path_;
   Codec codec_;
   uint64_t file_size_ = 0;
   SstableFooter footer_;
+  std::vector<ValueUse> values_;  // as the properties name them, once they were read for that
+  std::vector<std::unique_ptr<ValueParts>> value_files_;  // null: not opened yet
 };
 
 }  // namespace varve::sst_dump

@@ -129,8 +129,14 @@ class CatalogReader {
       for_each_block(parts, index, /*is_top=*/false, [&](const RowBlock& block) {
         for (uint32_t i = 0; i < block.view.row_count(); ++i) {
           // Of an undated file only the manifest knows when it was committed.
-          note(block.key(i), file.info.undated ? file.info.timestamp_max : block.view.timestamp(i),
-               block.view.kind(i), block.view.row(i).value);
+          RowContent row = block.content(i);
+          std::string large;
+          if (Status status = parts->resolve(&row, &large); !status.ok()) {
+            problem(status);
+            continue;
+          }
+          note(block.key(i), file.info.undated ? file.info.timestamp_max : row.timestamp, row.kind,
+               row.value);
         }
       });
     });

@@ -158,6 +158,11 @@ std::string levels_text(const PublishedFigures& figures) {
                  tools::format_count(number(run, "tombstones"))});
     }
     result += table.to_string();
+    if (number(keyspace, "value_files") != 0) {
+      result += "large values: " + tools::counted(number(keyspace, "value_files"), "file") +
+                " of " + tools::format_size(number(keyspace, "value_bytes")) + ", of which " +
+                tools::format_size(number(keyspace, "value_bytes_needed")) + " are pointed to\n";
+    }
   }
   return result;
 }

@@ -83,7 +83,8 @@ Result<int> verify(Session& session, Output& out, const VerifyOptions& options) 
 struct Totals {
   uint64_t runs = 0;
   uint64_t files = 0;
-  uint64_t bytes = 0;
+  uint64_t value_files = 0;
+  uint64_t bytes = 0;  // of both
   uint64_t entries = 0;
 };
 
@@ -96,6 +97,8 @@ Totals count_runs(const Statistics& statistics) {
       totals.bytes += run.bytes;
       totals.entries += run.entries;
     }
+    totals.value_files += keyspace.value_files;
+    totals.bytes += keyspace.value_bytes;
   }
   return totals;
 }
@@ -108,6 +111,7 @@ std::string totals_text(const Totals& totals) {
 nlohmann::ordered_json totals_json(const Totals& totals) {
   return {{"runs", totals.runs},
           {"sstables", totals.files},
+          {"value_files", totals.value_files},
           {"entries", totals.entries},
           {"bytes", totals.bytes}};
 }

@@ -90,8 +90,8 @@ class SstableSearch {
   Status search(const FindRequest& request, const AddedFile& file, uint64_t level,
                 std::vector<VersionPlace>* places) {
     const std::string name = sstable_name(file.info.number);
-    const Result<Sstable*> opened =
-        Sstable::open(FileSystem::posix(), path_in(request.directory, name), &cache_, file.info);
+    const Result<Sstable*> opened = Sstable::open(
+        FileSystem::posix(), path_in(request.directory, name), &cache_, nullptr, file.info);
     if (!opened.ok()) return opened.status();
     const std::unique_ptr<Sstable, void (*)(Sstable*)> sstable(
         *opened, [](Sstable* each) { each->unref(); });
@@ -106,6 +106,11 @@ class SstableSearch {
       place.timestamp = cursor.timestamp();
       place.kind = cursor.kind();
       place.value_bytes = cursor.value().size();
+      ValuePointer pointer;
+      if (place.kind == VersionKind::value_pointer &&
+          decode_value_pointer(cursor.value(), &pointer)) {
+        place.value_bytes = pointer.place.raw_size;
+      }
       place.level = level;
       place.run = file.run.value;
       place.partition = cursor.partition_index();

@@ -36,6 +36,9 @@ KeyspaceStatistics keyspace_from(const ordered_json& object) {
   keyspace.memtable_entries = number(object, "memtable_entries");
   keyspace.immutable_memtables = small_number(object, "immutable_memtables");
   keyspace.watermark = {number(object, "watermark")};
+  keyspace.value_files = number(object, "value_files");
+  keyspace.value_bytes = number(object, "value_bytes");
+  keyspace.value_bytes_needed = number(object, "value_bytes_needed");
   for (const ordered_json& run : list(object, "runs")) {
     keyspace.runs.push_back({.level = small_number(run, "level"),
                              .files = number(run, "files"),
