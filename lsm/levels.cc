@@ -30,7 +30,8 @@ std::vector<Levels::ValuesInFile> sum_values(std::span<const Levels::ValuesInFil
   const auto go_through = [&by_number](const Sstable& sstable, auto change) {
     const std::span<ValueFile* const> files = sstable.value_files();
     for (size_t i = 0; i < files.size(); ++i) {
-      change(&by_number.try_emplace(files[i]->name().number, files[i], 0, 0).first->second,
+      change(&by_number.try_emplace(files[i]->name().number, Levels::ValuesInFile{.file = files[i]})
+                  .first->second,
              sstable.properties().values[i].bytes);
     }
   };

@@ -86,8 +86,8 @@ class Levels {
   // Files of values that the sstables point into, by number, and how much of each they need.
   struct ValuesInFile {
     ValueFile* file;
-    uint64_t needed_bytes;
-    uint64_t sstables;  // that name it
+    uint64_t needed_bytes = 0;
+    uint64_t sstables = 0;  // that name it
   };
   std::span<const ValuesInFile> value_files() const { return value_files_; }
   ValueShape value_shape() const;

@@ -133,7 +133,7 @@ Status Sstable::load() {
   info_.raw_bytes = properties_.raw_bytes;
   info_.undated = properties_.undated;
   charge_.set(path_.size() + 2 * (info_.smallest_key.size() + info_.largest_key.size()) +
-              properties_.values.size() * (sizeof(ValueUse) + sizeof(ValueFile*)));
+              properties_.values.size() * (sizeof(ValueUse) + sizeof(void*)));
   return Status();
 }
 
