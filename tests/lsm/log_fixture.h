@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <memory>
 #include <string>
 #include <utility>
@@ -71,6 +72,24 @@ class LogTest : public testing::Test {
                                                            .numbers = &numbers_,
                                                            .segment_size = segment_size});
     ASSERT_OK(writer_->start(std::move(inherited), end));
+  }
+
+  // No writer any more, and no file of one.
+  void remove_log() {
+    writer_.reset();
+    written_.clear();
+    for (const std::string& name : std::vector<std::string>(disk_->list(kDirectory).value())) {
+      ASSERT_OK(disk_->remove(path_in(kDirectory, name)));
+    }
+  }
+
+  // The first such call answers `status`.
+  void fail(FileCall::Kind kind, const char* suffix, const Status& status) {
+    failed_.store(0);
+    files_.set_hook([this, kind, suffix, status](const FileCall& call) {
+      if (call.kind != kind || !call.path.ends_with(suffix)) return Status();
+      return failed_.fetch_add(1) == 0 ? status : Status();
+    });
   }
 
   // A group of `commits` batches of `size` bytes each.
@@ -154,6 +173,7 @@ class LogTest : public testing::Test {
   HookedFiles files_{disk_.get()};
   CountingNumbers numbers_;
   std::unique_ptr<WalWriter> writer_;
+  std::atomic<int> failed_{0};  // calls that fail() met
   uint64_t timestamp_ = 1000;
   std::vector<LoggedGroup> written_;  // segment and offset are not known here
 };

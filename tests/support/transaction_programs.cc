@@ -57,6 +57,7 @@ ProgramShape read_shape(Input* input, std::optional<PlannedFault> fault, FileSys
   shape.options.memory_budget = kMemoryBudgetMin;
   shape.options.write_buffer_size = 16 << 10;
   shape.options.compression = Compression::none;
+  shape.options.separate_values_from = shape.keys % 2;  // all values, or none
   // What was acknowledged has to survive the loss of power.
   const bool sync = input->flag() || shape.fault.loses_power();
   shape.options.durability = sync ? Durability::sync : Durability::os;

@@ -170,6 +170,7 @@ constexpr Place kPlaces[] = {
     {"manifest_created", 1},        {"current_written", 1},
     {"recovery_log_replayed", 1},   {"recovery_manifest_written", 1},
     {"spilled_before_edit", 3},     {"spilled_after_edit", 3},
+    {"value_file_finished", 4},
 };
 
 struct DeadlySyncPoint {
