@@ -819,7 +819,20 @@ MUTANTS = {
         "lsm/recovery.cc",
         "return [[value_files_.is_open(name.number)]];",
         "true",
-        ["txn:LargeValuesTest.files_that_no*"],
+        ["txn:LargeValuesTest.files_of_sstables*"],
+    ),
+    "files_of_values_left_behind_fill_the_disk": (
+        "lsm/recovery.cc",
+        "parsed.type == FileType::values && [[!named.contains(parsed.number.value)]]",
+        "false",
+        ["txn:LargeValuesTest.what_is_left_behind*"],
+    ),
+    "files_of_values_go_before_the_sstables_that_name_them": (
+        "lsm/recovery.cc",
+        "for (const ValueUse& use : (*sstable)->properties().values) "
+        "[[named.insert(use.file.number.value);]]",
+        "static_cast<void>(use);",
+        ["txn:LargeValuesTest.files_of_sstables*"],
     ),
     "files_of_values_are_not_synced": (
         "lsm/value_writer.cc",

@@ -311,6 +311,38 @@ TEST_F(LargeValuesTest, what_is_left_behind_goes_before_anything_is_written) {
   expect_all(1);
 }
 
+// Killed behind an edit that removes an sstable: until the new manifest is durable it may come
+// back, and needs its values.
+TEST_F(LargeValuesTest, files_of_sstables_that_went_stay_until_the_new_manifest_is_there) {
+  open();
+  put_all(0);
+  ASSERT_OK(db_->flush());
+  const std::string values = value_files().at(0);
+  const std::string sstable = files_with_suffix(disk_.get(), kPath, ".sst").at(0);
+  const std::string bytes_of_values = read_file(disk_.get(), values);
+  const std::string bytes_of_sstable = read_file(disk_.get(), sstable);
+  put_all(1);
+  ASSERT_OK(db_->flush());
+  ASSERT_OK(db_->compact());
+  executor_.run_all();
+  ASSERT_FALSE(disk_->info(values).ok());
+  kill();
+  write_file(disk_.get(), values, bytes_of_values);
+  write_file(disk_.get(), sstable, bytes_of_sstable);
+  std::string order;
+  hook_ = [&](const FileCall& call) {
+    if (call.kind == FileCall::Kind::remove && call.path == values) order += 'r';
+    if (call.kind == FileCall::Kind::create && call.path.ends_with(".manifest")) order += 'm';
+    return Status();
+  };
+  open();
+  hook_ = nullptr;
+  EXPECT_EQ(order, "mr");
+  EXPECT_FALSE(disk_->info(values).ok());
+  EXPECT_FALSE(disk_->info(sstable).ok());
+  expect_all(1);
+}
+
 // Each came of a flush; each would cost some memory for ever.
 TEST_F(LargeValuesTest, many_small_files_become_one) {
   open();
