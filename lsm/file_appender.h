@@ -17,7 +17,7 @@ namespace varve {
 class FileAppender {
  public:
   FileAppender(MemoryManager* manager, std::unique_ptr<File> file, MemoryRole role)
-      : file_(std::move(file)), pending_(manager, role) {}
+      : manager_(manager), file_(std::move(file)), pending_(manager, role) {}
 
   Status append(std::string_view bytes);
   // Where the next byte goes.
@@ -28,6 +28,7 @@ class FileAppender {
  private:
   Status write_pending();
 
+  MemoryManager* const manager_;
   std::unique_ptr<File> file_;
   Buffer pending_;
   uint64_t offset_ = 0;  // bytes in the file or pending

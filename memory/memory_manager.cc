@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/atomic.h"
+#include "base/thread.h"
 #include "memory/allocation_faults.h"
 #include "memory/budget.h"
 #include "memory/leak_check.h"
@@ -28,6 +29,13 @@ PageSource::Limits limits_for(uint64_t budget_bytes) {
 // So long is the reclaimer asked for one request. It frees something each time, or waits for
 // readers a moment: in the sum, for one that was stopped while it read.
 constexpr uint64_t kReclaimNanosMax = 2'000'000'000;
+constexpr uint64_t kLookAgainNanos = 500'000;  // at what flushes and compactions have
+
+// Whoever reads a block holds up nobody else: it may wait.
+bool is_of_reads(MemoryRole role) {
+  return role == MemoryRole::block_frames || role == MemoryRole::index ||
+         role == MemoryRole::filter;
+}
 
 }  // namespace
 
@@ -59,26 +67,35 @@ class MemoryManager::Impl {
                                                 const void* acquirer, bool asks = true) {
     if (AllocationFaults::refuses()) return nullptr;
     void* block = slabs.allocate(size, urgency);
-    if (__builtin_expect(block == nullptr, 0) && asks) block = allocate_when_full(size, urgency);
+    if (__builtin_expect(block == nullptr, 0) && asks)
+      block = allocate_when_full(size, role, urgency);
     if (block == nullptr) return nullptr;
     budget.charge(SlabAllocator::usable_size(size), role);
     leaks.acquired(block, {.size = size, .role = role, .acquirer = acquirer});
     return block;
   }
 
-  void* allocate_when_full(size_t size, Urgency urgency) {
+  void* allocate_when_full(size_t size, MemoryRole role, Urgency urgency) {
     MemoryReclaimer* const asked = reclaimer.load();
     void* block = nullptr;
     const uint64_t begin = asked == nullptr ? 0 : Clock::system()->monotonic_nanos();
     while (block == nullptr && asked != nullptr &&
            Clock::system()->monotonic_nanos() - begin < kReclaimNanosMax) {
-      if (!asked->reclaim(SlabAllocator::reservation_size(size))) break;
+      if (!asked->reclaim(SlabAllocator::reservation_size(size))) {
+        if (urgency != Urgency::normal || !is_of_reads(role) || !is_borrowed()) break;
+        pause_for(kLookAgainNanos);
+      }
       slabs.trim();
       block = slabs.allocate(size, urgency);
     }
     if (block != nullptr) return block;
     slabs.trim();
     return slabs.allocate(size, urgency);
+  }
+
+  // A flush or compaction that is under way has memory, of which it returns all.
+  bool is_borrowed() const {
+    return budget.live(MemoryRole::sstable_builder) + budget.live(MemoryRole::compaction) != 0;
   }
 
   __attribute__((noinline)) void release_slow(void* block, size_t size, MemoryRole role) {

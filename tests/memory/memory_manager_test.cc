@@ -263,6 +263,41 @@ TEST(MemoryManager, FlushesFindMemoryWhereOthersAreRefused) {
   for (void* piece : held) manager.release(piece, kPiece, MemoryRole::cursor);
 }
 
+// Has nothing to free, and counts how often it is asked.
+class Pauper final : public MemoryReclaimer {
+ public:
+  explicit Pauper(MemoryManager* manager) : manager_(manager) { manager_->set_reclaimer(this); }
+  ~Pauper() { manager_->set_reclaimer(nullptr); }
+  bool reclaim(size_t) override {
+    asked_.fetch_add(1);
+    return false;
+  }
+  int asked() const { return asked_.load(); }
+
+ private:
+  MemoryManager* const manager_;
+  std::atomic<int> asked_{0};
+};
+
+TEST(MemoryManager, ReadsWaitForWhatAFlushHas) {
+  constexpr size_t kPiece = 256 * 1024;
+  MemoryManager manager(24 << 20);
+  Pauper pauper(&manager);
+  std::vector<void*> held;
+  while (void* piece = manager.allocate(kPiece, MemoryRole::sstable_builder)) held.push_back(piece);
+  const int asked = pauper.asked();
+  EXPECT_EQ(manager.allocate(kPiece, MemoryRole::batch), nullptr) << "others may hold up the flush";
+  EXPECT_EQ(pauper.asked(), asked + 1);
+  std::thread flush([&] {
+    while (pauper.asked() < asked + 4) std::this_thread::yield();
+    for (void* piece : held) manager.release(piece, kPiece, MemoryRole::sstable_builder);
+  });
+  void* frame = manager.allocate(kPiece, MemoryRole::block_frames);
+  flush.join();
+  ASSERT_NE(frame, nullptr);
+  manager.release(frame, kPiece, MemoryRole::block_frames);
+}
+
 TEST(MemoryManager, NeighboursShareAWord) {
   MemoryManager manager(64 << 20);
   constexpr size_t kSize = 9000;
