@@ -25,6 +25,16 @@ inline constexpr std::memory_order kRelease = std::memory_order_release;
 inline constexpr std::memory_order kAcqRel = std::memory_order_acq_rel;
 inline constexpr std::memory_order kSeqCst = std::memory_order_seq_cst;
 
+// Of memory that is shared with the kernel, where no Atomic lies.
+template <typename T>
+T load_acquire(const T* from) {
+  return __atomic_load_n(from, __ATOMIC_ACQUIRE);
+}
+template <typename T>
+void store_release(T* to, T value) {
+  __atomic_store_n(to, value, __ATOMIC_RELEASE);
+}
+
 template <typename T>
 class Atomic {
  public:

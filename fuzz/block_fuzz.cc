@@ -32,6 +32,7 @@ struct OwnedBlock {
         BlockView::parse(payload.view(), row_count, columns.get(), with_tags);
     if (!result.ok()) return result.status();
     view = *result;
+    if (with_tags) view.fill_tags();
     return Status();
   }
 
@@ -73,7 +74,10 @@ void check_searches(const BlockView& view, const Model& model, bool with_tags, I
     if (in_order) {
       FUZZ_CHECK(lower == model.lower_bound(wanted));
       FUZZ_CHECK(upper == model.upper_bound(wanted));
+      FUZZ_CHECK(view.find_in_order(key, timestamp) == model.find(key, timestamp));
     }
+    const uint32_t there = view.find_in_order(key, timestamp);
+    if (there != view.row_count()) FUZZ_CHECK(view.has_key(there, key));
     if (!with_tags) continue;
     // Even if rows are in no order it finds the first one that fits.
     FUZZ_CHECK(view.find(key, key_hash(key), timestamp) == model.find(key, timestamp));

@@ -29,6 +29,10 @@ MemoryRole role_of(FrameKind kind) {
   return MemoryRole::block_frames;
 }
 
+std::string place_of(const BlockSource& source) {
+  return format("at offset %llu", static_cast<unsigned long long>(source.offset));
+}
+
 }  // namespace
 
 BlockCache::BlockCache(FrameRing* ring)
@@ -59,24 +63,32 @@ BlockCache::~BlockCache() {
   ring_->cache_count_.fetch_sub(1, kRelaxed);  // a statistic
 }
 
+FrameRef BlockCache::find(FrameSlot* slot) {
+  EpochDomain::Guard guard(epochs());
+  // Pairs with the release store in install(): what the frame points to is seen.
+  Frame* const frame = slot->load(kAcquire);
+  if (frame == nullptr) return FrameRef();
+  frame->references.fetch_add(1, kRelaxed);  // cannot be zero: invariant 1
+  touch(frame);
+  statistics_.hits.add();
+  return FrameRef(frame);
+}
+
 Result<FrameRef> BlockCache::acquire(FrameSlot* slot, Frame* parent, const BlockSource& source,
                                      bool fill) {
   VARVE_DCHECK(!source.from_file || !fill);
   if (!source.from_file) {
-    EpochDomain::Guard guard(epochs());
-    // Pairs with the release store in install(): what the frame points to is seen.
-    if (Frame* frame = slot->load(kAcquire); frame != nullptr) {
-      frame->references.fetch_add(1, kRelaxed);  // cannot be zero: invariant 1
-      touch(frame);
-      statistics_.hits.add();
-      return FrameRef(frame);
-    }
+    if (FrameRef found = find(slot)) return found;
   }
   statistics_.misses.add();
   VARVE_ASSIGN_OR_RETURN(FrameRef loaded, load(source));
   if (!fill) return loaded;
-  VARVE_DCHECK(!source.private_role);
+  return share(slot, parent, source, std::move(loaded));
+}
 
+FrameRef BlockCache::share(FrameSlot* slot, Frame* parent, const BlockSource& source,
+                           FrameRef loaded) {
+  VARVE_DCHECK(!source.private_role);
   bool evicted = false;
   FrameRef result;
   {
@@ -101,6 +113,103 @@ Result<FrameRef> BlockCache::acquire(FrameSlot* slot, Frame* parent, const Block
   }
   if (evicted) epochs().collect_now_and_then();
   return result;
+}
+
+// The loads of one acquire_together().
+class BlockCache::TogetherLoad final : public ReadListener {
+ public:
+  TogetherLoad(BlockCache* cache, const BlockSource& source)
+      : cache_(cache),
+        bytes_max_(bytes_max(cache->manager()->budget_bytes())),
+        workspace_(cache, source) {}
+
+  // Unless it is in memory, or to be asked for again.
+  void add(Wanted* wanted) {
+    if (wanted->frame = cache_->find(wanted->slot); wanted->frame) return;
+    const uint64_t size = uint64_t{wanted->source.stored_size} + wanted->source.raw_size;
+    if (count_ != 0 && bytes_ + size > bytes_max_) return;
+    for (size_t i = 0; i < count_; ++i) {
+      if (loads_[i]->wanted->slot == wanted->slot) return;
+    }
+    cache_->statistics_.misses.add();
+    Load& load = loads_[count_].emplace(cache_, wanted);
+    wanted->status = load.loading.allocate();
+    if (!wanted->status.ok()) return;
+    ++count_;
+    bytes_ += size;
+    if (load.loading.is_compressed()) compressed_bytes_ += load.loading.read_size();
+  }
+
+  void read(FileSystem* files) {
+    if (count_ == 0) return;
+    char* free = nullptr;
+    if (compressed_bytes_ != 0) {
+      free = workspace_.reserve(compressed_bytes_);
+      if (free == nullptr) {
+        for (size_t i = 0; i < count_; ++i) {
+          loads_[i]->wanted->status = Status::out_of_memory("no memory to read blocks");
+        }
+        return;
+      }
+    }
+    for (size_t i = 0; i < count_; ++i) {
+      Loading& loading = loads_[i]->loading;
+      reads_[i].file = loads_[i]->wanted->source.file;
+      IoRequest& request = reads_[i].request;
+      request.offset = loads_[i]->wanted->source.offset;
+      request.size = loading.read_size();
+      request.data = loading.is_compressed() ? free : loading.payload();
+      if (loading.is_compressed()) free += request.size;
+    }
+    files->read_together({reads_, count_}, this);
+  }
+
+  void done(FileRead* read) override {
+    Load& load = *loads_[read - reads_];
+    Wanted* const wanted = load.wanted;
+    IoRequest& request = read->request;
+    if (request.status.ok() && request.transferred != request.size) {
+      request.status = ends_in_block(request.transferred, request.size);
+    }
+    if (!request.status.ok()) {
+      wanted->status = std::move(request.status).with_context(place_of(wanted->source));
+      return;
+    }
+    Result<FrameRef> loaded = load.loading.finish(request.data, &workspace_);
+    if (loaded.ok()) {
+      wanted->frame =
+          cache_->share(wanted->slot, wanted->parent, wanted->source, *std::move(loaded));
+    } else {
+      wanted->status = std::move(loaded).status();
+    }
+  }
+
+ private:
+  struct Load {
+    Load(BlockCache* cache, Wanted* wanted) : wanted(wanted), loading(cache, wanted->source) {}
+    Wanted* wanted;
+    Loading loading;
+  };
+
+  static uint64_t bytes_max(uint64_t budget) {
+    return budget == 0 ? kTogetherBytesMax : std::min(kTogetherBytesMax, budget / 64);
+  }
+
+  BlockCache* const cache_;
+  const uint64_t bytes_max_;
+  Workspace workspace_;
+  std::optional<Load> loads_[kTogetherMax];
+  FileRead reads_[kTogetherMax];
+  size_t count_ = 0;
+  uint64_t bytes_ = 0;           // as they are stored and as they are read
+  size_t compressed_bytes_ = 0;  // of what is stored compressed
+};
+
+void BlockCache::acquire_together(std::span<Wanted> wanted, FileSystem* files) {
+  VARVE_DCHECK(!wanted.empty() && wanted.size() <= kTogetherMax);
+  TogetherLoad load(this, wanted.front().source);
+  for (Wanted& each : wanted) load.add(&each);
+  load.read(files);
 }
 
 bool BlockCache::keep(FrameSlot* slot, std::string_view raw, uint32_t rows, bool has_pointers) {
@@ -209,46 +318,6 @@ Frame* BlockCache::allocate_frame(const BlockSource& source, size_t payload_room
   return make_frame(memory, source, layout);
 }
 
-Result<FrameRef> BlockCache::load(const BlockSource& source) {
-  // Sizes come from a handle, that is from disk: bound them before memory is taken.
-  if (source.stored_size > kBlockRawSizeMax ||
-      (source.raw_size != source.stored_size && source.raw_size > kBlockCompressedRawSizeMax) ||
-      source.rows > source.raw_size / kBlockRowSizeMin ||
-      ((source.kind == FrameKind::data || source.kind == FrameKind::index) && source.rows == 0)) {
-    return Status::corruption(
-        format("at offset %llu: block handle claims %u stored bytes, %u raw, "
-               "%u rows",
-               static_cast<unsigned long long>(source.offset), source.stored_size, source.raw_size,
-               source.rows));
-  }
-  Result<FrameRef> result =
-      source.kind == FrameKind::filter ? load_filter(source) : load_payload(source);
-  if (!result.ok()) {
-    return result.status().with_context(
-        format("at offset %llu", static_cast<unsigned long long>(source.offset)));
-  }
-  return result;
-}
-
-Result<FrameRef> BlockCache::load_filter(const BlockSource& source) {
-  const size_t size = source.stored_size + kBlockTrailerSize;
-  // So that the filter's lines are lines of the processor's cache.
-  constexpr size_t kOffset = kFilterLineSize - kFilterHeaderSize;
-  char* payload;
-  Frame* frame = allocate_frame(source, kOffset + size, &payload);
-  if (frame == nullptr) return Status::out_of_memory("no memory for a filter");
-  FrameRef result(frame);
-  payload += kOffset;
-  VARVE_RETURN_IF_ERROR(read_exactly(source.file, source.offset, payload, size));
-  VARVE_ASSIGN_OR_RETURN(const BlockTrailer trailer,
-                         open_block(payload, source.stored_size, source.id, source.offset));
-  if (trailer.codec != Compression::none) {
-    return Status::not_supported("compressed filter");
-  }
-  VARVE_ASSIGN_OR_RETURN(frame->filter, FilterView::parse({payload, source.stored_size}));
-  return result;
-}
-
 Status BlockCache::parse_rows(Frame* frame, const BlockSource& source, const char* payload) {
   VARVE_ASSIGN_OR_RETURN(frame->view,
                          BlockView::parse({payload, source.raw_size}, source.rows,
@@ -257,51 +326,89 @@ Status BlockCache::parse_rows(Frame* frame, const BlockSource& source, const cha
   return Status();
 }
 
-Result<FrameRef> BlockCache::load_payload(const BlockSource& source) {
-  const bool compressed = source.raw_size != source.stored_size;
-  const size_t read_size = source.stored_size + kBlockTrailerSize;
-  char* payload;
-  Frame* frame = allocate_frame(source, compressed ? source.raw_size : read_size, &payload);
-  if (frame == nullptr) return Status::out_of_memory("no memory for a block");
-  FrameRef result(frame);
-  const MemoryRole role = source.private_role.value_or(MemoryRole::block_frames);
-  ObjectPool<Scratch>& pool = role == MemoryRole::compaction ? compaction_scratch_ : scratch_;
-  Scratch* scratch = nullptr;
-  char* stored = payload;
-  struct ReleaseScratch {
-    ObjectPool<Scratch>* pool;
-    Scratch*& scratch;
-    ~ReleaseScratch() {
-      if (scratch != nullptr) pool->release(scratch);
-    }
-  } release{&pool, scratch};
-  // A flush opens what it wrote with the memory that is kept for flushes, and seldom.
-  Scratch urgent(manager(), MemoryRole::sstable_builder);
-  Scratch* used = &urgent;
-  if (compressed) {
-    if (source.urgency != Urgency::flush) used = scratch = pool.acquire(manager(), role);
-    if (used == nullptr || !used->stored.resize(read_size)) {
-      return Status::out_of_memory("no memory to read a block");
-    }
-    stored = used->stored.data();
+BlockCache::Workspace::~Workspace() {
+  constexpr size_t kKeptMax = 256 * 1024;  // what a few blocks needed is not kept for ever
+  if (pool_ == nullptr) return;
+  if (used_->stored.capacity() > kKeptMax) used_->stored.reset();
+  pool_->release(used_);
+}
+
+char* BlockCache::Workspace::reserve(size_t bytes) {
+  if (source_.urgency == Urgency::flush) {
+    used_ = &urgent_.emplace(cache_->manager(), MemoryRole::sstable_builder);
+  } else {
+    const MemoryRole role = source_.private_role.value_or(MemoryRole::block_frames);
+    ObjectPool<Scratch>& pool =
+        role == MemoryRole::compaction ? cache_->compaction_scratch_ : cache_->scratch_;
+    used_ = pool.acquire(cache_->manager(), role);
+    if (used_ == nullptr) return nullptr;
+    pool_ = &pool;
   }
-  VARVE_RETURN_IF_ERROR(read_exactly(source.file, source.offset, stored, read_size));
+  return used_->stored.resize(bytes) ? used_->stored.data() : nullptr;
+}
+
+Result<FrameRef> BlockCache::load(const BlockSource& source) {
+  Loading loading(this, source);
+  VARVE_RETURN_IF_ERROR(loading.allocate());
+  Workspace workspace(this, source);
+  char* const stored =
+      loading.is_compressed() ? workspace.reserve(loading.read_size()) : loading.payload();
+  if (stored == nullptr) return Status::out_of_memory("no memory to read a block");
+  const Status status = read_exactly(source.file, source.offset, stored, loading.read_size());
+  if (!status.ok()) return status.with_context(place_of(source));
+  return loading.finish(stored, &workspace);
+}
+
+Status BlockCache::Loading::allocate() {
+  // Sizes come from a handle, that is from disk: bound them before memory is taken.
+  if (source_.stored_size > kBlockRawSizeMax ||
+      (source_.raw_size != source_.stored_size && source_.raw_size > kBlockCompressedRawSizeMax) ||
+      source_.rows > source_.raw_size / kBlockRowSizeMin ||
+      ((source_.kind == FrameKind::data || source_.kind == FrameKind::index) &&
+       source_.rows == 0)) {
+    return Status::corruption(format("block handle claims %u stored bytes, %u raw, %u rows",
+                                     source_.stored_size, source_.raw_size, source_.rows))
+        .with_context(place_of(source_));
+  }
+  const bool is_filter = source_.kind == FrameKind::filter;
+  // So that the filter's lines are lines of the processor's cache.
+  constexpr size_t kFilterAt = kFilterLineSize - kFilterHeaderSize;
+  const size_t skipped = is_filter ? kFilterAt : 0;
+  Frame* const frame = cache_->allocate_frame(
+      source_, skipped + (is_compressed() ? source_.raw_size : read_size()), &payload_);
+  if (frame == nullptr) {
+    return Status::out_of_memory(is_filter ? "no memory for a filter" : "no memory for a block");
+  }
+  frame_ = FrameRef(frame);
+  payload_ += skipped;
+  return Status();
+}
+
+Result<FrameRef> BlockCache::Loading::finish(const char* stored, Workspace* workspace) {
+  const Status status = check_and_decode(stored, workspace);
+  if (!status.ok()) return status.with_context(place_of(source_));
+  return std::move(frame_);
+}
+
+Status BlockCache::Loading::check_and_decode(const char* stored, Workspace* workspace) {
   VARVE_ASSIGN_OR_RETURN(const BlockTrailer trailer,
-                         open_block(stored, source.stored_size, source.id, source.offset));
-  if (trailer.raw_size != source.raw_size || trailer.row_count != source.rows ||
-      (trailer.codec != Compression::none) != compressed) {
+                         open_block(stored, source_.stored_size, source_.id, source_.offset));
+  if (source_.kind == FrameKind::filter) {
+    if (trailer.codec != Compression::none) return Status::not_supported("compressed filter");
+    VARVE_ASSIGN_OR_RETURN(frame_->filter, FilterView::parse({payload_, source_.stored_size}));
+    return Status();
+  }
+  if (trailer.raw_size != source_.raw_size || trailer.row_count != source_.rows ||
+      (trailer.codec != Compression::none) != is_compressed()) {
     return Status::corruption(format("block of %u bytes, %u rows; its handle says %u and %u",
-                                     trailer.raw_size, trailer.row_count, source.raw_size,
-                                     source.rows));
+                                     trailer.raw_size, trailer.row_count, source_.raw_size,
+                                     source_.rows));
   }
-  if (compressed) {
+  if (is_compressed()) {
     VARVE_RETURN_IF_ERROR(
-        used->codec.decompress({stored, source.stored_size}, payload, source.raw_size));
+        workspace->codec().decompress({stored, source_.stored_size}, payload_, source_.raw_size));
   }
-  if (source.kind != FrameKind::value) {
-    VARVE_RETURN_IF_ERROR(parse_rows(frame, source, payload));
-  }
-  return result;
+  return source_.kind == FrameKind::value ? Status() : parse_rows(frame_.get(), source_, payload_);
 }
 
 }  // namespace varve

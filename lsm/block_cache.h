@@ -117,6 +117,19 @@ class BlockCache {
     for (size_t line = 0; line < kTagLines; ++line) __builtin_prefetch(frame + line * 64);
   }
 
+  // One of several frames that are asked for together.
+  struct Wanted {
+    FrameSlot* slot = nullptr;
+    Frame* parent = nullptr;  // as for acquire()
+    BlockSource source;
+    FrameRef frame;  // out; null and ok: is to be asked for again
+    Status status;   // out
+  };
+  static constexpr size_t kTogetherMax = 32;
+  // As acquire() for each, filling the cache; what is not in memory is read together, as far as
+  // about a megabyte goes.
+  void acquire_together(std::span<Wanted> wanted, FileSystem* files);
+
   // Reads, checks and decodes a block into a private frame.
   Result<FrameRef> load(const BlockSource& source);
 
@@ -186,9 +199,13 @@ class BlockCache {
   }
 
  private:
-  // Of a block of 150 rows. More at once than the processor can wait for costs more than it spares.
+  // Tags, and offsets behind them, of a block of 70 rows. More at once than the processor can wait
+  // for costs more than it spares.
   static constexpr size_t kHeaderLines = 3;
   static constexpr size_t kTagLines = 5;
+  // As they are stored and as they are read, of one acquire_together(), but for a single frame;
+  // less where the budget is small.
+  static constexpr uint64_t kTogetherBytesMax = 1 << 20;
 
   explicit BlockCache(std::unique_ptr<FrameRing> ring);
   friend class FrameRef;
@@ -201,9 +218,52 @@ class BlockCache {
     Codec codec;
   };
 
-  // Rows, or a value.
-  Result<FrameRef> load_payload(const BlockSource& source);
-  Result<FrameRef> load_filter(const BlockSource& source);
+  // Where what is stored compressed is read to, and what decompresses it: a Scratch of a pool, or,
+  // for flushes, which open what they wrote, and seldom, one of the memory that is kept for them.
+  class Workspace {
+   public:
+    Workspace(BlockCache* cache, const BlockSource& source) : cache_(cache), source_(source) {}
+    ~Workspace();
+    Workspace(const Workspace&) = delete;
+    Workspace& operator=(const Workspace&) = delete;
+    // Null: no memory. Once.
+    char* reserve(size_t bytes);
+    Codec& codec() { return used_->codec; }
+
+   private:
+    BlockCache* const cache_;
+    const BlockSource& source_;
+    ObjectPool<Scratch>* pool_ = nullptr;
+    std::optional<Scratch> urgent_;
+    Scratch* used_ = nullptr;
+  };
+  class TogetherLoad;
+  // A load in its steps: allocate(); a read of read_size() bytes to where they are wanted, which is
+  // in the frame unless they are compressed; finish(), which checks and decodes.
+  class Loading {
+   public:
+    Loading(BlockCache* cache, const BlockSource& source) : cache_(cache), source_(source) {}
+    Status allocate();
+    bool is_compressed() const {
+      return source_.kind != FrameKind::filter && source_.raw_size != source_.stored_size;
+    }
+    size_t read_size() const { return source_.stored_size + kBlockTrailerSize; }
+    char* payload() { return payload_; }
+    // `stored`: what was read; payload() unless it is compressed.
+    Result<FrameRef> finish(const char* stored, Workspace* workspace);
+
+   private:
+    Status check_and_decode(const char* stored, Workspace* workspace);
+
+    BlockCache* const cache_;
+    const BlockSource source_;
+    FrameRef frame_;
+    char* payload_ = nullptr;
+  };
+  // The frame in `slot`, if there is one.
+  FrameRef find(FrameSlot* slot);
+  // Puts `loaded` into `slot`, unless somebody was faster; returns the one that is there.
+  FrameRef share(FrameSlot* slot, Frame* parent, const BlockSource& source, FrameRef loaded);
   // Where what lies in a frame: offsets and sizes in bytes.
   struct FrameLayout {
     size_t payload = 0;

@@ -38,7 +38,7 @@
 //
 // Three columns are not stored but derived when a block is loaded, so that they cannot disagree
 // with the rows and cost no disk space (docs/decisions.md, "derived columns"):
-//     tags     u16 a row: the low bits of the key's hash: for point reads
+//     tags     u16 a row: the low bits of the key's hash: for point reads of a block that has many
 //     offsets  u16 a row, u32 in payloads above 64 KiB: where it begins there: random access
 //     heads    u64 a row: first eight bytes of the suffix, big-endian, zero-padded: for seeks; in
 //              blocks of an index two, of sixteen bytes

@@ -70,7 +70,6 @@ Result<BlockView> BlockView::parse(std::string_view payload, uint32_t row_count,
     }
   }
 
-  Tag* tags = reinterpret_cast<Tag*>(columns);
   const bool narrow = offset_width(payload.size()) == sizeof(uint16_t);
   uint16_t* offsets = reinterpret_cast<uint16_t*>(columns + tags_size(rows, with_tags));
   uint32_t* wide_offsets = reinterpret_cast<uint32_t*>(offsets);
@@ -81,11 +80,7 @@ Result<BlockView> BlockView::parse(std::string_view payload, uint32_t row_count,
   view.next_heads_ = with_tags ? nullptr : next_heads;
   view.offsets_ = narrow ? offsets : nullptr;
   view.wide_offsets_ = narrow ? nullptr : wide_offsets;
-  view.tags_ = with_tags ? tags : nullptr;
-  char hashed_key[256];  // prefix and suffix side by side; longer keys are hashed from the heap
-  std::string long_key;
-  std::memcpy(hashed_key, view.prefix().data(),
-              std::min<size_t>(view.prefix_size_, sizeof hashed_key));
+  view.tags_ = with_tags ? reinterpret_cast<Tag*>(columns) : nullptr;
   for (uint32_t i = 0; i < rows; ++i) {
     const size_t start = decoder.offset();
     const uint64_t suffix_size = decoder.varint();
@@ -102,23 +97,30 @@ Result<BlockView> BlockView::parse(std::string_view payload, uint32_t row_count,
       wide_offsets[i] = static_cast<uint32_t>(start);
     }
     heads[i] = key_head(suffix);
-    if (!with_tags) {
-      next_heads[i] = next_head(suffix);
-      continue;
-    }
-    if (key_size <= sizeof hashed_key) {
-      std::memcpy(hashed_key + view.prefix_size_, suffix.data(), suffix.size());
-      tags[i] = static_cast<Tag>(key_hash({hashed_key, key_size}));
-    } else {
-      long_key.assign(view.prefix()).append(suffix);
-      tags[i] = static_cast<Tag>(key_hash(long_key));
-    }
+    if (!with_tags) next_heads[i] = next_head(suffix);
   }
   if (!decoder.done()) {
     return bad_row(rows, rows, decoder.offset(), "bytes follow the last row");
   }
-  if (with_tags) std::fill(tags + rows, tags + align_up(rows, kTagsAtOnce), 0);
   return view;
+}
+
+void BlockView::fill_tags() const {
+  char hashed_key[256];  // prefix and suffix side by side; longer keys are hashed from the heap
+  std::string long_key;
+  std::memcpy(hashed_key, prefix().data(), std::min<size_t>(prefix_size_, sizeof hashed_key));
+  for (uint32_t i = 0; i < row_count_; ++i) {
+    const std::string_view suffix = row(i).suffix;
+    const size_t key_size = prefix_size_ + suffix.size();
+    if (key_size <= sizeof hashed_key) {
+      std::memcpy(hashed_key + prefix_size_, suffix.data(), suffix.size());
+      tags_[i] = static_cast<Tag>(key_hash({hashed_key, key_size}));
+    } else {
+      long_key.assign(prefix()).append(suffix);
+      tags_[i] = static_cast<Tag>(key_hash(long_key));
+    }
+  }
+  std::fill(tags_ + row_count_, tags_ + align_up(row_count_, kTagsAtOnce), 0);
 }
 
 uint32_t BlockView::candidate(uint64_t hash) const {
@@ -197,6 +199,13 @@ uint32_t BlockView::bound(const VersionKey& key) const {
 
 uint32_t BlockView::lower_bound(const VersionKey& key) const { return bound<false>(key); }
 uint32_t BlockView::upper_bound(const VersionKey& key) const { return bound<true>(key); }
+
+uint32_t BlockView::find_in_order(std::string_view user_key, Timestamp snapshot) const {
+  const uint32_t i = lower_bound({user_key, snapshot});
+  // The last is so in every block whose rows are in order.
+  const bool there = i < row_count_ && has_key(i, user_key) && timestamp(i) <= snapshot;
+  return there ? i : row_count_;
+}
 
 uint32_t BlockView::find(std::string_view user_key, uint64_t hash, Timestamp snapshot,
                          uint32_t candidate) const {

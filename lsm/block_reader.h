@@ -1,6 +1,6 @@
 // A block's payload with its derived columns: random access to rows, seeks and point reads.
 //
-// Thread rule: immutable once parsed; any number of threads.
+// Thread rule: immutable once parsed, but for fill_tags(); any number of threads.
 // Ownership: payload and columns are the caller's and outlive the view. Keys are handed out through
 // a buffer of the caller that holds the common prefix; values point into the payload.
 // Errors: parse() answers whatever bytes with a view that can only lead inside them, or corruption.
@@ -35,8 +35,9 @@ class BlockView {
 
   BlockView() = default;
   // `columns`: aligned to 8 bytes, columns_size() of them. `row_count` is the trailer's.
-  // `with_tags`: point reads by hash are wanted. Without, heads have twice as many bytes, for what
-  // is searched often: blocks of an index, whose keys may begin with the same ones.
+  // `with_tags`: there is room for tags, by which point reads are answered once they were filled.
+  // Without, heads have twice as many bytes, for what is searched often: blocks of an index, whose
+  // keys may begin with the same ones.
   static Result<BlockView> parse(std::string_view payload, uint32_t row_count, char* columns,
                                  bool with_tags);
 
@@ -66,12 +67,18 @@ class BlockView {
   uint32_t lower_bound(const VersionKey& key) const;
   // First row after `key`.
   uint32_t upper_bound(const VersionKey& key) const;
-  // Newest version of `user_key` at or below `snapshot`, by its hash; row_count() if there is none.
-  // Requires `with_tags`. `candidate`: that of its hash, or 0.
+  // Newest version of `user_key` at or below `snapshot`; row_count() if there is none.
+  uint32_t find_in_order(std::string_view user_key, Timestamp snapshot) const;
+  // The same by its hash. Requires fill_tags(). `candidate`: that of its hash, or 0.
   uint32_t find(std::string_view user_key, uint64_t hash, Timestamp snapshot,
                 uint32_t candidate = 0) const;
   // The first row that find() compares with, which begins to load; row_count() if there is none.
+  // Requires fill_tags().
   uint32_t candidate(uint64_t hash) const;
+
+  // Requires `with_tags`. Costs a hash of every key. By one thread; others may do all that does not
+  // require it meanwhile.
+  void fill_tags() const;
 
   // Whether row i has the user key `user_key`.
   bool has_key(uint32_t i, std::string_view user_key) const {
@@ -154,7 +161,7 @@ class BlockView {
 
   // What point reads need first: it shares a cache line with the head of a frame.
   const char* payload_ = nullptr;
-  const Tag* tags_ = nullptr;
+  Tag* tags_ = nullptr;
   const uint16_t* offsets_ = nullptr;  // null: they are wide
   const char* timestamps_ = nullptr;
   uint64_t timestamp_base_ = 0;

@@ -27,6 +27,10 @@ Result<std::string> read_whole_file(FileSystem* file_system, const std::string& 
 Status read_exactly(File* file, uint64_t offset, char* to, size_t size) {
   VARVE_ASSIGN_OR_RETURN(const size_t got, file->read(offset, to, size));
   if (got == size) return Status();
+  return ends_in_block(got, size);
+}
+
+Status ends_in_block(size_t got, size_t size) {
   return Status::corruption(format("the file ends %zu bytes into a block of %zu", got, size));
 }
 

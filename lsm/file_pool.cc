@@ -1,5 +1,6 @@
 #include "lsm/file_pool.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/assert.h"
@@ -79,6 +80,65 @@ Result<std::unique_ptr<File>> FilePool::open(const std::string& path, OpenMode m
   VARVE_RETURN_IF_ERROR(acquire(file.get()).status());
   release(file.get());
   return std::unique_ptr<File>(std::move(file));
+}
+
+void FilePool::read_together(std::span<FileRead> reads, ReadListener* listener) {
+  constexpr size_t kReadsMax = 32;
+  // Some of them, of the files below, whose places they have until they are done. There are no more
+  // places than for one read at a time where all are taken.
+  class Below final : public ReadListener {
+   public:
+    Below(FilePool* pool, ReadListener* listener) : pool_(pool), listener_(listener) {}
+    void add(FileRead* read) {
+      auto* const file = static_cast<PooledFile*>(read->file);
+      if (count_ == kReadsMax || (count_ != 0 && !pool_->has_room_for(file))) carry_out();
+      Result<File*> opened = pool_->acquire(file);
+      if (opened.status().code() == StatusCode::busy && count_ != 0) {
+        carry_out();
+        opened = pool_->acquire(file);
+      }
+      if (!opened.ok()) {
+        read->request.transferred = 0;
+        read->request.status = std::move(opened).status();
+        listener_->done(read);
+        return;
+      }
+      reads_[count_].file = *opened;
+      IoRequest& request = reads_[count_].request;
+      request.offset = read->request.offset;
+      request.data = read->request.data;
+      request.size = read->request.size;
+      above_[count_++] = read;
+    }
+    void carry_out() { pool_->below_->read_together({reads_, std::exchange(count_, 0)}, this); }
+    void done(FileRead* below) override {
+      FileRead* const read = above_[below - reads_];
+      read->request.status = std::move(below->request.status);
+      read->request.transferred = below->request.transferred;
+      pool_->release(static_cast<PooledFile*>(read->file));
+      listener_->done(read);
+    }
+
+   private:
+    FilePool* const pool_;
+    ReadListener* const listener_;
+    FileRead reads_[kReadsMax];
+    FileRead* above_[kReadsMax];
+    size_t count_ = 0;
+  };
+  Below below(this, listener);
+  for (FileRead& read : reads) below.add(&read);
+  below.carry_out();
+}
+
+bool FilePool::has_room_for(PooledFile* file) {
+  MutexLock lock(mutex_);
+  if (file->below != nullptr || counts_.open < open_max_) return true;
+  PooledFile* other = hand_;
+  for (uint64_t left = counts_.open; left > 0; --left, other = other->next) {
+    if (other->users == 0) return true;
+  }
+  return false;
 }
 
 Result<File*> FilePool::acquire(PooledFile* file) {

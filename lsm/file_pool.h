@@ -28,6 +28,9 @@ class FilePool final : public FileSystem {
   ~FilePool() override;
 
   Result<std::unique_ptr<File>> open(const std::string& path, OpenMode mode) override;
+  // Of files that were opened through it for reading.
+  void read_together(std::span<FileRead> reads, ReadListener* listener) override;
+  bool reads_wait() override { return below_->reads_wait(); }
   Result<FileInfo> info(const std::string& path) override { return below_->info(path); }
   Result<std::vector<std::string>> list(const std::string& directory) override {
     return below_->list(directory);
@@ -59,6 +62,8 @@ class FilePool final : public FileSystem {
   class PooledFile;
 
   // The open file below, counted as being read.
+  // Without taking a place from who reads.
+  bool has_room_for(PooledFile* file);
   Result<File*> acquire(PooledFile* file);
   void release(PooledFile* file);
   void forget(PooledFile* file);

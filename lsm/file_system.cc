@@ -33,4 +33,12 @@ Status File::sync() {
   return std::move(request.status);
 }
 
+void FileSystem::read_together(std::span<FileRead> reads, ReadListener* listener) {
+  for (FileRead& read : reads) {
+    read.file->submit(&read.request);
+    read.file->wait(&read.request);
+    listener->done(&read);
+  }
+}
+
 }  // namespace varve

@@ -6,6 +6,20 @@
 
 namespace varve {
 
+uint32_t Frame::find_without_tags(std::string_view user_key, uint64_t hash, Timestamp snapshot) {
+  uint8_t searches = tags.load(kRelaxed);
+  if (searches < kSearchesWithoutTags) {
+    // Whoever fails lost against another one that counted.
+    tags.compare_exchange(searches, static_cast<uint8_t>(searches + 1), kRelaxed);
+  } else if (searches == kSearchesWithoutTags &&
+             tags.compare_exchange(searches, kFilling, kRelaxed)) {
+    view.fill_tags();
+    tags.store(kFilled, kRelease);  // pairs with the loads of find() and candidate()
+    return view.find(user_key, hash, snapshot);
+  }
+  return view.find_in_order(user_key, snapshot);
+}
+
 FrameRing::FrameRing(MemoryManager* manager, EpochDomain* epochs, uint64_t capacity)
     : manager_(manager), epochs_(epochs), capacity_(capacity) {
   manager_->set_reclaimer(this);

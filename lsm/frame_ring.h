@@ -40,6 +40,7 @@ struct Frame {
   Atomic<uint8_t> heat{0};  // CLOCK: steps of grace left
   FrameKind kind = FrameKind::data;
   MemoryRole role = MemoryRole::block_frames;
+  Atomic<uint8_t> tags{0};  // of a data block: searches without them so far; kFilling; kFilled
   size_t memory_size = 0;
   BlockView view;                 // data and index
   FrameSlot* children = nullptr;  // of an index partition, or of pointers to values: a slot a row
@@ -57,6 +58,27 @@ struct Frame {
   uint32_t value_size = 0;  // of a value
 
   std::string_view value() const;
+
+  // Of a data block, as BlockView's. Tags cost more than a few searches without them: blocks that
+  // are merged, walked, or gone after a read or two do not get any.
+  uint32_t find(std::string_view user_key, uint64_t hash, Timestamp snapshot,
+                uint32_t candidate = 0) {
+    // Pairs with the release store in find_without_tags(): they are seen.
+    if (__builtin_expect(tags.load(kAcquire) == kFilled, 1)) {
+      return view.find(user_key, hash, snapshot, candidate);
+    }
+    return find_without_tags(user_key, hash, snapshot);
+  }
+  uint32_t candidate(uint64_t hash) const {
+    return tags.load(kAcquire) == kFilled ? view.candidate(hash) : 0;  // as find()
+  }
+
+  static constexpr uint8_t kSearchesWithoutTags = 2;
+  static constexpr uint8_t kFilling = 0xfe;
+  static constexpr uint8_t kFilled = 0xff;
+
+ private:
+  uint32_t find_without_tags(std::string_view user_key, uint64_t hash, Timestamp snapshot);
 };
 
 // Frames begin with a line of the processor's cache, and so do the columns behind the header.

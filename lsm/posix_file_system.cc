@@ -1,4 +1,5 @@
-// The operating system's files. The only place of the engine that performs file calls.
+// The operating system's files. With what it is made of (lsm/posix_*), the only place of the engine
+// that performs file calls.
 //
 // Requests complete inside submit(). Interrupted calls are repeated, short transfers continued.
 
@@ -9,6 +10,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <bit>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -16,6 +18,10 @@
 #include "base/format.h"
 #include "lsm/posix_append_window.h"
 #include "lsm/posix_blocks_ahead.h"
+#include "lsm/posix_descriptor.h"
+#include "lsm/posix_read_ring.h"
+#include "lsm/posix_read_waits.h"
+#include "varve/clock.h"
 #include "varve/file_system.h"
 
 namespace varve {
@@ -41,32 +47,36 @@ Status failure(const char* call, const std::string& path, int error) {
   }
 }
 
-// Never 0, 1 or 2: in a program whose standard streams are closed, what it prints would go into the
-// database.
 int open_descriptor(const char* path, int flags) {
   int descriptor;
   do {
     descriptor = ::open(path, flags, 0600);
   } while (descriptor < 0 && errno == EINTR);
-  if (descriptor < 0 || descriptor > STDERR_FILENO) return descriptor;
-  const int moved = ::fcntl(descriptor, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-  const int error = errno;
-  ::close(descriptor);
-  errno = error;
-  return moved;
+  return above_standard_streams(descriptor);
 }
+
+// What files have in common, for their reads.
+struct SharedReads {
+  ReadRings rings;
+  ReadWaits waits;
+  Atomic<size_t> files{0};  // that there are
+};
 
 class PosixFile final : public File {
  public:
-  PosixFile(std::string path, int descriptor) : path_(std::move(path)), descriptor_(descriptor) {}
+  PosixFile(std::string path, int descriptor, SharedReads* reads)
+      : path_(std::move(path)), descriptor_(descriptor), reads_(reads) {
+    reads_->files.fetch_add(1);
+  }
   ~PosixFile() override {
     if (descriptor_ >= 0) ::close(descriptor_);
+    if (reads_->files.fetch_sub(1) == 1) reads_->rings.trim();
   }
 
   void submit(IoRequest* request) override {
     switch (request->kind) {
       case IoRequest::Kind::read:
-        request->status = read_all(request);
+        request->status = read_noted(request);
         break;
       case IoRequest::Kind::write:
         if (blocks_ != nullptr) blocks_->prepare(request->offset, request->size);
@@ -80,6 +90,7 @@ class PosixFile final : public File {
     }
   }
   void wait(IoRequest*) override {}
+  int descriptor() const { return descriptor_; }
 
   Result<uint64_t> size() override {
     struct stat info;
@@ -125,6 +136,15 @@ class PosixFile final : public File {
  private:
   Status fail(const char* call) const { return failure(call, path_, errno); }
 
+  Status read_noted(IoRequest* request) {
+    thread_local unsigned reads = 0;
+    if (++reads % ReadWaits::kNotedOneIn != 0) return read_all(request);
+    const uint64_t begun = Clock::system()->monotonic_nanos();
+    Status status = read_all(request);
+    reads_->waits.note(Clock::system()->monotonic_nanos() - begun, 1, request->size);
+    return status;
+  }
+
   Status read_all(IoRequest* request) {
     request->transferred = 0;
     while (request->transferred < request->size) {
@@ -167,6 +187,7 @@ class PosixFile final : public File {
 
   std::string path_;
   int descriptor_;
+  SharedReads* const reads_;
   // While small writes are expected.
   std::unique_ptr<AppendWindow> appends_;
   std::unique_ptr<BlocksAhead> blocks_;
@@ -198,7 +219,7 @@ class PosixFileSystem final : public FileSystem {
     }
     const int descriptor = open_descriptor(path.c_str(), flags);
     if (descriptor < 0) return failure("open", path, errno);
-    return std::unique_ptr<File>(std::make_unique<PosixFile>(path, descriptor));
+    return std::unique_ptr<File>(std::make_unique<PosixFile>(path, descriptor, &reads_));
   }
 
   Result<FileInfo> info(const std::string& path) override {
@@ -273,18 +294,49 @@ class PosixFileSystem final : public FileSystem {
     return std::unique_ptr<FileLock>(std::make_unique<PosixFileLock>(descriptor));
   }
 
+  bool reads_wait() override { return reads_.waits.lately(); }
+
+  void read_together(std::span<FileRead> reads, ReadListener* listener) override {
+    if (reads.size() <= 1) return FileSystem::read_together(reads, listener);
+    while (!reads.empty()) {
+      const std::span now = reads.first(std::min(reads.size(), ReadRings::kReadsMax));
+      int descriptors[ReadRings::kReadsMax];
+      for (size_t i = 0; i < now.size(); ++i) {
+        descriptors[i] = static_cast<PosixFile*>(now[i].file)->descriptor();
+      }
+      uint64_t waited_nanos;
+      const uint32_t others =
+          reads_.rings.read({descriptors, now.size()}, now, listener, &waited_nanos);
+      if (others == 0) {
+        uint64_t bytes = 0;
+        for (const FileRead& read : now) bytes += read.request.size;
+        reads_.waits.note(waited_nanos, now.size(), bytes);
+      }
+      // What was not whole ended with the file, or met an error, which this tells better.
+      for (uint32_t left = others; left != 0; left &= left - 1) {
+        FileRead* const read = &now[static_cast<size_t>(std::countr_zero(left))];
+        read->file->submit(&read->request);
+        listener->done(read);
+      }
+      reads = reads.subspan(now.size());
+    }
+  }
+
   Result<uint64_t> free_bytes(const std::string& path) override {
     struct statvfs info;
     if (::statvfs(path.c_str(), &info) != 0) return failure("statvfs", path, errno);
     return static_cast<uint64_t>(info.f_bavail) * info.f_frsize;
   }
+
+ private:
+  SharedReads reads_;
 };
 
 }  // namespace
 
 FileSystem* FileSystem::posix() {
-  static PosixFileSystem instance;
-  return &instance;
+  static PosixFileSystem* const instance = new PosixFileSystem;
+  return instance;
 }
 
 }  // namespace varve

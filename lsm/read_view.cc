@@ -145,6 +145,7 @@ Status ReadView::get_from_files(std::span<const Sstable::Probe> probes, ReadAcce
     if (probe.file == nullptr) continue;
     VARVE_ASSIGN_OR_RETURN(read->found, probe.file->get(probe, access, &read->version));
     read->missed = access->missed;
+    if (read->missed) read->missing = access->missing;
     if (read->found || read->missed) break;
   }
   return Status();

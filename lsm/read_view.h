@@ -22,7 +22,8 @@ struct PointRead {
 
   // One of these, or there is no version that the snapshot sees.
   bool found = false;
-  bool missed = false;  // what is in memory was not enough
+  bool missed = false;     // what is in memory was not enough
+  MissingFrame missing{};  // then: what it lacked first
   FoundVersion version{};
   Memtable* memtable = nullptr;  // where its value lies; null: in version.frame
 };

@@ -31,7 +31,7 @@ struct RunWriterOptions {
   MemoryManager* memory = nullptr;
   Clock* clock = nullptr;
   Keyspace keyspace;
-  uint32_t block_size = 16 * 1024;
+  uint32_t block_size = 8 * 1024;
   uint32_t filter_bits_per_key = 10;
   Compression codec = Compression::none;
   uint64_t file_size_max = 64 << 20;  // bytes; a file ends at the next key after that

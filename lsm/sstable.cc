@@ -331,6 +331,39 @@ uint32_t last_before(uint32_t after) { return after == 0 ? 0 : after - 1; }
 
 }  // namespace
 
+Status Sstable::want(const MissingFrame& missing, BlockCache::Wanted* wanted,
+                     Parents* parents) const {
+  wanted->parent = nullptr;
+  VARVE_ASSIGN_OR_RETURN(const BlockHandle above, partition_handle(missing.partition));
+  if (missing.kind == FrameKind::filter) {
+    wanted->slot = &filters_[missing.partition];
+    wanted->source = source(above, FrameKind::filter);
+    return Status();
+  }
+  if (missing.kind == FrameKind::index) {
+    wanted->slot = &top_->children[missing.partition];
+    wanted->source = source(above, FrameKind::index);
+    return Status();
+  }
+  FrameRef& index = parents->partition;
+  VARVE_ASSIGN_OR_RETURN(index, partition(missing.partition, /*fill_cache=*/true));
+  if (missing.kind == FrameKind::data) {
+    VARVE_ASSIGN_OR_RETURN(const BlockHandle handle, block_handle(index->view, missing.block));
+    wanted->slot = &index->children[missing.block];
+    wanted->parent = index.get();
+    wanted->source = source(handle, FrameKind::data);
+    return Status();
+  }
+  FrameRef& holder = parents->block;
+  VARVE_ASSIGN_OR_RETURN(holder, block(index, missing.block, /*fill_cache=*/true));
+  if (missing.row >= holder->child_count) return Status::corruption(path_ + ": no such pointer");
+  VARVE_ASSIGN_OR_RETURN(const ValueAt at, locate(holder->view.row(missing.row).value));
+  wanted->slot = &holder->children[missing.row];
+  wanted->parent = holder.get();
+  wanted->source = at.file->source(at.place);
+  return Status();
+}
+
 template <typename Load>
 Result<Frame*> Sstable::fetch(const FrameSlot* slot, ReadAccess* access, FrameRef* pin,
                               Load load) const {
@@ -389,6 +422,7 @@ Result<bool> Sstable::may_have(const Probe& probe, uint32_t p, ReadAccess* acces
     if (frame == nullptr) {
       VARVE_ASSIGN_OR_RETURN(const BlockHandle handle, partition_handle(p));
       access->missed = handle.filter_stored_size != 0;
+      access->missing = {.file = this, .kind = FrameKind::filter, .partition = p};
     }
   } else {
     VARVE_ASSIGN_OR_RETURN(pin, filter(p, access->fill_cache));
@@ -435,8 +469,8 @@ inline bool Sstable::show_resident(Frame* block, uint32_t row, ReadAccess* acces
 inline bool Sstable::get_from_block(const Probe& probe, ReadAccess* access,
                                     FoundVersion* found) const {
   if (probe.block == nullptr) return false;
-  const uint32_t row = probe.block->view.find(probe.wanted.user_key, probe.hash,
-                                              probe.wanted.timestamp, probe.candidate);
+  const uint32_t row =
+      probe.block->find(probe.wanted.user_key, probe.hash, probe.wanted.timestamp, probe.candidate);
   if (row == probe.block->view.row_count() || !show_resident(probe.block, row, access, found)) {
     return false;
   }
@@ -467,17 +501,20 @@ Result<bool> Sstable::get(const Probe& probe, ReadAccess* access, FoundVersion* 
     VARVE_ASSIGN_OR_RETURN(Frame * partition, fetch(&top_->children[p], access, &pin, [&] {
                              return this->partition(p, access->fill_cache);
                            }));
-    if (partition == nullptr) return false;
+    if (partition == nullptr) {
+      access->missing = {.file = this, .kind = FrameKind::index, .partition = p};
+      return false;
+    }
     bool at_end = false;
     VARVE_ASSIGN_OR_RETURN(const bool there,
-                           get_from_partition(probe, pin, partition, access, found, &at_end));
+                           get_from_partition(probe, p, pin, partition, access, found, &at_end));
     if (there || !at_end) return there;
   }
   return false;
 }
 
-Result<bool> Sstable::get_from_partition(const Probe& probe, const FrameRef& pin, Frame* partition,
-                                         ReadAccess* access, FoundVersion* found,
+Result<bool> Sstable::get_from_partition(const Probe& probe, uint32_t p, const FrameRef& pin,
+                                         Frame* partition, ReadAccess* access, FoundVersion* found,
                                          bool* at_end) const {
   const VersionKey& wanted = probe.wanted;
   const uint32_t after = partition->view.upper_bound(wanted);
@@ -488,8 +525,11 @@ Result<bool> Sstable::get_from_partition(const Probe& probe, const FrameRef& pin
     VARVE_ASSIGN_OR_RETURN(Frame * block, fetch(&partition->children[b], access, &block_pin, [&] {
                              return this->block(pin, b, access->fill_cache);
                            }));
-    if (block == nullptr) return false;
-    const uint32_t row = block->view.find(wanted.user_key, probe.hash, wanted.timestamp);
+    if (block == nullptr) {
+      access->missing = {.file = this, .kind = FrameKind::data, .partition = p, .block = b};
+      return false;
+    }
+    const uint32_t row = block->find(wanted.user_key, probe.hash, wanted.timestamp);
     if (row == block->view.row_count()) {
       if (b < after) continue;
       // The index names it as the block's first version: without this a hostile index could lead
@@ -501,6 +541,8 @@ Result<bool> Sstable::get_from_partition(const Probe& probe, const FrameRef& pin
     }
     if (access->resident_only) {
       access->missed = !show_resident(block, row, access, found);
+      access->missing = {
+          .file = this, .kind = FrameKind::value, .partition = p, .block = b, .row = row};
       return !access->missed;
     }
     show(block, row, found);

@@ -24,6 +24,17 @@
 
 namespace varve {
 
+class Sstable;
+
+// What a resident-only read lacked: the next that it would look at.
+struct MissingFrame {
+  const Sstable* file = nullptr;
+  FrameKind kind = FrameKind::data;
+  uint32_t partition = 0;
+  uint32_t block = 0;  // of data and values
+  uint32_t row = 0;    // of values
+};
+
 // How a call may read blocks.
 struct ReadAccess {
   // True: inside an epoch guard, only what is in memory; `missed` then says that it was not enough,
@@ -36,6 +47,7 @@ struct ReadAccess {
   // Of a large value the pointer is enough: nobody looks at it.
   bool pointers = false;
   bool missed = false;
+  MissingFrame missing = {};  // set with `missed`
   // What was done, and is to be counted once for many steps: counters that all threads share cost
   // more than the steps.
   ReadTally tally = {};
@@ -131,11 +143,11 @@ class Sstable : public ControlObject {
   // all files that are looked at for the key.
   Probe probe(std::string_view user_key, uint64_t hash, Timestamp snapshot,
               const ReadAccess& access, bool last) const;
-  // The second begins to load the block, the third the row. Inside an epoch guard, which get() is
-  // to be called in, too. False: the filter denies the key.
+  // The second begins to load the block, the third the row, where the block has tags. Inside an
+  // epoch guard, which get() is to be called in, too. False: the filter denies the key.
   bool prefetch_block(Probe* probe) const;
   static void prefetch_row(Probe* probe) {
-    if (probe->block != nullptr) probe->candidate = probe->block->view.candidate(probe->hash);
+    if (probe->block != nullptr) probe->candidate = probe->block->candidate(probe->hash);
   }
   // Newest version at or below the snapshot in this file. False: there is none, or access->missed.
   // With a probe, access->tally is the caller's to count().
@@ -148,6 +160,14 @@ class Sstable : public ControlObject {
     count(std::exchange(access->tally, {}));
     return got;
   }
+  // Says how to load what a read missed. `parents`: keep in memory what it hangs in, and are loaded
+  // if they are not.
+  struct Parents {
+    FrameRef partition;
+    FrameRef block;
+  };
+  Status want(const MissingFrame& missing, BlockCache::Wanted* wanted, Parents* parents) const;
+
   // Into the statistics.
   void count(const ReadTally& tally) const { cache_->count(tally); }
 
@@ -197,8 +217,9 @@ class Sstable : public ControlObject {
   bool get_from_block(const Probe& probe, ReadAccess* access, FoundVersion* found) const;
   // Looks into a partition. False with `*at_end`: a version may still be at the beginning of the
   // next partition.
-  Result<bool> get_from_partition(const Probe& probe, const FrameRef& pin, Frame* partition,
-                                  ReadAccess* access, FoundVersion* found, bool* at_end) const;
+  Result<bool> get_from_partition(const Probe& probe, uint32_t p, const FrameRef& pin,
+                                  Frame* partition, ReadAccess* access, FoundVersion* found,
+                                  bool* at_end) const;
   // All but the pin; of a large value the pointer, which the next one replaces by the value.
   void show(Frame* block, uint32_t row, FoundVersion* found) const;
   static void show_value(Frame* frame, FoundVersion* found);

@@ -66,8 +66,8 @@ inline constexpr uint64_t kSstableMagic = 0x31545353'76726176;  // "varvSST1" in
 inline constexpr uint32_t kSstableVersion = 1;
 inline constexpr size_t kSstableHeaderSize = 40;
 inline constexpr size_t kSstableFooterSize = 80;
-// A partition is closed when it has this many data blocks: 16 KiB blocks of 116-byte rows make
-// filters of about 45 KiB and indexes of about 16 KiB, small enough to come and go with the cache.
+// A partition is closed when it has this many data blocks: 8 KiB blocks of 116-byte rows make
+// filters of about 22 KiB and indexes of about 16 KiB, small enough to come and go with the cache.
 inline constexpr uint32_t kPartitionBlocksMax = 256;
 
 // What an sstable has in a file of values.

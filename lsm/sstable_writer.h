@@ -24,7 +24,7 @@ namespace varve {
 
 struct SstableWriterOptions {
   Keyspace keyspace = {};
-  uint32_t block_size = 16 * 1024;  // bytes, uncompressed
+  uint32_t block_size = 8 * 1024;  // bytes, uncompressed
   uint32_t filter_bits_per_key = 10;
   Compression codec = Compression::none;
   uint64_t created_nanos = 0;

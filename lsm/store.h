@@ -79,6 +79,7 @@ class Store final : public FileNumberSource, public Sstable::Disposer, public En
   SnapshotRegistry& snapshots() { return *snapshots_; }
   WalWriter& wal() { return *wal_; }
   BlockCache& cache() { return cache_; }
+  FileSystem& files() { return pooled_files_; }
   const StoreOptions& options() const { return options_; }
 
   // -- keyspaces --

@@ -52,7 +52,7 @@ FILE_NAMES = re.compile(
     r"|(?<![\w.>:])::(?:open|openat|creat|read|write|pread|pwrite|fsync|fdatasync|rename|unlink|mmap)\s*\("
     r"|(?<![\w.>])(?:fopen|fdopen|freopen|mkstemp)\s*\("
 )
-FILE_USERS = re.compile(r"base/.*|lsm/(?:(?:posix|io_uring)_file_system|posix_append_window|posix_blocks_ahead|posix_space)\.(?:h|cc)|memory/page_source\.cc")
+FILE_USERS = re.compile(r"base/.*|lsm/(?:(?:posix|io_uring)_file_system|posix_append_window|posix_blocks_ahead|posix_descriptor|posix_read_ring|posix_space)\.(?:h|cc)|memory/page_source\.cc")
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(?:"([^"]+)"|<([^>]+)>)', re.MULTILINE)
 COMMENT_OR_STRING = re.compile(

@@ -85,10 +85,10 @@ Status DatabaseImpl::multi_get(std::span<const std::string_view> keys,
   VARVE_RETURN_IF_ERROR(find_place(options, &place));
   // One look is as of one moment by itself.
   std::optional<ReadViewRef> view;
-  if (keys.size() > ReadView::kReadsMax) view.emplace(reader_.pin(&place));
-  std::optional<PinnedValue>* places[ReadView::kReadsMax];
-  for (size_t begin = 0; begin < keys.size(); begin += ReadView::kReadsMax) {
-    const size_t count = std::min(ReadView::kReadsMax, keys.size() - begin);
+  if (keys.size() > VersionReader::kReadsMax) view.emplace(reader_.pin(&place));
+  std::optional<PinnedValue>* places[VersionReader::kReadsMax];
+  for (size_t begin = 0; begin < keys.size(); begin += VersionReader::kReadsMax) {
+    const size_t count = std::min(VersionReader::kReadsMax, keys.size() - begin);
     for (size_t i = 0; i < count; ++i) places[i] = &values[begin + i];
     VARVE_RETURN_IF_ERROR(get_together(place, keys.subspan(begin, count), {places, count}));
   }
@@ -107,9 +107,9 @@ Status DatabaseImpl::visit(std::span<const std::string_view> keys, const ReadOpt
   VersionReader::Place place{.expected = true};
   VARVE_RETURN_IF_ERROR(find_place(options, &place));
   std::optional<ReadViewRef> view;  // as in multi_get()
-  if (keys.size() > ReadView::kReadsMax) view.emplace(reader_.pin(&place));
-  for (size_t begin = 0; begin < keys.size(); begin += ReadView::kReadsMax) {
-    const size_t count = std::min(ReadView::kReadsMax, keys.size() - begin);
+  if (keys.size() > VersionReader::kReadsMax) view.emplace(reader_.pin(&place));
+  for (size_t begin = 0; begin < keys.size(); begin += VersionReader::kReadsMax) {
+    const size_t count = std::min(VersionReader::kReadsMax, keys.size() - begin);
     VARVE_RETURN_IF_ERROR(find_together(
         place, keys.subspan(begin, count),
         [&](size_t i, const PointRead& read) { visitor->visit(begin + i, read.version.value); }));
@@ -120,7 +120,7 @@ Status DatabaseImpl::visit(std::span<const std::string_view> keys, const ReadOpt
 Status DatabaseImpl::get_together(const VersionReader::Place& place,
                                   std::span<const std::string_view> keys,
                                   std::span<std::optional<PinnedValue>* const> values) {
-  HeldValue held[ReadView::kReadsMax];
+  HeldValue held[VersionReader::kReadsMax];
   for (size_t i = 0; i < keys.size(); ++i) values[i]->reset();
   const Status status = find_together(place, keys, [&](size_t i, const PointRead& found) {
     held[i].hold(&store_->cache(), found.version, found.memtable);

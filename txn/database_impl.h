@@ -89,7 +89,7 @@ class DatabaseImpl final : private Store::MemoryHelp {
                    std::span<std::optional<PinnedValue>> values, const ReadOptions& options);
   // Where a read with `options` looks.
   Status find_place(const ReadOptions& options, VersionReader::Place* place);
-  // Parts of multi_get(): of ReadView::kReadsMax keys at most. *values[i] answers keys[i].
+  // Parts of multi_get(): of VersionReader::kReadsMax keys at most. *values[i] answers keys[i].
   Status get_together(const VersionReader::Place& place, std::span<const std::string_view> keys,
                       std::span<std::optional<PinnedValue>* const> values);
   // `use(i, const PointRead&)` is called with each that is there, while it is held.
@@ -98,7 +98,13 @@ class DatabaseImpl final : private Store::MemoryHelp {
                        Use use) {
     if (is_cancelled(place.cancelled)) return cancelled();
     store_->read_counters().gets.add(keys.size());
-    PointRead reads[ReadView::kReadsMax];
+    if (keys.size() <= ReadView::kReadsMax) return find_each<ReadView::kReadsMax>(place, keys, use);
+    return find_each<VersionReader::kReadsMax>(place, keys, use);
+  }
+  template <size_t kMax, typename Use>
+  Status find_each(const VersionReader::Place& place, std::span<const std::string_view> keys,
+                   Use use) {
+    PointRead reads[kMax];
     for (size_t i = 0; i < keys.size(); ++i) {
       reads[i].user_key = keys[i];
       reads[i].hash = key_hash(keys[i]);

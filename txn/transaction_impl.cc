@@ -189,14 +189,14 @@ Status TransactionImpl::read_each(std::span<const std::string_view> keys,
   VARVE_RETURN_IF_ERROR(check_read(options.snapshot));
   VersionReader::Place place{.at = start()};
   std::optional<ReadViewRef> view;  // of the others
-  std::string_view other_keys[ReadView::kReadsMax];
-  size_t numbers[ReadView::kReadsMax];
+  std::string_view other_keys[VersionReader::kReadsMax];
+  size_t numbers[VersionReader::kReadsMax];
   size_t count = 0;
   const auto read_others = [&]() -> Status {
     if (count == 0) return Status();
     if (place.tree == nullptr) {
       VARVE_RETURN_IF_ERROR(database_->find_place(options, &place));
-      if (keys.size() > ReadView::kReadsMax) view.emplace(database_->reader_.pin(&place));
+      if (keys.size() > VersionReader::kReadsMax) view.emplace(database_->reader_.pin(&place));
     }
     return others(place, {other_keys, std::exchange(count, 0)}, numbers);
   };
@@ -211,7 +211,7 @@ Status TransactionImpl::read_each(std::span<const std::string_view> keys,
     }
     other_keys[count] = keys[i];
     numbers[count++] = i;
-    if (count == ReadView::kReadsMax) VARVE_RETURN_IF_ERROR(read_others());
+    if (count == VersionReader::kReadsMax) VARVE_RETURN_IF_ERROR(read_others());
   }
   return read_others();
 }
@@ -231,7 +231,7 @@ Status TransactionImpl::multi_get(std::span<const std::string_view> keys,
       },
       [&](const VersionReader::Place& place, std::span<const std::string_view> others,
           const size_t* numbers) {
-        std::optional<PinnedValue>* places[ReadView::kReadsMax];
+        std::optional<PinnedValue>* places[VersionReader::kReadsMax];
         for (size_t i = 0; i < others.size(); ++i) places[i] = &values[numbers[i]];
         return database_->get_together(place, others, places);
       });
@@ -240,7 +240,7 @@ Status TransactionImpl::multi_get(std::span<const std::string_view> keys,
 Status TransactionImpl::visit(std::span<const std::string_view> keys, const ReadOptions& options,
                               ValueVisitor* visitor) {
   // Without writes of its own between them the keys need not be looked at one by one.
-  if (reads_as_snapshot() && keys.size() <= ReadView::kReadsMax) {
+  if (reads_as_snapshot() && keys.size() <= VersionReader::kReadsMax) {
     VARVE_RETURN_IF_ERROR(check_read(options.snapshot));
     VersionReader::Place place{.at = start(), .expected = true};
     VARVE_RETURN_IF_ERROR(database_->find_place(options, &place));

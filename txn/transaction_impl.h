@@ -98,7 +98,8 @@ class TransactionImpl final : public PoolLink {
   auto read(std::string_view key, const ReadOptions& options, bool for_update, Own own,
             Others others) -> decltype(others());
   // Of each key: calls `own(i, BatchEntry)` if the transaction wrote it itself; else it is among
-  // those that `others(place, keys, their numbers)` is called with, ReadView::kReadsMax at most.
+  // those that `others(place, keys, their numbers)` is called with, VersionReader::kReadsMax at
+  // most.
   template <typename Own, typename Others>
   Status read_each(std::span<const std::string_view> keys, const ReadOptions& options,
                    bool for_update, Own own, Others others);

@@ -6,6 +6,7 @@
 
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <span>
 #include <utility>
@@ -48,15 +49,16 @@ class VersionReader {
     place->view->ref();
     return place->view;
   }
-  // Finds `reads`, at most ReadView::kReadsMax, all as of one moment; calls `use(PointRead&)` with
-  // each that was found, a tombstone too, while it is held. Also where it is cancelled.
+  // Finds `reads`, at most kReadsMax, all as of one moment; calls `use(PointRead&)` with each that
+  // was found, a tombstone too, while it is held. Also where it is cancelled.
+  static constexpr size_t kReadsMax = BlockCache::kTogetherMax;
   template <typename Use>
   Status find(const Place& place, std::span<PointRead> reads, Use use) const {
     ReadAccess access{.resident_only = true,
                       .fill_cache = place.fill_cache,
                       .expected = place.expected,
                       .pointers = place.pointers};
-    bool missed = false;
+    size_t missed = 0;
     Timestamp timestamp;
     ReadView* view = place.view;
     {
@@ -66,15 +68,22 @@ class VersionReader {
       } else {
         timestamp = *place.at;
       }
-      VARVE_RETURN_IF_ERROR(view->get(reads, timestamp, &store_->epochs(), access));
-      for (PointRead& read : reads) {
-        missed |= read.missed;
-        if (read.found) use(read);
+      for (std::span<PointRead> left = reads; !left.empty();) {
+        const std::span now = left.first(std::min(left.size(), ReadView::kReadsMax));
+        VARVE_RETURN_IF_ERROR(view->get(now, timestamp, &store_->epochs(), access));
+        for (PointRead& read : now) {
+          missed += read.missed ? 1 : 0;
+          if (read.found) use(read);
+        }
+        left = left.subspan(now.size());
       }
-      if (!missed) return Status();
+      if (missed == 0) return Status();
       view->ref();
     }
     const ReadViewRef view_ref(view);
+    if (missed > 1 && place.fill_cache && store_->files().reads_wait()) {
+      VARVE_RETURN_IF_ERROR(find_together(place, timestamp, view, access, reads, use));
+    }
     access.resident_only = false;
     for (PointRead& read : reads) {
       if (!std::exchange(read.missed, false)) continue;
@@ -86,6 +95,43 @@ class VersionReader {
   }
 
  private:
+  // Of those reads that missed something: loads it for all of them together, and looks again, as
+  // long as several are left. Those that still miss something then, or met an error, are to be read
+  // one by one.
+  template <typename Use>
+  Status find_together(const Place& place, Timestamp timestamp, ReadView* view,
+                       const ReadAccess& access, std::span<PointRead> reads, Use use) const {
+    // A filter, an index partition, a block and a value, of two files.
+    constexpr int kRoundsMax = 8;
+    bool alone[kReadsMax] = {};
+    for (int round = 0; round < kRoundsMax && !is_cancelled(place.cancelled); ++round) {
+      BlockCache::Wanted wanted[kReadsMax];
+      Sstable::Parents parents[kReadsMax];
+      PointRead* missed[kReadsMax];
+      size_t count = 0;
+      for (size_t i = 0; i < reads.size(); ++i) {
+        if (!reads[i].missed || alone[i]) continue;
+        const MissingFrame& missing = reads[i].missing;
+        alone[i] = !missing.file->want(missing, &wanted[count], &parents[count]).ok();
+        if (!alone[i]) missed[count++] = &reads[i];
+      }
+      if (count < 2) break;
+      store_->cache().acquire_together({wanted, count}, &store_->files());
+      EpochDomain::Guard guard(store_->epochs());
+      for (size_t i = 0; i < count; ++i) {
+        PointRead* const read = missed[i];
+        if (!wanted[i].status.ok()) {
+          alone[read - reads.data()] = true;
+          continue;
+        }
+        read->missed = false;
+        VARVE_RETURN_IF_ERROR(view->get({read, 1}, timestamp, &store_->epochs(), access));
+        if (read->found) use(*read);
+      }
+    }
+    return Status();
+  }
+
   Store* const store_;
 };
 

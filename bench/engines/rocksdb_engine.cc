@@ -259,13 +259,13 @@ class RocksdbSession final : public Session {
 
 enum class Tuning : uint8_t { as_db_bench, as_varve };
 
-// What varve does by default and RocksDB can be told to do too: blocks of 16 KiB with a hash for
+// What varve does by default and RocksDB can be told to do too: blocks of 8 KiB with a hash for
 // point reads, a filter for memtables, no codec but for the bottom level and there the fast level
 // of zstd, a cache without locks, sub-compactions on both processors, recycled logs, large values
 // in files of their own.
 void tune_as_varve(const EngineConfig& config, rocksdb::BlockBasedTableOptions* table,
                    rocksdb::Options* options) {
-  if (config.block_size == 0) table->block_size = 16 * 1024;
+  if (config.block_size == 0) table->block_size = 8 * 1024;
   table->data_block_index_type = rocksdb::BlockBasedTableOptions::kDataBlockBinaryAndHash;
   table->format_version = 5;
   options->memtable_whole_key_filtering = true;

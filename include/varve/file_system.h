@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -82,6 +83,22 @@ enum class OpenMode : uint8_t {
   create_exclusive,  // must not exist; mode 0600
 };
 
+// One of several reads that are asked for together.
+struct FileRead {
+  File* file = nullptr;
+  IoRequest request;  // a read
+};
+
+// Hears of reads that were asked for together.
+class ReadListener {
+ public:
+  // In the thread that asked: `read` has its status; others may still be under way.
+  virtual void done(FileRead* read) = 0;
+
+ protected:
+  ~ReadListener() = default;
+};
+
 // Thread rule: all functions from any thread.
 class FileSystem {
  public:
@@ -103,6 +120,12 @@ class FileSystem {
   // Creates `path` if need be and locks it against every other process and every other lock() in
   // this one. busy if it is held.
   virtual Result<std::unique_ptr<FileLock>> lock(const std::string& path) = 0;
+  // Carries out these reads of files that were opened here, and tells `listener` of each when it is
+  // done, in any order. An implementation may have them under way at the same time; this one has
+  // not.
+  virtual void read_together(std::span<FileRead> reads, ReadListener* listener);
+  // Whether reads wait for a device, so that several are better asked for together: a hint.
+  virtual bool reads_wait() { return false; }
   // Bytes free for the caller on the disk that holds `path`.
   virtual Result<uint64_t> free_bytes(const std::string& path) = 0;
 

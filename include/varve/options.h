@@ -56,7 +56,7 @@ struct Options {
   // Codec of the bottom run, which holds most data; runs above it are not compressed.
   Compression compression = Compression::zstd;
   // Uncompressed bytes of a data block. Larger: denser on disk, more bytes read for a point read.
-  uint32_t block_size = 16 * 1024;
+  uint32_t block_size = 8 * 1024;
   // Values of at least so many bytes are written once, to files of values, and sstables point to
   // them: compactions do not rewrite them, but a scan reads each on its own, and each is compressed
   // on its own. 0: none are.

@@ -60,8 +60,10 @@ class ParsedBlock {
  private:
   Result<BlockView> parse(std::string_view payload, uint32_t row_count, bool with_tags) {
     std::memcpy(payload_.get(), payload.data(), payload.size());
-    return BlockView::parse({payload_.get(), payload.size()}, row_count,
-                            reinterpret_cast<char*>(columns_.data()), with_tags);
+    Result<BlockView> view = BlockView::parse({payload_.get(), payload.size()}, row_count,
+                                              reinterpret_cast<char*>(columns_.data()), with_tags);
+    if (view.ok() && with_tags) view->fill_tags();
+    return view;
   }
 
   std::unique_ptr<char[]> payload_;

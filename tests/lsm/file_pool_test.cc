@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <string>
@@ -113,6 +114,49 @@ TEST_F(FilePoolTest, many_files_few_descriptors) {
   EXPECT_GT(pool.statistics().evicted, 100u);
   files.clear();
   EXPECT_EQ(pool.statistics().open, 0u);
+}
+
+TEST_F(FilePoolTest, what_is_read_together_is_opened_and_each_hears_of_its_own) {
+  class Heard final : public ReadListener {
+   public:
+    void done(FileRead* read) override { all.push_back(read); }
+    std::vector<FileRead*> all;
+  };
+  make(50);
+  FilePool* counted = nullptr;
+  uint64_t most_open = 0;
+  HookedFiles hooked(disk_.get(), [&](const FileCall&) {
+    if (counted != nullptr) most_open = std::max(most_open, counted->statistics().open);
+    return Status();
+  });
+  FilePool pool(&hooked, 8);
+  std::vector<std::unique_ptr<File>> files = open_all(&pool, 50);
+  ASSERT_OK(disk_->remove(name(7)));
+  std::vector<FileRead> reads(100);
+  std::vector<std::string> bytes(100, std::string(100, '\0'));
+  for (size_t i = 0; i < 100; ++i) {
+    reads[i].file = files[i / 2].get();
+    reads[i].request.offset = i % 2 * 3;
+    reads[i].request.data = bytes[i].data();
+    reads[i].request.size = 100;
+  }
+  Heard heard;
+  counted = &pool;
+  pool.read_together(reads, &heard);
+  counted = nullptr;
+  ASSERT_EQ(heard.all.size(), 100u);
+  std::sort(heard.all.begin(), heard.all.end());
+  for (size_t i = 0; i < 100; ++i) {
+    EXPECT_EQ(heard.all[i], &reads[i]);
+    const IoRequest& request = reads[i].request;
+    if (i / 2 == 7) {
+      EXPECT_EQ(request.status.code(), StatusCode::not_found);
+    } else {
+      EXPECT_OK(request.status);
+      EXPECT_EQ(bytes[i].substr(0, request.transferred), content(i / 2).substr(i % 2 * 3));
+    }
+  }
+  EXPECT_LE(most_open, 8u);
 }
 
 TEST_F(FilePoolTest, what_is_read_often_stays_open) {

@@ -605,6 +605,42 @@ MUTANTS = {
         ";",
         ["lsm:WrittenBlocksTest.*"],
     ),
+    "tags_are_said_to_be_there_before_they_are": (
+        "lsm/frame_ring.cc",
+        "view.fill_tags();",
+        ";",
+        ["lsm:FramesTogetherTest.tags*"],
+    ),
+    "what_hangs_in_a_file_keeps_the_parent_of_another_read": (
+        "lsm/sstable.cc",
+        "wanted->parent = nullptr;",
+        ";",
+        ["lsm:FramesTogetherTest.filters*"],
+    ),
+    "what_is_asked_for_twice_is_loaded_twice": (
+        "lsm/block_cache.cc",
+        "if ([[loads_[i]->wanted->slot == wanted->slot]]) return;",
+        "false",
+        ["lsm:FramesTogetherTest.all_are_loaded*"],
+    ),
+    "short_reads_are_taken_to_be_whole": (
+        "lsm/posix_read_ring.cc",
+        "if (completion.res < 0 || [[static_cast<size_t>(completion.res) != request.size]]) continue;",
+        "false",
+        ["lsm:ReadTogetherTest.at_the_end*", "lsm:ReadRingsTest.*"],
+    ),
+    "a_child_takes_the_rings_of_its_parent": (
+        "lsm/posix_read_ring.cc",
+            "return !broken_ && [[process_ == ::getpid()]];",
+        "true",
+        ["lsm:ReadTogetherTest.a_child*"],
+    ),
+    "what_was_read_together_is_not_looked_for_again": (
+        "txn/version_reader.h",
+        "read->missed = false; VARVE_RETURN_IF_ERROR([[view->get({read, 1}, timestamp, &store_->epochs(), access)]]);",
+        "Status()",
+        ["txn:ColdMultiGetTest.answers*"],
+    ),
     "blocks_that_were_kept_are_taken_by_their_number": (
         "lsm/sstable.cc",
         "if ([[handle->offset != next->offset]]) continue;",

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -51,6 +52,8 @@ class HookedFiles : public FileSystem {
   explicit HookedFiles(FileSystem* inner, Hook hook = nullptr)
       : inner_(inner), hook_(std::move(hook)) {}
   void set_hook(Hook hook) { hook_ = std::move(hook); }
+  // Else as those below say.
+  void set_reads_wait(bool wait) { reads_wait_ = wait; }
 
   Result<std::unique_ptr<File>> open(const std::string& path, OpenMode mode) override;
   Result<FileInfo> info(const std::string& path) override { return inner_->info(path); }
@@ -63,6 +66,7 @@ class HookedFiles : public FileSystem {
   Status rename(const std::string& from, const std::string& to, bool replace) override;
   Status sync_directory(const std::string& directory) override;
   Result<std::unique_ptr<FileLock>> lock(const std::string& path) override;
+  bool reads_wait() override { return reads_wait_.value_or(inner_->reads_wait()); }
   Result<uint64_t> free_bytes(const std::string& path) override { return inner_->free_bytes(path); }
 
   Status ask(FileCall::Kind kind, const std::string& path) {
@@ -72,6 +76,7 @@ class HookedFiles : public FileSystem {
  private:
   FileSystem* const inner_;
   Hook hook_;
+  std::optional<bool> reads_wait_;
 };
 
 // What a process leaves behind that is killed: after kill() nothing changes any more, and the

@@ -155,7 +155,7 @@ class SimFileSystem::Lock final : public FileLock {
   const std::string path_;
 };
 
-SimFileSystem::SimFileSystem(uint64_t seed) : random_(seed) {}
+SimFileSystem::SimFileSystem(uint64_t seed) : random_(seed), reads_wait_((mix64(seed) & 1) != 0) {}
 SimFileSystem::~SimFileSystem() = default;
 
 // -- crashes --
@@ -170,6 +170,7 @@ std::unique_ptr<SimFileSystem> SimFileSystem::copy() const {
     return made;
   };
   twin->random_ = random_;
+  twin->reads_wait_ = reads_wait_;
   for (const auto& [path, node] : now_) twin->now_[path] = twin_of(node);
   for (const auto& [path, node] : durable_) twin->durable_[path] = twin_of(node);
   for (const Change& change : pending_) {
@@ -575,6 +576,13 @@ Result<std::unique_ptr<FileLock>> SimFileSystem::lock(const std::string& path) {
   }
   locked_.insert(path);
   return std::unique_ptr<FileLock>(std::make_unique<Lock>(this, path));
+}
+
+void SimFileSystem::read_together(std::span<FileRead> reads, ReadListener* listener) {
+  while (!reads.empty()) {
+    FileSystem::read_together(reads.last(1), listener);
+    reads = reads.first(reads.size() - 1);
+  }
 }
 
 Result<uint64_t> SimFileSystem::free_bytes(const std::string&) {

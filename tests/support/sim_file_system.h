@@ -109,6 +109,10 @@ class SimFileSystem final : public FileSystem {
   Status rename(const std::string& from, const std::string& to, bool replace) override;
   Status sync_directory(const std::string& directory) override;
   Result<std::unique_ptr<FileLock>> lock(const std::string& path) override;
+  // The last first.
+  void read_together(std::span<FileRead> reads, ReadListener* listener) override;
+  // With every other seed.
+  bool reads_wait() override { return reads_wait_; }
   Result<uint64_t> free_bytes(const std::string& path) override;
 
  private:
@@ -154,6 +158,7 @@ class SimFileSystem final : public FileSystem {
 
   mutable std::mutex mutex_;  // everything, contents too
   Random random_;
+  bool reads_wait_;
   Names now_;
   Names durable_;
   std::vector<Change> pending_;  // in order

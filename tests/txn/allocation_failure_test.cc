@@ -41,6 +41,7 @@ class Life {
     options_.block_size = 512;
     options_.separate_values_from = 1000;
     options_.file_system = &files_;
+    files_.set_reads_wait(true);  // and several are asked for together
     options_.executor = &executor_;
     impatient_.timeout = std::chrono::nanoseconds(0);
   }

@@ -38,7 +38,8 @@ class ConcurrencyTest : public testing::Test {
     options_.block_size = 512;
     options_.separate_values_from = 24;
     options_.durability = Durability::os;
-    options_.file_system = files_.get();
+    options_.file_system = &files_;
+    files_.set_reads_wait(true);  // and several are asked for together
   }
   void open(const std::string& path) {
     Result<std::unique_ptr<Database>> opened = Database::open(options_, path);
@@ -168,7 +169,8 @@ class ConcurrencyTest : public testing::Test {
   }
 
   const ProcessBaseline baseline_;
-  const std::unique_ptr<FileSystem> files_ = FileSystem::create_memory();
+  const std::unique_ptr<FileSystem> memory_ = FileSystem::create_memory();
+  HookedFiles files_{memory_.get()};
   Options options_;
   std::unique_ptr<Database> db_;
   Keyspace other_;
@@ -182,10 +184,10 @@ TEST_F(ConcurrencyTest, readers_and_writers_with_flushes_and_compactions_beneath
   EXPECT_GT(db_->statistics().compactions, 0u);
   const uint64_t commits = db_->statistics().commits;
   EXPECT_GE(commits, db_->statistics().commit_groups);
-  close_and_check(std::move(db_), files_.get());
+  close_and_check(std::move(db_), &files_);
   open("/db");
   ASSERT_OK(db_->verify());
-  close_and_check(std::move(db_), files_.get());
+  close_and_check(std::move(db_), &files_);
   baseline_.expect_restored();
 }
 
@@ -265,7 +267,7 @@ TEST_F(ConcurrencyTest, commits_form_groups_and_keep_their_order) {
   const Statistics statistics = db_->statistics();
   EXPECT_EQ(statistics.commits, kWriters * kCommits);
   EXPECT_LE(statistics.commit_groups, statistics.commits);
-  close_and_check(std::move(db_), files_.get());
+  close_and_check(std::move(db_), &files_);
 }
 
 #if defined(VARVE_SCHEDULER)
@@ -378,7 +380,7 @@ TEST_F(ConcurrencyTest, pinned_values_and_snapshots_cross_threads) {
     if (round % 5 == 0) ASSERT_OK(db_->compact());
     other.join();
   }
-  close_and_check(std::move(db_), files_.get());
+  close_and_check(std::move(db_), &files_);
 }
 
 }  // namespace
