@@ -629,12 +629,6 @@ MUTANTS = {
         "false",
         ["lsm:ReadTogetherTest.at_the_end*", "lsm:ReadRingsTest.*"],
     ),
-    "a_child_takes_the_rings_of_its_parent": (
-        "lsm/posix_read_ring.cc",
-            "return !broken_ && [[process_ == ::getpid()]];",
-        "true",
-        ["lsm:ReadTogetherTest.a_child*"],
-    ),
     "what_was_read_together_is_not_looked_for_again": (
         "txn/version_reader.h",
         "read->missed = false; VARVE_RETURN_IF_ERROR([[view->get({read, 1}, timestamp, &store_->epochs(), access)]]);",
