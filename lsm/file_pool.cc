@@ -43,6 +43,17 @@ class FilePool::PooledFile final : public File {
     pool->release(this);
     return size;
   }
+  void expect_random_reads() override {
+    MutexLock lock(pool->mutex_);
+    reads_are_random = true;
+    if (below != nullptr) below->expect_random_reads();
+  }
+  void read_ahead(uint64_t offset, uint64_t size) override {
+    Result<File*> opened = pool->acquire(this);
+    if (!opened.ok()) return;  // the read tells
+    (*opened)->read_ahead(offset, size);
+    pool->release(this);
+  }
   Status truncate(uint64_t) override { return read_only(); }
   Status allocate(uint64_t, bool) override { return read_only(); }
   Status close() override {
@@ -53,6 +64,7 @@ class FilePool::PooledFile final : public File {
   FilePool* const pool;
   const std::string path;
   // Under the pool's mutex.
+  bool reads_are_random = false;
   std::unique_ptr<File> below;  // in the ring when it is there
   uint32_t users = 0;
   bool recent = false;  // CLOCK: passed over once
@@ -143,6 +155,7 @@ bool FilePool::has_room_for(PooledFile* file) {
 
 Result<File*> FilePool::acquire(PooledFile* file) {
   std::unique_ptr<File> evicted;  // closed without the lock
+  bool reads_are_random;
   {
     MutexLock lock(mutex_);
     if (file->below != nullptr) {
@@ -150,11 +163,13 @@ Result<File*> FilePool::acquire(PooledFile* file) {
       file->recent = true;
       return file->below.get();
     }
+    reads_are_random = file->reads_are_random;
     if (counts_.open >= open_max_) evicted = evict_one();
   }
   for (;;) {
     close_file(std::move(evicted));
     Result<std::unique_ptr<File>> opened = below_->open(file->path, OpenMode::read);
+    if (opened.ok() && reads_are_random) (*opened)->expect_random_reads();
     MutexLock lock(mutex_);
     if (opened.ok()) {
       if (file->below == nullptr) {  // else another thread was faster

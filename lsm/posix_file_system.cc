@@ -122,6 +122,11 @@ class PosixFile final : public File {
     blocks_ = BlocksAhead::create(descriptor_, end);
   }
 
+  void expect_random_reads() override { ::posix_fadvise(descriptor_, 0, 0, POSIX_FADV_RANDOM); }
+  void read_ahead(uint64_t offset, uint64_t size) override {
+    ::posix_fadvise(descriptor_, static_cast<off_t>(offset), static_cast<off_t>(size),
+                    POSIX_FADV_WILLNEED);
+  }
   void renamed(const std::string& path) override { path_ = path; }
   void drop_cache() override { ::posix_fadvise(descriptor_, 0, 0, POSIX_FADV_DONTNEED); }
 

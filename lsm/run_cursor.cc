@@ -54,16 +54,24 @@ bool RunCursor::open_partition(uint32_t partition) {
 }
 
 bool RunCursor::open_block(uint32_t block) {
+  const Result<BlockHandle> handle = file()->block_handle(partition_frame_->view, block);
+  return handle.ok() ? open_block(block, *handle) : fail(handle.status());
+}
+
+bool RunCursor::open_block(uint32_t block, const BlockHandle& handle) {
+  // A hint: nothing is done with the frame.
+  if (from_file_ || partition_frame_->children[block].load(kRelaxed) == nullptr) {
+    ahead_.note(file()->file(), handle.offset, handle.stored_size + kBlockTrailerSize);
+  }
   Result<FrameRef> frame =
-      file()->block(partition_frame_, block, fill_cache_, private_role(), from_file_);
+      file()->block(partition_frame_, block, handle, fill_cache_, private_role(), from_file_);
   if (!frame.ok()) return fail(std::move(frame).status());
   block_ = block;
-  Result<BlockHandle> handle = file()->block_handle(partition_frame_->view, block);
-  if (!handle.ok()) return fail(std::move(handle).status());
+  handle_ = handle;
   // Were both flags set, who walks plainly would not look for pointers.
   plain_ =
-      (handle->flags & (kBlockLiveSingleVersion | kBlockHasPointers)) == kBlockLiveSingleVersion;
-  newest_ = file()->timestamp_of(handle->timestamp_max);
+      (handle.flags & (kBlockLiveSingleVersion | kBlockHasPointers)) == kBlockLiveSingleVersion;
+  newest_ = file()->timestamp_of(handle.timestamp_max);
   block_frame_ = std::move(*frame);
   view_ = &block_frame_->view;
   const std::string_view prefix = view_->prefix();
@@ -134,64 +142,47 @@ void RunCursor::prev() {
   }
 }
 
+bool RunCursor::open_neighbour(uint32_t block, bool before) {
+  const Result<BlockHandle> handle = file()->block_handle(partition_frame_->view, block);
+  if (!handle.ok()) return fail(handle.status());
+  Status in_order =
+      before ? check_order(*file(), *handle, handle_) : check_order(*file(), handle_, *handle);
+  return in_order.ok() ? open_block(block, *handle) : fail(std::move(in_order));
+}
+
 void RunCursor::enter_next_block() {
   valid_ = false;
-  Result<BlockHandle> from = file()->block_handle(partition_frame_->view, block_);
-  if (!from.ok()) {
-    fail(std::move(from).status());
-    return;
-  }
   uint32_t block = block_ + 1;
   if (block == partition_frame_->view.row_count()) {
-    block = 0;
-    if (partition_ + 1 < file()->partition_count()) {
-      if (!open_partition(partition_ + 1)) return;
-    } else {
+    if (partition_ + 1 == file()->partition_count()) {
       if (file_ + 1 == files_.size()) return;
       ++file_;
       if (open_partition(0) && open_block(0)) load_row(0);
       return;
     }
+    if (!open_partition(partition_ + 1)) return;
+    block = 0;
   }
-  Result<BlockHandle> to = file()->block_handle(partition_frame_->view, block);
-  if (Status status = to.ok() ? check_order(*file(), *from, *to) : std::move(to).status();
-      !status.ok()) {
-    fail(std::move(status));
-    return;
-  }
-  if (open_block(block)) load_row(0);
+  if (open_neighbour(block, /*before=*/false)) load_row(0);
 }
 
 void RunCursor::enter_previous_block() {
   valid_ = false;
-  Result<BlockHandle> from = file()->block_handle(partition_frame_->view, block_);
-  if (!from.ok()) {
-    fail(std::move(from).status());
-    return;
-  }
   uint32_t block = block_;
   if (block == 0) {
     if (partition_ == 0) {
-      if (file_ != 0) {
-        --file_;
-        if (open_partition(file()->partition_count() - 1) &&
-            open_block(partition_frame_->view.row_count() - 1)) {
-          load_row(view_->row_count() - 1);
-        }
+      if (file_ == 0) return;
+      --file_;
+      if (open_partition(file()->partition_count() - 1) &&
+          open_block(partition_frame_->view.row_count() - 1)) {
+        load_row(view_->row_count() - 1);
       }
       return;
     }
     if (!open_partition(partition_ - 1)) return;
     block = partition_frame_->view.row_count();
   }
-  --block;
-  Result<BlockHandle> to = file()->block_handle(partition_frame_->view, block);
-  if (Status status = to.ok() ? check_order(*file(), *to, *from) : std::move(to).status();
-      !status.ok()) {
-    fail(std::move(status));
-    return;
-  }
-  if (open_block(block)) load_row(view_->row_count() - 1);
+  if (open_neighbour(block - 1, /*before=*/true)) load_row(view_->row_count() - 1);
 }
 
 void RunCursor::seek_to_first() {
@@ -216,6 +207,7 @@ void RunCursor::seek_to_last() {
 void RunCursor::seek(const VersionKey& key) {
   valid_ = false;
   status_ = Status();
+  ahead_.begin();
   // The first file that does not end before the key; all versions of a key are in one file.
   const auto at = std::partition_point(files_.begin(), files_.end(), [&](const Sstable* file) {
     return compare_keys(file->info().largest_key, key.user_key) < 0;

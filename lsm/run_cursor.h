@@ -6,6 +6,7 @@
 
 #include <span>
 
+#include "lsm/read_ahead.h"
 #include "lsm/sstable.h"
 #include "lsm/version_cursor.h"
 #include "memory/buffer.h"
@@ -15,7 +16,9 @@ namespace varve {
 class RunCursor final : public VersionCursor {
  public:
   explicit RunCursor(MemoryManager* manager, MemoryRole role = MemoryRole::cursor)
-      : role_(role), key_buffer_(manager, role) {}
+      : role_(role),
+        ahead_(/*to_the_end=*/role != MemoryRole::cursor),
+        key_buffer_(manager, role) {}
 
   // Walks `files` from now on; they outlive the walk. Unpositioned. Without `fill_cache` a
   // compaction has the blocks that it loads on its own account.
@@ -46,6 +49,9 @@ class RunCursor final : public VersionCursor {
   // Each opens the given place and returns false, not valid, on an error.
   bool open_partition(uint32_t partition);
   bool open_block(uint32_t block);
+  bool open_block(uint32_t block, const BlockHandle& handle);
+  // One that stands before or behind the open one.
+  bool open_neighbour(uint32_t block, bool before);
   // Stands on `row` of the open block.
   void load_row(uint32_t row);
   // Key, value and timestamp only; false, not valid: the key was refused memory.
@@ -71,6 +77,8 @@ class RunCursor final : public VersionCursor {
   FrameRef block_frame_;
   FrameRef value_frame_;             // of the value shown, where it is a large one
   const BlockView* view_ = nullptr;  // of block_frame_
+  BlockHandle handle_;               // likewise
+  ReadAhead ahead_;
   // Whether each of its versions is a value and the only one of its key, and the newest of them.
   bool plain_ = false;
   Timestamp newest_;

@@ -25,6 +25,7 @@ Result<Sstable*> Sstable::open(FileSystem* file_system, const std::string& path,
 Result<Sstable*> Sstable::open_unknown(FileSystem* file_system, const std::string& path,
                                        BlockCache* cache, ValueFiles* values) {
   VARVE_ASSIGN_OR_RETURN(std::unique_ptr<File> file, file_system->open(path, OpenMode::read));
+  file->expect_random_reads();  // walks say what they come to (lsm/read_ahead.h)
   Sstable* sstable = new (cache->manager()) Sstable(std::move(file), path, cache);
   if (sstable == nullptr) return Status::out_of_memory("no memory to open " + path);
   Status status = sstable->load();
@@ -266,6 +267,12 @@ Result<FrameRef> Sstable::partition(uint32_t i, bool fill_cache, std::optional<M
 Result<FrameRef> Sstable::block(const FrameRef& partition, uint32_t i, bool fill_cache,
                                 std::optional<MemoryRole> role, bool from_file) const {
   VARVE_ASSIGN_OR_RETURN(const BlockHandle handle, block_handle(partition->view, i));
+  return block(partition, i, handle, fill_cache, role, from_file);
+}
+
+Result<FrameRef> Sstable::block(const FrameRef& partition, uint32_t i, const BlockHandle& handle,
+                                bool fill_cache, std::optional<MemoryRole> role,
+                                bool from_file) const {
   BlockSource source = this->source(handle, FrameKind::data);
   source.private_role = role;
   source.from_file = from_file;
@@ -421,8 +428,10 @@ Result<bool> Sstable::may_have(const Probe& probe, uint32_t p, ReadAccess* acces
     frame = resident(&filters_[p], &access->tally);
     if (frame == nullptr) {
       VARVE_ASSIGN_OR_RETURN(const BlockHandle handle, partition_handle(p));
-      access->missed = handle.filter_stored_size != 0;
-      access->missing = {.file = this, .kind = FrameKind::filter, .partition = p};
+      if (handle.filter_stored_size != 0) {
+        access->missed = true;
+        access->missing = {.file = this, .kind = FrameKind::filter, .partition = p};
+      }
     }
   } else {
     VARVE_ASSIGN_OR_RETURN(pin, filter(p, access->fill_cache));
@@ -540,10 +549,11 @@ Result<bool> Sstable::get_from_partition(const Probe& probe, uint32_t p, const F
                  static_cast<unsigned long long>(handle.offset)));
     }
     if (access->resident_only) {
-      access->missed = !show_resident(block, row, access, found);
+      if (show_resident(block, row, access, found)) return true;
+      access->missed = true;
       access->missing = {
           .file = this, .kind = FrameKind::value, .partition = p, .block = b, .row = row};
-      return !access->missed;
+      return false;
     }
     show(block, row, found);
     found->pin = std::move(block_pin);

@@ -179,6 +179,10 @@ class Sstable : public ControlObject {
   Result<FrameRef> partition(uint32_t i, bool fill_cache,
                              std::optional<MemoryRole> role = std::nullopt,
                              bool from_file = false) const;
+  // `handle`: of that block.
+  Result<FrameRef> block(const FrameRef& partition, uint32_t i, const BlockHandle& handle,
+                         bool fill_cache, std::optional<MemoryRole> role = std::nullopt,
+                         bool from_file = false) const;
   Result<FrameRef> block(const FrameRef& partition, uint32_t i, bool fill_cache,
                          std::optional<MemoryRole> role = std::nullopt,
                          bool from_file = false) const;

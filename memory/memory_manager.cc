@@ -27,7 +27,8 @@ PageSource::Limits limits_for(uint64_t budget_bytes) {
 }
 
 // So long is the reclaimer asked for one request. It frees something each time, or waits for
-// readers a moment: in the sum, for one that was stopped while it read.
+// readers a moment: in the sum, for one that was stopped while it read. So long, too, do reads wait
+// for a flush or a compaction.
 constexpr uint64_t kReclaimNanosMax = 2'000'000'000;
 constexpr uint64_t kLookAgainNanos = 500'000;  // at what flushes and compactions have
 
@@ -82,7 +83,7 @@ class MemoryManager::Impl {
     while (block == nullptr && asked != nullptr &&
            Clock::system()->monotonic_nanos() - begin < kReclaimNanosMax) {
       if (!asked->reclaim(SlabAllocator::reservation_size(size))) {
-        if (urgency != Urgency::normal || !is_of_reads(role) || !is_borrowed()) break;
+        if (urgency != Urgency::normal || !is_of_reads(role) || !is_borrowed(size)) break;
         pause_for(kLookAgainNanos);
       }
       slabs.trim();
@@ -93,9 +94,11 @@ class MemoryManager::Impl {
     return slabs.allocate(size, urgency);
   }
 
-  // A flush or compaction that is under way has memory, of which it returns all.
-  bool is_borrowed() const {
-    return budget.live(MemoryRole::sstable_builder) + budget.live(MemoryRole::compaction) != 0;
+  // A flush or compaction that is under way has memory, of which it returns all; and `size` bytes
+  // are no more than may ever be had.
+  bool is_borrowed(size_t size) const {
+    return size < budget.bytes() &&
+           budget.live(MemoryRole::sstable_builder) + budget.live(MemoryRole::compaction) != 0;
   }
 
   __attribute__((noinline)) void release_slow(void* block, size_t size, MemoryRole role) {

@@ -182,7 +182,10 @@ class Runner:
         directory, disposable = self.directory_for(step, engine)
         flags = flags_of(step, engine, self.arguments.quick)
         os.sync()  # nobody pays for what another one left to be written
-        command = [*self.limiter_for(step), self.arguments.bench, f"--db={directory}", *flags]
+        limiter = self.limiter_for(step)
+        if limiter:
+            forget_pages(directory)
+        command = [*limiter, self.arguments.bench, f"--db={directory}", *flags]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         if done.returncode != 0:
             raise Failure(f"{step.name}, {engine}: db-bench ended with {done.returncode}: "
@@ -214,6 +217,19 @@ class Runner:
         if step.data != "large" or not self.arguments.memory_limiter:
             return []
         return self.arguments.memory_limiter.split()
+
+
+def forget_pages(directory):
+    """The system keeps nothing of the files there: whoever wrote them may have had more memory than who reads them may."""
+    for path in Path(directory).rglob("*"):
+        if not path.is_file():
+            continue
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(descriptor)
 
 
 class Plan:
@@ -309,7 +325,7 @@ def parse(arguments):
     parser.add_argument("--work", metavar="DIR", help="where databases are made [beside the results]")
     parser.add_argument("--memory-limiter", metavar="COMMAND", default="",
                         help="put before db-bench for the data set larger than memory, to bound the page cache too, as in "
-                        "'systemd-run --scope --quiet -p MemoryMax=200M'")  # fmt: skip
+                        "'bench/compare/limit_memory.sh 200'")  # fmt: skip
     parsed = parser.parse_args(arguments)
     if parsed.fresh and (parsed.report or parsed.plan):
         parser.error("--fresh forgets what --report and --plan would tell of")

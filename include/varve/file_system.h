@@ -50,6 +50,10 @@ class File {
   // has none or none that matter, up to about `end`: an implementation may prepare for many small
   // writes. Until it is truncated the file may then be longer than what was written, with zeros.
   virtual void expect_appends(uint64_t) {}
+  // Says that single pieces will be read, here and there: what is read beyond them is for nothing.
+  virtual void expect_random_reads() {}
+  // Says that these bytes will be read soon: an implementation may begin to read them.
+  virtual void read_ahead(uint64_t, uint64_t) {}
   // Says that it has been renamed to `path`, for what is told of errors. While nobody else uses it.
   virtual void renamed(const std::string&) {}
   // Says what will not be read soon, so that the operating system need not keep it.

@@ -172,6 +172,30 @@ TEST_F(FilePoolTest, what_is_read_often_stays_open) {
   EXPECT_LE(pool.statistics().opened - before, 19u + 2u) << "file 0 hardly ever lost its place";
 }
 
+TEST_F(FilePoolTest, what_is_said_of_a_file_is_said_whenever_it_is_opened) {
+  make(2);
+  int said = 0;
+  std::vector<uint64_t> ahead;
+  HookedFiles files(disk_.get(), [&](const FileCall& call) {
+    said += call.kind == FileCall::Kind::expect_random_reads ? 1 : 0;
+    if (call.kind == FileCall::Kind::read_ahead) ahead.push_back(call.offset + call.size);
+    return Status();
+  });
+  FilePool pool(&files, 1);
+  std::vector<std::unique_ptr<File>> opened = open_all(&pool, 2);
+  EXPECT_EQ(read(opened[0].get()), content(0));
+  EXPECT_EQ(said, 0);
+  opened[0]->expect_random_reads();
+  EXPECT_EQ(said, 1);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(read(opened[1].get()), content(1));
+    EXPECT_EQ(said, 1 + i) << "the other one's reads are in order";
+    opened[0]->read_ahead(3, 4);
+    EXPECT_EQ(said, 2 + i);
+  }
+  EXPECT_EQ(ahead, (std::vector<uint64_t>{7, 7, 7}));
+}
+
 TEST_F(FilePoolTest, absent_files_are_told_when_opened) {
   FilePool pool(disk_.get(), 4);
   EXPECT_FAILS(pool.open("nothing", OpenMode::read), not_found, "nothing");

@@ -367,10 +367,22 @@ MUTANTS = {
     ),
     "blocks_with_several_versions_of_a_key_are_plain": (
         "lsm/run_cursor.cc",
-        "plain_ = [[(handle->flags & (kBlockLiveSingleVersion | kBlockHasPointers)) == "
+        "plain_ = [[(handle.flags & (kBlockLiveSingleVersion | kBlockHasPointers)) == "
         "kBlockLiveSingleVersion]];",
         "true",
         ["lsm:VisibleCursor*", "model:*"],
+    ),
+    "what_was_said_ahead_is_said_again": (
+        "lsm/read_ahead.h",
+        "|| [[offset + size + window_ / 2 < end_]]) return;",
+        "false",
+        ["lsm:ReadAhead*"],
+    ),
+    "two_blocks_in_order_are_a_walk": (
+        "lsm/read_ahead.h",
+        "++blocks_ == [[kBlocksOfWalk]])",
+        "2",
+        ["lsm:ReadAhead*"],
     ),
     "plain_steps_pass_the_upper_bound": (
         "lsm/run_cursor.cc",

@@ -62,7 +62,8 @@ const char* kind_name(Kind kind) {
   constexpr std::array<const char*, kFileCallKinds> kNames = {
       "open_read",      "open_write", "create", "read",   "write",  "sync",
       "truncate",       "allocate",   "close",  "remove", "rename", "create_directory",
-      "sync_directory", "lock",       "size",   "info",   "list"};
+      "sync_directory", "lock",       "size",   "info",   "list",   "expect_random_reads",
+      "read_ahead"};
   return kNames[static_cast<size_t>(kind)];
 }
 

@@ -12,7 +12,7 @@ class HookedFile final : public File {
       : owner_(owner), path_(std::move(path)), inner_(std::move(inner)) {}
 
   void submit(IoRequest* request) override {
-    request->status = owner_->ask(kind_of(request->kind), path_);
+    request->status = owner_->ask(kind_of(request->kind), path_, request->offset, request->size);
     request->transferred = 0;
     if (!request->status.ok()) return;
     inner_->submit(request);
@@ -27,6 +27,14 @@ class HookedFile final : public File {
   Status allocate(uint64_t size, bool keep_size) override {
     Status status = owner_->ask(FileCall::Kind::allocate, path_);
     return status.ok() ? inner_->allocate(size, keep_size) : status;
+  }
+  void expect_random_reads() override {
+    static_cast<void>(owner_->ask(FileCall::Kind::expect_random_reads, path_));
+    inner_->expect_random_reads();
+  }
+  void read_ahead(uint64_t offset, uint64_t size) override {
+    static_cast<void>(owner_->ask(FileCall::Kind::read_ahead, path_, offset, size));
+    inner_->read_ahead(offset, size);
   }
   void renamed(const std::string& path) override {
     path_ = path;

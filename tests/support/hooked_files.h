@@ -34,17 +34,21 @@ struct FileCall {
     size,
     info,
     list,
+    expect_random_reads,
+    read_ahead,
   };
   Kind kind;
   const std::string& path;
+  uint64_t offset = 0;  // of reads, said ahead or not
+  uint64_t size = 0;
   bool changes() const {
     return kind != Kind::open_read && kind != Kind::read && kind < Kind::size;
   }
 };
-inline constexpr size_t kFileCallKinds = static_cast<size_t>(FileCall::Kind::list) + 1;
+inline constexpr size_t kFileCallKinds = static_cast<size_t>(FileCall::Kind::read_ahead) + 1;
 
 // Asks a test about every call but size(), info() and list(); what it refuses fails with that
-// status and does nothing.
+// status and does nothing. What is only said, not asked for, cannot be refused.
 // Thread rule: the hook is called from any thread; set it while nobody uses the files.
 class HookedFiles : public FileSystem {
  public:
@@ -69,8 +73,8 @@ class HookedFiles : public FileSystem {
   bool reads_wait() override { return reads_wait_.value_or(inner_->reads_wait()); }
   Result<uint64_t> free_bytes(const std::string& path) override { return inner_->free_bytes(path); }
 
-  Status ask(FileCall::Kind kind, const std::string& path) {
-    return hook_ ? hook_({kind, path}) : Status();
+  Status ask(FileCall::Kind kind, const std::string& path, uint64_t offset = 0, uint64_t size = 0) {
+    return hook_ ? hook_({kind, path, offset, size}) : Status();
   }
 
  private:
