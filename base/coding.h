@@ -25,6 +25,20 @@ inline T load_le(const char* from) {
   return value;
 }
 
+// The same of 1 to 8 bytes. By loads that may overlap: a copy of so many bytes would be read again
+// at once, by a wider load that waits for it.
+inline uint64_t load_le_of(const char* from, size_t size) {
+  if (size >= 4) {
+    const uint64_t high = load_le<uint32_t>(from + size - 4);
+    return load_le<uint32_t>(from) | high << 8 * (size - 4);
+  }
+  if (size >= 2) {
+    const uint64_t high = load_le<uint16_t>(from + size - 2);
+    return load_le<uint16_t>(from) | high << 8 * (size - 2);
+  }
+  return static_cast<uint8_t>(*from);
+}
+
 template <typename T>
 inline void store_le(char* to, T value) {
   std::memcpy(to, &value, sizeof value);

@@ -58,7 +58,7 @@ Result<BlockView> BlockView::parse(std::string_view payload, uint32_t row_count,
                                      view.row_count_, row_count, view.timestamp_width_));
   }
   const uint32_t rows = view.row_count_;
-  std::memcpy(view.prefix_copy_, view.prefix().data(),
+  std::memcpy(view.prefix_copy_, view.payload_ + kBlockHeaderSize,
               std::min<size_t>(view.prefix_size_, kPrefixCopied));
   view.timestamps_ = decoder.bytes(uint64_t{rows} * view.timestamp_width_).data();
   if (view.kind_ == 0) view.kinds_ = decoder.bytes(rows).data();

@@ -42,7 +42,11 @@ class BlockView {
                                  bool with_tags);
 
   uint32_t row_count() const { return row_count_; }
-  std::string_view prefix() const { return {payload_ + kBlockHeaderSize, prefix_size_}; }
+  // Lies in the view, where it is short, else in the payload.
+  std::string_view prefix() const {
+    return {prefix_size_ <= kPrefixCopied ? prefix_copy_ : payload_ + kBlockHeaderSize,
+            prefix_size_};
+  }
 
   BlockRow row(uint32_t i) const {
     const char* p = payload_ + offset(i);
@@ -54,14 +58,27 @@ class BlockView {
   }
   Timestamp timestamp(uint32_t i) const {
     if (timestamp_width_ == 0) return Timestamp{timestamp_base_};
-    uint64_t delta = 0;
-    std::memcpy(&delta, timestamps_ + size_t{i} * timestamp_width_, timestamp_width_);
-    return Timestamp{timestamp_base_ + delta};
+    return Timestamp{timestamp_base_ +
+                     load_le_of(timestamps_ + size_t{i} * timestamp_width_, timestamp_width_)};
   }
   VersionKind kind(uint32_t i) const {
     return static_cast<VersionKind>(kind_ != 0 ? kind_ : static_cast<uint8_t>(kinds_[i]));
   }
   uint64_t head(uint32_t i) const { return heads_[i]; }
+
+  // These begin to load what lower_bound() and upper_bound() look at, of a block that is not large,
+  // and what a row is read from.
+  void prefetch_search() const {
+    const char* const heads = reinterpret_cast<const char*>(heads_);
+    const size_t end = std::min<size_t>(row_count_ * sizeof(uint64_t), kHeadBytesAhead);
+    for (size_t at = 0; at < end; at += 64) __builtin_prefetch(heads + at);
+  }
+  void prefetch_row(uint32_t i) const {
+    const char* const row = payload_ + offset(i);
+    __builtin_prefetch(row);
+    __builtin_prefetch(row + 64);
+    __builtin_prefetch(timestamps_ + size_t{i} * timestamp_width_);
+  }
 
   // First row at or after `key` in version order; row_count() if there is none.
   uint32_t lower_bound(const VersionKey& key) const;
@@ -92,6 +109,7 @@ class BlockView {
   static constexpr size_t kTagsAtOnce = 16;  // are compared; padded to a multiple
   // So much of the prefix is beside the other members, and waited for together with them.
   static constexpr size_t kPrefixCopied = 16;
+  static constexpr size_t kHeadBytesAhead = 1024;
   static constexpr size_t kNarrowPayloadMax = 0xffff;  // offsets of larger ones take four bytes
   static constexpr size_t offset_width(size_t payload_size) {
     return payload_size <= kNarrowPayloadMax ? sizeof(uint16_t) : sizeof(uint32_t);

@@ -61,9 +61,9 @@ class FilePool final : public FileSystem {
  private:
   class PooledFile;
 
-  // The open file below, counted as being read.
   // Without taking a place from who reads.
   bool has_room_for(PooledFile* file);
+  // The open file below, counted as being read.
   Result<File*> acquire(PooledFile* file);
   void release(PooledFile* file);
   void forget(PooledFile* file);

@@ -6,51 +6,65 @@ namespace varve {
 
 void MergeCursor::reset(std::span<VersionCursor* const> children) {
   children_.assign(children.begin(), children.end());
-  winner_ = runner_up_ = kNone;
+  order_.clear();
+  order_.reserve(children_.size());
   valid_ = false;
   failed_ = false;
   direction_ = Direction::forward;
 }
 
-inline bool MergeCursor::precedes(const VersionCursor& a, const VersionCursor& b) const {
+inline bool MergeCursor::precedes(const Place& a, const Place& b) const {
   const bool forward = direction_ == Direction::forward;
-  if (a.head() != b.head()) return (a.head() < b.head()) == forward;
-  const std::strong_ordering order = compare_versions(a.version_key(), b.version_key());
+  if (a.head != b.head) return (a.head < b.head) == forward;
+  const std::strong_ordering order =
+      compare_versions(children_[a.child]->version_key(), children_[b.child]->version_key());
+  if (order == 0) return a.child < b.child;
   return forward ? order < 0 : order > 0;
 }
 
-void MergeCursor::compete() {
-  winner_ = runner_up_ = kNone;
+void MergeCursor::sort() {
+  order_.clear();
   wins_ = 0;
   stale_ = false;
-  for (size_t i = 0; i < children_.size(); ++i) {
+  for (uint32_t i = 0; i < children_.size(); ++i) {
     const VersionCursor& child = *children_[i];
     if (!child.valid()) {
       // An end must not be mistaken for a failed read: a merge without that child would miss data.
       if (!child.status().ok()) failed_ = true;
       continue;
     }
-    if (winner_ == kNone || precedes(child, *children_[winner_])) {
-      runner_up_ = winner_;
-      winner_ = i;
-    } else if (runner_up_ == kNone || precedes(child, *children_[runner_up_])) {
-      runner_up_ = i;
-    }
+    const Place place{.head = child.head(), .child = i};
+    order_.push_back(place);
+    size_t at = order_.size() - 1;
+    for (; at > 0 && precedes(place, order_[at - 1]); --at) order_[at] = order_[at - 1];
+    order_[at] = place;
   }
   show();
 }
 
+inline void MergeCursor::sort_first() {
+  const VersionCursor& moved = first();
+  if (!moved.valid()) return sort();
+  const Place place{.head = moved.head(), .child = order_.front().child};
+  const size_t count = order_.size();
+  size_t at = 1;
+  for (; at < count && !precedes(place, order_[at]); ++at) order_[at - 1] = order_[at];
+  order_[at - 1] = place;
+  wins_ = at == 1 ? wins_ + 1 : 0;
+  show();
+}
+
 inline void MergeCursor::show() {
-  if (winner_ == kNone || failed_) {
+  if (order_.empty() || failed_) {
     valid_ = false;
     return;
   }
-  const VersionCursor& winner = *children_[winner_];
-  key_ = winner.user_key();
-  value_ = winner.value();
-  head_ = winner.head();
-  timestamp_ = winner.timestamp();
-  kind_ = winner.kind();
+  const VersionCursor& shown = first();
+  key_ = shown.user_key();
+  value_ = shown.value();
+  head_ = shown.head();
+  timestamp_ = shown.timestamp();
+  kind_ = shown.kind();
   valid_ = true;
 }
 
@@ -58,36 +72,38 @@ void MergeCursor::seek_to_first() {
   failed_ = false;
   direction_ = Direction::forward;
   for (VersionCursor* child : children_) child->seek_to_first();
-  compete();
+  sort();
 }
 
 void MergeCursor::seek_to_last() {
   failed_ = false;
   direction_ = Direction::backward;
   for (VersionCursor* child : children_) child->seek_to_last();
-  compete();
+  sort();
 }
 
 void MergeCursor::seek(const VersionKey& key) {
   failed_ = false;
   direction_ = Direction::forward;
-  for (VersionCursor* child : children_) child->seek(key);
-  compete();
+  for (int step = 0; step < kSeekSteps; ++step) {
+    for (VersionCursor* child : children_) child->seek_step(step, key);
+  }
+  sort();
 }
 
 void MergeCursor::seek_for_prev(const VersionKey& key) {
   failed_ = false;
   direction_ = Direction::backward;
   for (VersionCursor* child : children_) child->seek_for_prev(key);
-  compete();
+  sort();
 }
 
 void MergeCursor::turn(Direction direction) {
   // The others stand on their side of the current version: move each to the other side.
   const std::string key(key_);
   const VersionKey here{key, timestamp_};
-  for (size_t i = 0; i < children_.size(); ++i) {
-    if (i == winner_) continue;
+  for (uint32_t i = 0; i < children_.size(); ++i) {
+    if (i == order_.front().child) continue;
     if (direction == Direction::forward) {
       children_[i]->seek(here);
     } else {
@@ -100,50 +116,66 @@ void MergeCursor::turn(Direction direction) {
 
 void MergeCursor::next() {
   if (direction_ != Direction::forward) turn(Direction::forward);
-  VersionCursor& winner = *children_[winner_];
-  winner.next();
-  if (!stale_ && winner.valid() &&
-      (runner_up_ == kNone || precedes(winner, *children_[runner_up_]))) {
-    ++wins_;
-    show();
+  first().next();
+  if (stale_) {
+    sort();
   } else {
-    compete();
+    sort_first();
   }
 }
 
-// Of keys before the runner-up's no other child has a version.
+// Of keys before that of the next in order no other child has a version.
 size_t MergeCursor::plain_ahead(Timestamp snapshot, std::string_view upper) const {
-  if (wins_ < kWinsBeforeAsking || stale_ || direction_ != Direction::forward) return 0;
-  if (runner_up_ != kNone) {
-    const std::string_view next = children_[runner_up_]->user_key();
+  if (!is_ahead(Direction::forward)) return 0;
+  if (order_.size() > 1) {
+    const std::string_view next = children_[order_[1].child]->user_key();
     if (upper.empty() || compare_keys(next, upper) < 0) upper = next;
   }
-  return children_[winner_]->plain_ahead(snapshot, upper);
+  return first().plain_ahead(snapshot, upper);
+}
+
+size_t MergeCursor::plain_behind(Timestamp snapshot, std::string_view lower, bool above) const {
+  if (!is_ahead(Direction::backward)) return 0;
+  if (order_.size() > 1) {
+    const std::string_view next = children_[order_[1].child]->user_key();
+    if (compare_keys(next, lower) >= 0) {
+      lower = next;
+      above = true;
+    }
+  }
+  return first().plain_behind(snapshot, lower, above);
+}
+
+inline void MergeCursor::show_plain() {
+  const VersionCursor& shown = first();
+  if (!shown.valid()) return sort();
+  key_ = shown.user_key();
+  value_ = shown.value();
+  timestamp_ = shown.timestamp();
 }
 
 void MergeCursor::next_plain() {
-  VersionCursor& winner = *children_[winner_];
-  winner.next_plain();
-  if (!winner.valid()) return compete();
-  key_ = winner.user_key();
-  value_ = winner.value();
-  timestamp_ = winner.timestamp();
+  first().next_plain();
+  show_plain();
+}
+
+void MergeCursor::prev_plain() {
+  first().prev_plain();
+  show_plain();
 }
 
 void MergeCursor::prev() {
   if (direction_ != Direction::backward) turn(Direction::backward);
-  VersionCursor& winner = *children_[winner_];
-  winner.prev();
-  if (!stale_ && winner.valid() &&
-      (runner_up_ == kNone || precedes(winner, *children_[runner_up_]))) {
-    show();
+  first().prev();
+  if (stale_) {
+    sort();
   } else {
-    compete();
+    sort_first();
   }
 }
 
 bool MergeCursor::load_value() {
-  failed_ = !children_[winner_]->load_value();
+  failed_ = !first().load_value();
   show();
   return valid_;
 }

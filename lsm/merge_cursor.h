@@ -1,9 +1,9 @@
 // Merges version cursors into one, both ways. Children are given from newest to oldest source.
 //
-// The child whose turn it is (the winner) and the runner-up are remembered: as long as the winner
-// stays before the runner-up, a step costs one comparison. Otherwise the children are compared anew
-// by their key heads: with at most a dozen sources that is cheaper than a tournament tree, whose
-// branches are mispredicted.
+// Children are kept in the order of the versions that they stand on, beside the heads of these: a
+// step moves the first one, and then passes those by that stand before it now. Where keys of few
+// large and some small sources lie mixed that is one or two comparisons of numbers; a tournament
+// tree would take as many as it has levels, each a branch that is mispredicted.
 //
 // Thread rule: one thread. Ownership: children are the caller's and outlive the cursor.
 
@@ -30,32 +30,44 @@ class MergeCursor final : public VersionCursor {
   void prev() override;
   Status status() const override;
   bool load_value() override;
-  const Sstable* pointer_source() const override { return children_[winner_]->pointer_source(); }
+  const Sstable* pointer_source() const override { return first().pointer_source(); }
   size_t plain_ahead(Timestamp snapshot, std::string_view upper) const override;
   void next_plain() override;
+  size_t plain_behind(Timestamp snapshot, std::string_view lower, bool above) const override;
+  void prev_plain() override;
 
-  // Which child yields the current version.
-  size_t source() const { return winner_; }
+  // Which child yields the current version; one that there is not where there is none.
+  size_t source() const { return order_.empty() ? children_.size() : order_.front().child; }
 
  private:
-  static constexpr size_t kNone = SIZE_MAX;
-  // A child that won so often in a row is asked how long it will.
+  // A child that was the first so often in a row is asked how long it will be.
   static constexpr uint32_t kWinsBeforeAsking = 8;
   enum class Direction : uint8_t { forward, backward };
+  struct Place {
+    uint64_t head;
+    uint32_t child;
+  };
 
-  // Finds winner and runner-up among all children, and shows the winner's version.
-  void compete();
+  VersionCursor& first() const { return *children_[order_.front().child]; }
+  // Orders all children, and shows the first one's version.
+  void sort();
+  // The same where only the first one has moved.
+  void sort_first();
   void show();
-  // Whether child a comes before child b in the direction of the walk.
-  bool precedes(const VersionCursor& a, const VersionCursor& b) const;
+  // Whether the version at a comes before that at b in the direction of the walk.
+  bool precedes(const Place& a, const Place& b) const;
   void turn(Direction direction);
+  // Whether the first one has been it for long, in this direction.
+  bool is_ahead(Direction direction) const {
+    return wins_ >= kWinsBeforeAsking && !stale_ && direction_ == direction;
+  }
+  void show_plain();
 
   std::vector<VersionCursor*> children_;
-  size_t winner_ = kNone;
-  size_t runner_up_ = kNone;
+  std::vector<Place> order_;  // of those that stand on a version
   Direction direction_ = Direction::forward;
-  uint32_t wins_ = 0;    // the winner's, in a row
-  bool stale_ = false;   // the runner-up is: the walk turned round
+  uint32_t wins_ = 0;    // of the first one, in a row
+  bool stale_ = false;   // the order is: the walk turned round
   bool failed_ = false;  // a child ended with an error: the walk ends too
 };
 

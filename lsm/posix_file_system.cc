@@ -10,6 +10,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <bit>
 #include <cerrno>
 #include <cstdio>
@@ -124,8 +125,12 @@ class PosixFile final : public File {
 
   void expect_random_reads() override { ::posix_fadvise(descriptor_, 0, 0, POSIX_FADV_RANDOM); }
   void read_ahead(uint64_t offset, uint64_t size) override {
-    ::posix_fadvise(descriptor_, static_cast<off_t>(offset), static_cast<off_t>(size),
-                    POSIX_FADV_WILLNEED);
+    // Of one call the kernel reads no more than its own window, which is at least so large.
+    constexpr uint64_t kWindow = 128 * 1024;
+    for (const uint64_t end = offset + size; offset < end; offset += kWindow) {
+      ::posix_fadvise(descriptor_, static_cast<off_t>(offset),
+                      static_cast<off_t>(std::min(kWindow, end - offset)), POSIX_FADV_WILLNEED);
+    }
   }
   void renamed(const std::string& path) override { path_ = path; }
   void drop_cache() override { ::posix_fadvise(descriptor_, 0, 0, POSIX_FADV_DONTNEED); }

@@ -32,6 +32,7 @@ class RunCursor final : public VersionCursor {
   void seek_to_last() override;
   void seek(const VersionKey& key) override;
   void seek_for_prev(const VersionKey& key) override;
+  void seek_step(int step, const VersionKey& key) override;
   void next() override;
   void prev() override;
   Status status() const override { return status_; }
@@ -39,6 +40,8 @@ class RunCursor final : public VersionCursor {
   const Sstable* pointer_source() const override { return file(); }
   size_t plain_ahead(Timestamp snapshot, std::string_view upper) const override;
   void next_plain() override;
+  size_t plain_behind(Timestamp snapshot, std::string_view lower, bool above) const override;
+  void prev_plain() override;
 
   // Where it stands, for reports.
   uint32_t file_index() const { return file_; }
@@ -60,10 +63,16 @@ class RunCursor final : public VersionCursor {
   void enter_next_block();
   void enter_previous_block();
   bool fail(Status status);
+  // Whether the snapshot sees each row of the block as the value of its key.
+  bool is_plain(Timestamp snapshot) const;
   std::optional<MemoryRole> private_role() const {
     return fill_cache_ || role_ == MemoryRole::cursor ? std::nullopt : std::optional(role_);
   }
   Sstable* file() const { return files_[file_]; }
+  // As it stands in file(), where every version of an undated file stands at 0.
+  VersionKey stored(const VersionKey& key) const {
+    return {key.user_key, file()->info().undated ? kTimestampMin : key.timestamp};
+  }
 
   const MemoryRole role_;
   std::span<Sstable* const> files_;
@@ -73,6 +82,8 @@ class RunCursor final : public VersionCursor {
   uint32_t partition_ = 0;
   uint32_t block_ = 0;
   uint32_t row_ = 0;
+  bool seeks_ = false;   // a seek has further steps to take
+  uint32_t target_ = 0;  // the block, later the row, that it leads to
   FrameRef partition_frame_;
   FrameRef block_frame_;
   FrameRef value_frame_;             // of the value shown, where it is a large one

@@ -26,7 +26,7 @@ class VersionCursor {
   bool valid() const { return valid_; }
   // The rest requires valid().
   std::string_view user_key() const { return key_; }
-  uint64_t head() const { return head_; }  // key_head(user_key()); not after next_plain()
+  uint64_t head() const { return head_; }  // key_head(user_key()); not after plain steps
   Timestamp timestamp() const { return timestamp_; }
   VersionKind kind() const { return kind_; }
   // Of kind `value_pointer`: the pointer, until load_value().
@@ -37,6 +37,12 @@ class VersionCursor {
   virtual void seek_to_last() = 0;
   virtual void seek(const VersionKey& key) = 0;           // first at or after
   virtual void seek_for_prev(const VersionKey& key) = 0;  // last at or before
+  // seek() in pieces, all of them one after the other with the same key. Each begins to load what
+  // the next one looks at: so cursors that take them in turns wait for memory together.
+  static constexpr int kSeekSteps = 5;
+  virtual void seek_step(int step, const VersionKey& key) {
+    if (step + 1 == kSeekSteps) seek(key);
+  }
   virtual void next() = 0;
   virtual void prev() = 0;
   virtual Status status() const = 0;
@@ -53,6 +59,14 @@ class VersionCursor {
   virtual size_t plain_ahead(Timestamp /*snapshot*/, std::string_view /*upper*/) const { return 0; }
   // As next(), but for head().
   virtual void next_plain() { next(); }
+  // The same going back: so many versions, the current one the first of them, are each a value and
+  // the only version of its key, at or below `snapshot`, and with a key not below `lower`, or above
+  // it (`above`); prev_plain() leads from one to the next. 0: that is not known.
+  virtual size_t plain_behind(Timestamp /*snapshot*/, std::string_view /*lower*/,
+                              bool /*above*/) const {
+    return 0;
+  }
+  virtual void prev_plain() { prev(); }
 
  protected:
   std::string_view key_;

@@ -18,8 +18,8 @@ void VisibleCursor::reset(VersionCursor* source, Timestamp snapshot, const Atomi
   cancelled_ = cancelled;
   tombstones_ = tombstones;
   valid_ = false;
-  plain_ahead_ = 0;
-  forward_ = true;
+  plain_ahead_ = plain_behind_ = 0;
+  stands_on_it_ = true;
   failure_ = Failure::none;
 }
 
@@ -27,7 +27,7 @@ void VisibleCursor::clear(size_t kept) {
   source_ = nullptr;
   cancelled_ = nullptr;
   valid_ = false;
-  plain_ahead_ = 0;
+  plain_ahead_ = plain_behind_ = 0;
   for (Buffer* buffer : {&key_, &value_, &lower_, &upper_}) {
     if (buffer->capacity() > kept) buffer->reset();
   }
@@ -48,16 +48,16 @@ Status VisibleCursor::status() const {
 void VisibleCursor::fail(Failure why) {
   failure_ = why;
   valid_ = false;
-  plain_ahead_ = 0;
+  plain_ahead_ = plain_behind_ = 0;
 }
 
 void VisibleCursor::replace_source(VersionCursor* source) {
   source_ = source;
-  plain_ahead_ = 0;
+  plain_ahead_ = plain_behind_ = 0;
   if (!valid_) return;
   // It may be that of a source that is unpositioned by now, and leaves its key until it moves.
   if (!copy_key()) return fail(Failure::out_of_memory);
-  if (forward_) {
+  if (stands_on_it_) {
     source_->seek({key_.view(), snapshot_});
     find_forward(/*skip_current_key=*/false);
   } else {
@@ -86,11 +86,10 @@ void VisibleCursor::seek(std::string_view key) {
 
 void VisibleCursor::next_of_all() {
   if (!copy_key()) return fail(Failure::out_of_memory);
-  if (!forward_) {
-    source_->seek({key_.view(), snapshot_});
-    forward_ = true;
-  } else {
+  if (stands_on_it_) {
     source_->next();
+  } else {
+    source_->seek({key_.view(), snapshot_});
   }
   find_forward(/*skip_current_key=*/true);
 }
@@ -98,18 +97,19 @@ void VisibleCursor::next_of_all() {
 void VisibleCursor::find_forward(bool skip_current_key) {
   // key_ holds the key that is to be skipped: its newest visible version was dealt with.
   valid_ = false;
-  plain_ahead_ = 0;
-  forward_ = true;
+  plain_ahead_ = plain_behind_ = 0;
+  stands_on_it_ = true;
+  is_alone_ = false;
   failure_ = Failure::none;
   int skipped = 0;
   while (source_->valid()) {
     if (is_cancelled()) return fail(Failure::cancelled);
     const std::string_view key = source_->user_key();
-    if (skip_current_key && key == key_.view()) {
+    if (skip_current_key && equal_bytes(key, key_.view())) {
       if (++skipped > kSkipMax) {
         skipped = 0;
         source_->seek({key_.view(), kTimestampMin});
-        if (source_->valid() && source_->user_key() == key_.view()) source_->next();
+        if (source_->valid() && equal_bytes(source_->user_key(), key_.view())) source_->next();
       } else {
         source_->next();
       }
@@ -166,29 +166,39 @@ void VisibleCursor::seek_for_prev(std::string_view key) {
   find_backward();
 }
 
-void VisibleCursor::prev() {
+void VisibleCursor::prev_of_all() {
   if (!copy_key()) return fail(Failure::out_of_memory);
-  if (forward_) {
+  if (stands_on_it_ && is_alone_) {
+    source_->prev();
+  } else if (stands_on_it_) {
     // To before all versions of the key shown.
     source_->seek_for_prev({key_.view(), kTimestampMax});
-    if (source_->valid() && source_->user_key() == key_.view()) source_->prev();
+    if (source_->valid() && equal_bytes(source_->user_key(), key_.view())) source_->prev();
   }
   find_backward();
 }
 
 void VisibleCursor::find_backward() {
   valid_ = false;
-  plain_ahead_ = 0;
-  forward_ = false;
+  plain_ahead_ = plain_behind_ = 0;
+  stands_on_it_ = false;
   failure_ = Failure::none;
   while (source_->valid() && within_lower(source_->user_key())) {
     if (is_cancelled()) return fail(Failure::cancelled);
+    const size_t plain = source_->plain_behind(snapshot_, lower_.view(), /*above=*/false);
+    if (plain != 0) {
+      plain_behind_ = plain - 1;
+      stands_on_it_ = is_alone_ = true;
+      kind_ = VersionKind::value;
+      show_plain();
+      return;
+    }
     // Going back, versions of a key come oldest first: remember the newest visible one.
     if (!key_.assign(source_->user_key())) return fail(Failure::out_of_memory);
     bool found = false;
     bool live = false;
     int seen = 0;
-    while (source_->valid() && source_->user_key() == key_.view()) {
+    while (source_->valid() && equal_bytes(source_->user_key(), key_.view())) {
       const bool is_seen = is_visible(source_->timestamp(), snapshot_);
       // A value that cannot be read may be one that is not to be shown.
       const bool unread = is_seen && is_shown(source_->kind()) && !load_value();
@@ -206,7 +216,7 @@ void VisibleCursor::find_backward() {
           timestamp_ = source_->timestamp();
         }
         source_->seek_for_prev({key_.view(), kTimestampMax});
-        if (source_->valid() && source_->user_key() == key_.view()) source_->prev();
+        if (source_->valid() && equal_bytes(source_->user_key(), key_.view())) source_->prev();
         break;
       }
       found = true;

@@ -46,7 +46,7 @@ class VisibleCursor {
   // Makes the value independent of the source, as the key is where the source has no plain steps.
   // False: memory is refused; it is where it was.
   bool keep_value() {
-    if (!forward_ || current_value_.data() == value_.data()) return true;  // it is a copy
+    if (!stands_on_it_ || current_value_.data() == value_.data()) return true;  // it is a copy
     if (!value_.assign(current_value_)) return false;
     current_value_ = value_.view();
     return true;
@@ -63,13 +63,23 @@ class VisibleCursor {
   void next() {
     if (!next_plain()) next_of_all();
   }
-  void prev();
+  void prev() {
+    if (!prev_plain()) prev_of_all();
+  }
   // As next(), where the source knows that the next version is to be shown. False: it does not, and
   // nothing was done.
   bool next_plain() {
     if (plain_ahead_ == 0 || is_cancelled()) return false;
     --plain_ahead_;
     source_->next_plain();
+    show_plain();
+    return true;
+  }
+  // The same of prev().
+  bool prev_plain() {
+    if (plain_behind_ == 0 || is_cancelled()) return false;
+    --plain_behind_;
+    source_->prev_plain();
     show_plain();
     return true;
   }
@@ -80,12 +90,13 @@ class VisibleCursor {
 
   void show_plain() {
     valid_ = source_->valid();
-    if (!valid_) plain_ahead_ = 0;
+    if (!valid_) plain_ahead_ = plain_behind_ = 0;
     current_key_ = source_->user_key();
     current_value_ = source_->value();
     timestamp_ = source_->timestamp();
   }
   void next_of_all();
+  void prev_of_all();
   // The key shown is in key_, which no source writes to. False: memory is refused.
   bool copy_key() {
     if (current_key_.data() != key_.data() && !key_.assign(current_key_)) return false;
@@ -116,15 +127,17 @@ class VisibleCursor {
   // What is shown: of the source, or the copies.
   std::string_view current_key_;
   std::string_view current_value_;
-  size_t plain_ahead_ = 0;  // steps that next_plain() can take
+  size_t plain_ahead_ = 0;   // steps that next_plain() can take
+  size_t plain_behind_ = 0;  // the same of prev_plain()
   Buffer lower_;
   Buffer upper_;
   Timestamp timestamp_;
   VersionKind kind_ = VersionKind::value;
   bool tombstones_ = false;
   bool valid_ = false;
-  // Forward: the source stands on the version shown. Backward: before all versions of its key.
-  bool forward_ = true;
+  // The source stands on the version shown. Else, going back, before all versions of its key.
+  bool stands_on_it_ = true;
+  bool is_alone_ = false;            // then: it is known to be the only version of its key
   Failure failure_ = Failure::none;  // other than the source's
 };
 

@@ -27,7 +27,7 @@ trap 'rmdir "$group"' EXIT
 status=0
 (
   trap - EXIT
-  echo "$BASHPID" >"$group/cgroup.procs"
+  echo "$BASHPID" >"$group/cgroup.procs" || exit 2 # the shell would go on, without a bound
   exec "$@"
 ) || status=$?
 exit "$status"

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Makes tables and plots of what run.py kept: README.md, results.json and a PNG for each section.
 
-usage: report.py --check DIR    for CI: whether DIR (docs/benchmarks) is a report of one revision of this repository, all
-                                of it measured, and README.md what was written with it; fine while there is no DIR
+usage: report.py --check DIR    for CI: whether what is in DIR (docs/benchmarks) is each of one revision of this
+                                repository, all of it measured, and its text what was written with it
 """
 
 import hashlib
@@ -18,6 +18,7 @@ import matrix
 MODULUS = 1 << 64  # checksums are sums modulo this
 LABELS = {"varve": "varve", "rocksdb": "RocksDB", "rocksdb-tuned": "RocksDB, tuned alike", "leveldb": "LevelDB",
           "lmdb": "LMDB", "wiredtiger": "WiredTiger"}  # fmt: skip
+STUDIES = ("growth", "latency")  # beside the tables
 SPEEDS = ("ops_per_second", "ops_per_second_settled", "beside_ops_per_second")
 
 
@@ -98,6 +99,8 @@ def missing(records, expected):
 
 
 def number(value):
+    if value is None:
+        return ""
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.3g}"
@@ -221,8 +224,8 @@ def markdown(results):
         "WiredTiger: none), filters and durability for all: [benchmarking](../benchmarking.md)",
         "- checksums over all that was read were equal, between engines and between rounds",
         "- beyond their own memory the engines read through the page cache, "
-        + (f"bounded by `{results['memory_limiter']}` where data is larger than memory" if results["memory_limiter"]
-           else "which was not bounded: what is 'larger than memory' is larger than the engine's, and comes from there")
+        + (f"bounded by `{results['memory_limiter']}` where a row says so" if results["memory_limiter"]
+           else "which was not bounded")
         + "; LMDB has no other cache",
         "",
     ]  # fmt: skip
@@ -263,10 +266,14 @@ def plot(path, section, measured, engines):
         "set logscale y 2", "set grid ytics", "set xtics rotate by -18 left noenhanced", "set key outside top horizontal noenhanced",
         "set arrow from graph 0, first 1 to graph 1, first 1 nohead linewidth 2 front", f"plot {columns}", "",
     ])  # fmt: skip
+    draw(script)
+    return True
+
+
+def draw(script):
     done = subprocess.run(["gnuplot"], input=script, text=True, stderr=subprocess.PIPE)
     if done.returncode != 0:
         raise Failure(f"gnuplot: {done.stderr.strip()}")
-    return True
 
 
 # -- files --
@@ -304,9 +311,8 @@ def git(*arguments):
     return subprocess.run(["git", *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
 
-def complaints(folder):
-    """What is wrong with a report that is to be published."""
-    results = json.loads((folder / "results.json").read_text())
+def complaints_of_run(results):
+    """What is wrong with how something was measured that is to be published."""
     revision = results["revision"]
     found = []
     if results["quick"]:
@@ -315,6 +321,28 @@ def complaints(folder):
         found.append(f"its revision {revision} is no commit of this repository")
     elif git("merge-base", "--is-ancestor", revision, "HEAD").returncode != 0:
         found.append(f"its revision {revision} is no ancestor of what is checked out")
+    return found
+
+
+def complaints_of_study(folder, name):
+    """The same of growth.md and latency.md (curves.py)."""
+    results = json.loads((folder / f"{name}.json").read_text())
+    found = complaints_of_run(results)
+    text = (folder / f"{name}.md").read_text()
+    if sha256(text) != results["text_sha256"]:
+        found.append(f"{name}.md is not what bench/{name}.sh wrote beside {name}.json")
+    if not (folder / f"{name}.png").exists():
+        found.append(f"{name}.png is missing")
+    return found
+
+
+def complaints(folder):
+    """What is wrong with the tables."""
+    results = json.loads((folder / "results.json").read_text())
+    revision = results["revision"]
+    found = complaints_of_run(results)
+    if not results["memory_limiter"]:
+        found.append("the page cache was not bounded where it is to be")
     found += [f"not measured: {what}" for what in missing(results["steps"], whole())]
     try:
         for of_step in by_step(results["steps"]).values():
@@ -332,12 +360,15 @@ def complaints(folder):
 
 
 def check(folder):
-    if not folder.exists():
-        print(f"compare: there is no {folder} yet")
-        return 0
-    found = complaints(folder)
+    found = []
+    for name in ("results", *STUDIES):
+        if not (folder / f"{name}.json").exists():
+            print(f"compare: there is no {folder}/{name}.json yet")
+            continue
+        of_it = complaints(folder) if name == "results" else complaints_of_study(folder, name)
+        found += [f"{folder}/{name}.json: {complaint}" for complaint in of_it]
     for complaint in found:
-        print(f"{folder}: {complaint}")
+        print(complaint)
     return 1 if found else 0
 
 

@@ -52,7 +52,7 @@ class Results:
     """Kept results, a JSON line each, in the order in which they came. Those of steps that are other ones by now are
     left out."""
 
-    def __init__(self, folder, quick):
+    def __init__(self, folder, quick, limiter):
         self.path = folder / "steps.jsonl"
         self.records = []
         if self.path.exists():
@@ -61,7 +61,9 @@ class Results:
             for line in whole[: whole.rfind("\n") + 1].splitlines():
                 record = json.loads(line)
                 step = STEP_BY_NAME.get(record["step"])
-                if step is not None and record["flags"] == flags_of(step, record["engine"], quick):
+                limited_by = limiter if step is not None and step.bounded else ""
+                if (step is not None and record["flags"] == flags_of(step, record["engine"], quick)
+                        and record.get("limiter", "") == limited_by):  # fmt: skip
                     self.records.append(record)
             self.path.write_text("".join(json.dumps(record) + "\n" for record in self.records))
 
@@ -152,6 +154,7 @@ class Runner:
         self.plan = Plan(arguments, results)
 
     def run_all(self):
+        self.try_limiter()
         for data in matrix.DATA.values():
             for round_number in range(1, self.arguments.rounds + 1):
                 steps = [step for step in self.arguments.steps if step.data == data.name]
@@ -175,7 +178,7 @@ class Runner:
         self.results.add({
             "step": step.name, "engine": engine, "round": round_number, "wall_seconds": time.monotonic() - begin,
             "at": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"), "flags": command,
-            "lines": lines,
+            "limiter": " ".join(self.limiter_for(step)), "lines": lines,
         })  # fmt: skip
 
     def run_db_bench(self, step, engine):
@@ -213,10 +216,17 @@ class Runner:
             return self.databases.copy(source, engine), True
         return self.databases.path(source, engine), False
 
+    def try_limiter(self):
+        """Now: it is needed hours later."""
+        limiter = next(filter(None, map(self.limiter_for, self.arguments.steps)), None)
+        if limiter is None:
+            return
+        done = subprocess.run([*limiter, "true"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if done.returncode != 0:
+            raise Failure(f"{' '.join(limiter)}: {done.stdout.strip()}; --steps leaves out what it is needed for")
+
     def limiter_for(self, step):
-        if step.data != "large" or not self.arguments.memory_limiter:
-            return []
-        return self.arguments.memory_limiter.split()
+        return self.arguments.memory_limiter.split() if step.bounded else []
 
 
 def forget_pages(directory):
@@ -323,15 +333,17 @@ def parse(arguments):
     parser.add_argument("--report", action="store_true", help="measure nothing: write the report of what is kept")
     parser.add_argument("--output", metavar="DIR", help="of the report [docs/benchmarks; of --quick beside the results]")
     parser.add_argument("--work", metavar="DIR", help="where databases are made [beside the results]")
-    parser.add_argument("--memory-limiter", metavar="COMMAND", default="",
-                        help="put before db-bench for the data set larger than memory, to bound the page cache too, as in "
-                        "'bench/compare/limit_memory.sh 200'")  # fmt: skip
+    parser.add_argument("--memory-limiter", metavar="COMMAND",
+                        help="put before db-bench where the page cache is to be bounded, too ['bench/compare/limit_memory.sh "
+                        "200': all that a process has and reads is 200 MiB; of --quick none]")  # fmt: skip
     parsed = parser.parse_args(arguments)
     if parsed.fresh and (parsed.report or parsed.plan):
         parser.error("--fresh forgets what --report and --plan would tell of")
     parsed.bench = str(Path(parsed.build, "tools/db-bench"))
     if not os.access(parsed.bench, os.X_OK):
         parser.error(f"no {parsed.bench}: build first")
+    if parsed.memory_limiter is None:
+        parsed.memory_limiter = "" if parsed.quick else "bench/compare/limit_memory.sh 200"
     parsed.rounds = parsed.rounds or (1 if parsed.quick else matrix.ROUNDS)
     parsed.steps = [step for step in matrix.STEPS if re.search(parsed.steps, step.name)]
     if not parsed.steps:
@@ -354,7 +366,7 @@ def main(arguments):
     parser, parsed = parse(arguments)
     told = identity(parsed.bench)
     parsed.engines = choose_engines(parser, parsed, told["versions"])
-    place = hashlib.sha256(json.dumps([told["machine"], parsed.memory_limiter], sort_keys=True).encode())
+    place = hashlib.sha256(json.dumps(told["machine"], sort_keys=True).encode())
     if told["revision"].endswith("-dirty"):
         place.update(Path(parsed.bench).read_bytes())
     place = place.hexdigest()[:8]
@@ -363,7 +375,7 @@ def main(arguments):
     folder = Path(parsed.build, "compare", f"{told['revision']}-{place}" + ("-quick" if parsed.quick else ""))
     if parsed.fresh or (parsed.quick and not parsed.report and not parsed.plan):
         shutil.rmtree(folder, ignore_errors=True)
-    results = Results(folder, parsed.quick)
+    results = Results(folder, parsed.quick, parsed.memory_limiter)
     if parsed.plan:
         Plan(parsed, results).show()
         return 0

@@ -162,6 +162,27 @@ def check_complaints(revision):
     expect(report.check(Path("nowhere")) == 0, "no report yet is fine")
 
 
+def check_study(revision):
+    """What is published beside the tables."""
+    folder = Path("docs/benchmarks")
+    (folder / "results.json").unlink()  # as check_complaints() left it
+    told = {"revision": revision, "quick": False, "text_sha256": report.sha256("text")}
+
+    def complaints(text="text", **changed):
+        (folder / "growth.json").write_text(json.dumps({**told, **changed}))
+        (folder / "growth.md").write_text(text)
+        return report.complaints_of_study(folder, "growth")
+
+    (folder / "growth.png").touch()
+    expect(complaints() == [] and report.check(folder) == 0, "a study is published as it is")
+    expect("is not what" in complaints(text="other")[0], "a changed text is complained of")
+    expect("quick" in complaints(quick=True)[0], "a quick study is complained of")
+    expect("no commit" in complaints(revision="0123456789ab")[0], "a study of what is not here is complained of")
+    expect(report.check(folder) == 1, "one that is complained of fails")
+    (folder / "growth.png").unlink()
+    expect("is missing" in complaints()[0], "a plot that is missing is complained of")
+
+
 def main():
     matrix.STEPS[:] = [dataclasses.replace(step, engines=ENGINES) for step in matrix.STEPS if step.name in KEPT_STEPS]
     run.STEP_BY_NAME.update({step.name: step for step in matrix.STEPS})
@@ -186,6 +207,7 @@ def main():
         check_strangers()
         check_liars(revision)
         check_complaints(revision)
+        check_study(revision)
         os.chdir("/")
     print("self_check: all is as it should be")
     return 0

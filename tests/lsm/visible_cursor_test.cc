@@ -252,11 +252,40 @@ TEST_F(VisibleCursorTest, takes_plain_steps_where_a_block_allows_it_and_nowhere_
   EXPECT_EQ(plain_steps({kBase}, {}), 0) << "a version of the block is newer";
   cursor_.seek_for_prev("k150");
   EXPECT_FALSE(cursor_.next_plain()) << "it came from behind";
+  const auto plain_steps_back = [&](Timestamp snapshot, std::string_view lower) {
+    EXPECT_OK(cursor_.set_bounds(lower, {}));
+    cursor_.reset(&source, snapshot);
+    EXPECT_FALSE(cursor_.prev_plain()) << "it stands nowhere";
+    cursor_.seek_for_prev("k1801");
+    EXPECT_EQ(cursor_.key(), "k180");
+    int steps = 0;
+    while (cursor_.prev_plain()) ++steps;
+    EXPECT_EQ(cursor_.key(), "k" + std::to_string(180 - steps));
+    EXPECT_EQ(cursor_.timestamp(), rows[static_cast<size_t>(80 - steps)].timestamp);
+    return steps;
+  };
+  EXPECT_EQ(plain_steps_back({kBase + 1}, {}), 80);
+  EXPECT_EQ(plain_steps_back(kTimestampMax, "k120"), 60);
+  EXPECT_EQ(plain_steps_back(kTimestampMax, "k1195"), 60);
+  EXPECT_EQ(plain_steps_back(kTimestampMax, "k0"), 80);
+  EXPECT_EQ(plain_steps_back({kBase}, {}), 0) << "a version of the block is newer";
+  EXPECT_OK(cursor_.set_bounds({}, {}));
+  cursor_.reset(&source, kTimestampMax);
+  cursor_.seek("k130");
+  EXPECT_FALSE(cursor_.prev_plain()) << "it came from before";
+  cursor_.prev();
+  cursor_.prev();
+  EXPECT_EQ(cursor_.key(), "k128");
+  cursor_.next();
+  EXPECT_EQ(cursor_.key(), "k129") << "it turned among plain steps";
+  cursor_.prev();
+  EXPECT_EQ(cursor_.key(), "k128");
 
   rows[50].kind = VersionKind::tombstone;
   const TestRun erased(&home, rows, 1, {}, 8);
   source.reset(erased.files(), /*fill_cache=*/true);
   EXPECT_EQ(plain_steps(kTimestampMax, {}), 0) << "a version of the block is a tombstone";
+  EXPECT_EQ(plain_steps_back(kTimestampMax, {}), 0);
   cursor_.clear(0);
 }
 
@@ -288,6 +317,18 @@ TEST_F(VisibleCursorTest, merged_it_takes_plain_steps_up_to_the_next_version_of_
   }
   EXPECT_EQ(steps, 99);
   // It asks how far it may go once a source has come first some times.
+  EXPECT_GT(plain, 70);
+  EXPECT_LT(plain, 99);
+  plain = steps = 0;
+  for (cursor_.seek_to_last(); cursor_.valid(); ++steps) {
+    EXPECT_NE(cursor_.key(), "k150");
+    if (cursor_.prev_plain()) {
+      ++plain;
+    } else {
+      cursor_.prev();
+    }
+  }
+  EXPECT_EQ(steps, 99);
   EXPECT_GT(plain, 70);
   EXPECT_LT(plain, 99);
   cursor_.clear(0);

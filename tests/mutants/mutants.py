@@ -361,8 +361,8 @@ MUTANTS = {
     # -- steps that do not look at each version --
     "plain_blocks_are_shown_to_snapshots_that_do_not_see_them": (
         "lsm/run_cursor.cc",
-        "if ([[!plain_ || !is_visible(newest_, snapshot)]]) return 0;",
-        "!plain_",
+        "return [[plain_ && is_visible(newest_, snapshot)]];",
+        "plain_",
         ["lsm:VisibleCursor*", "model:*"],
     ),
     "blocks_with_several_versions_of_a_key_are_plain": (
@@ -390,10 +390,34 @@ MUTANTS = {
         "view_->row_count()",
         ["lsm:VisibleCursor*", "model:*"],
     ),
+    "walks_back_pass_the_lower_bound": (
+        "lsm/run_cursor.cc",
+        "} else if ([[!lower.empty()]]) {",
+        "false",
+        ["lsm:VisibleCursor*", "model:*"],
+    ),
+    "walks_back_pass_what_other_sources_have": (
+        "lsm/merge_cursor.cc",
+        "if ([[compare_keys(next, lower) >= 0]]) {",
+        "false",
+        ["lsm:VisibleCursor*", "model:*"],
+    ),
+    "walks_back_show_a_key_that_another_source_has_too": (
+        "lsm/merge_cursor.cc",
+        "above = [[true]];",
+        "false",
+        ["lsm:VisibleCursor*", "model:*"],
+    ),
+    "a_merge_forgets_whom_it_passes": (
+        "lsm/merge_cursor.cc",
+        "!precedes(place, order_[at]); ++at) [[order_[at - 1] = order_[at]]];",
+        "static_cast<void>(0)",
+        ["lsm:MergeCursor*"],
+    ),
     "plain_steps_pass_what_other_sources_have": (
         "lsm/merge_cursor.cc",
-        "if ([[runner_up_ != kNone]]) {",
-        "false",
+        "compare_keys(next, upper) < 0) [[upper = next]];",
+        "upper = upper",
         ["lsm:VisibleCursor*", "model:*"],
     ),
     "a_walk_goes_on_from_the_key_before_its_plain_steps": (

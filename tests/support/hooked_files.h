@@ -39,7 +39,7 @@ struct FileCall {
   };
   Kind kind;
   const std::string& path;
-  uint64_t offset = 0;  // of reads, said ahead or not
+  uint64_t offset = 0;  // of reads, said ahead or not, and of writes
   uint64_t size = 0;
   bool changes() const {
     return kind != Kind::open_read && kind != Kind::read && kind < Kind::size;

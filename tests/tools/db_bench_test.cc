@@ -3,10 +3,12 @@
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <regex>
 #include <sstream>
@@ -520,6 +522,43 @@ TEST_F(DbBenchTest, TheReportFileHasARowPerInterval) {
   int rows = 0;
   while (std::getline(stream, line)) rows += line.ends_with(",readrandom") ? 1 : 0;
   EXPECT_GE(rows, 2);
+}
+
+TEST_F(DbBenchTest, TheLatencyFileCountsEveryOperationOnce) {
+  const std::string file = root_ + "/latencies.csv";
+  const std::vector<json> objects =
+      run_json("varve",
+               "--num=1000 --threads=2 --duration=0.9 --stats_interval_seconds=0.2 "
+               "--latency_file=" +
+                   file + " --benchmarks=fillseq,readrandom,readseq");
+  std::ifstream stream(file);
+  std::string line;
+  ASSERT_TRUE(std::getline(stream, line));
+  EXPECT_EQ(line, "secs_elapsed,operations,p50_us,p99_us,p99.9_us,max_us,benchmark");
+  std::map<std::string, uint64_t> operations;
+  std::map<std::string, int> rows;
+  std::map<std::string, double> largest;
+  while (std::getline(stream, line)) {
+    double seconds, p50, p99, p999, largest_us;
+    unsigned long long count;
+    char name[32];
+    ASSERT_EQ(std::sscanf(line.c_str(), "%lf,%llu,%lf,%lf,%lf,%lf,%31s", &seconds, &count, &p50,
+                          &p99, &p999, &largest_us, name),
+              7)
+        << line;
+    EXPECT_LE(p50, p99) << line;
+    EXPECT_LE(p99, p999) << line;
+    EXPECT_LE(p999, largest_us) << line;
+    operations[name] += count;
+    largest[name] = std::max(largest[name], largest_us);
+    ++rows[name];
+  }
+  for (const json& object : objects) {
+    const std::string name = object["benchmark"];
+    EXPECT_EQ(operations[name], object["ops"].get<uint64_t>()) << name;
+    EXPECT_NEAR(largest[name], object["max_us"].get<double>(), 0.01) << name;
+  }
+  EXPECT_GE(rows["readrandom"], 2);
 }
 
 }  // namespace

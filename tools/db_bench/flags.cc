@@ -173,6 +173,8 @@ class CommandLine {
         "between interim lines on standard error; 0: none");
     add("--report_file", settings_.report_file, "FILE",
         "operations per second as CSV, every second or interval");
+    add("--latency_file", settings_.latency_file, "FILE",
+        "percentiles and maximum of latencies as CSV, every second or interval");
     add_flag("--version", version_, "print what this build is and exit");
   }
 

@@ -17,28 +17,40 @@ double seconds_since(uint64_t nanos, uint64_t now) {
   return static_cast<double>(now - nanos) / 1e9;
 }
 
+std::FILE* open_to_write(const char* flag, const std::string& path) {
+  if (path.empty()) return nullptr;
+  std::FILE* file = std::fopen(path.c_str(), "w");
+  if (file == nullptr) throw EngineError("cannot write " + std::string(flag) + " " + path);
+  return file;
+}
+
 }  // namespace
 
 Monitor::Monitor(const Settings& settings)
     : interval_seconds_(settings.stats_interval_seconds),
       on_terminal_(tools::standard_error_is_terminal()),
+      report_(open_to_write("--report_file", settings.report_file)),
+      latencies_(open_to_write("--latency_file", settings.latency_file)),
       started_nanos_(monotonic_nanos()) {
-  if (settings.report_file.empty()) return;
-  report_ = std::fopen(settings.report_file.c_str(), "w");
-  if (report_ == nullptr) throw EngineError("cannot write --report_file " + settings.report_file);
-  std::fputs("secs_elapsed,interval_qps,benchmark\n", report_);
+  if (report_ != nullptr) std::fputs("secs_elapsed,interval_qps,benchmark\n", report_);
+  if (latencies_ != nullptr) {
+    std::fputs("secs_elapsed,operations,p50_us,p99_us,p99.9_us,max_us,benchmark\n", latencies_);
+  }
 }
 
 Monitor::~Monitor() {
   if (thread_.joinable()) end();
   if (report_ != nullptr) std::fclose(report_);
+  if (latencies_ != nullptr) std::fclose(latencies_);
 }
 
-void Monitor::begin(std::string_view name, std::vector<const std::atomic<uint64_t>*> counters,
-                    uint64_t operations_total, double seconds_total) {
-  if (!on_terminal_ && interval_seconds_ == 0 && report_ == nullptr) return;
+void Monitor::begin(std::string_view name, std::vector<Source> sources, uint64_t operations_total,
+                    double seconds_total) {
+  if (!on_terminal_ && interval_seconds_ == 0 && report_ == nullptr && latencies_ == nullptr) {
+    return;
+  }
   name_ = name;
-  counters_ = std::move(counters);
+  sources_ = std::move(sources);
   operations_total_ = operations_total;
   seconds_total_ = seconds_total;
   begin_nanos_ = monotonic_nanos();
@@ -61,6 +73,7 @@ void Monitor::end() {
 void Monitor::watch() {
   Interval printed{.nanos = begin_nanos_};
   Interval reported{.nanos = begin_nanos_};
+  uint64_t asked_nanos = begin_nanos_;  // for latencies
   const double report_interval = interval_seconds_ > 0 ? interval_seconds_ : 1;
   std::unique_lock lock(mutex_);
   while (!ended_.wait_for(lock, kStep, [this] { return end_; })) {
@@ -73,14 +86,20 @@ void Monitor::watch() {
     if (report_ != nullptr && seconds_since(reported.nanos, now) >= report_interval) {
       write_report_row(now, done, &reported);
     }
+    if (latencies_ != nullptr && seconds_since(asked_nanos, now) >= report_interval) {
+      write_latency_row(asked_nanos, /*last=*/false);
+      asked_nanos = now;
+    }
   }
   if (report_ != nullptr) write_report_row(monotonic_nanos(), operations(), &reported);
+  // What was asked for last, and what the threads handed over when they ended.
+  if (latencies_ != nullptr) write_latency_row(monotonic_nanos(), /*last=*/true);
 }
 
 uint64_t Monitor::operations() const {
   uint64_t sum = 0;
-  for (const std::atomic<uint64_t>* counter : counters_) {
-    sum += counter->load(std::memory_order_relaxed);  // for display only
+  for (const Source& source : sources_) {
+    sum += source.operations->load(std::memory_order_relaxed);  // for display only
   }
   return sum;
 }
@@ -88,7 +107,7 @@ uint64_t Monitor::operations() const {
 void Monitor::draw_line(double seconds, uint64_t done) {
   drawn_ = true;
   std::fprintf(stderr, "\r\033[K%s  %.0f s", name_.c_str(), seconds);
-  if (!counters_.empty()) {
+  if (!sources_.empty()) {
     const double rate = static_cast<double>(done) / std::max(seconds, 1e-9);
     std::fprintf(stderr, "  %s operations  %s ops/sec", tools::format_count(done).c_str(),
                  tools::format_count(static_cast<uint64_t>(rate)).c_str());
@@ -127,6 +146,22 @@ void Monitor::write_report_row(uint64_t now_nanos, uint64_t done, Interval* last
                static_cast<double>(done - last->operations) / interval, name_.c_str());
   std::fflush(report_);
   *last = {.nanos = now_nanos, .operations = done};
+}
+
+void Monitor::write_latency_row(uint64_t asked_nanos, bool last) {
+  Histogram sum;
+  for (const Source& source : sources_) {
+    if (source.latencies != nullptr) source.latencies->take(&sum);
+  }
+  // A row of zeros says that all were held up; not the first time, when nobody was asked before.
+  if (sum.count() == 0 && (last || asked_nanos == begin_nanos_)) return;
+  const double tick_us = nanos_per_tick() / 1000;
+  std::fprintf(latencies_, "%.1f,%llu,%.3f,%.3f,%.3f,%.3f,%s\n",
+               seconds_since(begin_nanos_, asked_nanos),
+               static_cast<unsigned long long>(sum.count()), sum.quantile(0.5) * tick_us,
+               sum.quantile(0.99) * tick_us, sum.quantile(0.999) * tick_us,
+               static_cast<double>(sum.largest()) * tick_us, name_.c_str());
+  std::fflush(latencies_);
 }
 
 }  // namespace varve::bench

@@ -109,11 +109,15 @@ class Crew {
     gate_.arrive_and_wait();  // end
   }
   void show(Monitor& monitor) {
-    std::vector<const std::atomic<uint64_t>*> counters;
-    for (uint32_t i = 0; i < plan_.threads; i++) counters.push_back(&workers_[i]->progress());
+    std::vector<Monitor::Source> sources;
+    for (uint32_t i = 0; i < plan_.threads; i++) {
+      IntervalLatencies* const intervals = workers_[i]->intervals();
+      if (intervals != nullptr) intervals->clear();  // of the warm-up
+      sources.push_back({&workers_[i]->progress(), intervals});
+    }
     const bool by_time =
         inputs_.settings.duration > 0 && inputs_.benchmark.kind != BenchmarkKind::load;
-    monitor.begin(inputs_.benchmark.name, std::move(counters),
+    monitor.begin(inputs_.benchmark.name, std::move(sources),
                   by_time || inputs_.benchmark.until_beside_ends
                       ? 0
                       : plan_.operations * plan_.threads + plan_.remainder,
@@ -236,12 +240,17 @@ void Bracket::close(PhaseFigures* figures, uint64_t user_bytes) const {
 
 PhaseFigures run_phase(const PhaseInputs& inputs, Monitor& monitor) {
   const PhasePlan plan = plan_phase(inputs.settings, inputs.benchmark);
+  // Whatever is thrown: it looks at what is gone then.
+  struct EndOfShow {
+    Monitor& monitor;
+    ~EndOfShow() { monitor.end(); }
+  };
   if (inputs.benchmark.preparation != nullptr) {
     std::atomic<uint64_t> rows{0};
-    monitor.begin(inputs.benchmark.name, {&rows}, inputs.settings.num, 0);
+    const EndOfShow end{monitor};
+    monitor.begin(inputs.benchmark.name, {{.operations = &rows}}, inputs.settings.num, 0);
     inputs.benchmark.preparation(*inputs.engine.new_session(), inputs.settings, &rows);
     if (inputs.benchmark.settled) inputs.engine.settle();
-    monitor.end();
   }
   std::unique_ptr<Verification> verification;
   if (inputs.benchmark.verification != nullptr) {
@@ -250,6 +259,7 @@ PhaseFigures run_phase(const PhaseInputs& inputs, Monitor& monitor) {
   }
   PhaseFigures figures;
   Crew crew(inputs, plan);
+  const EndOfShow end{monitor};
   const bool warms_up =
       inputs.benchmark.kind != BenchmarkKind::load && !inputs.benchmark.until_beside_ends;
   if (warms_up && inputs.settings.warmup > 0) {

@@ -58,6 +58,7 @@ struct Settings {
   bool json = false;
   double stats_interval_seconds = 0;
   std::string report_file;
+  std::string latency_file;
 
   uint64_t budget_bytes() const {
     return memory_budget != 0 ? memory_budget : budget_of_parts(cache_size, write_buffer_size);

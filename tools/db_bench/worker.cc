@@ -22,7 +22,8 @@ Worker::Worker(const Settings& settings, Session* session, const WorkerPlace& pl
       draw_(mix64(place.seed) + place.thread),
       keys_(settings.key_size),
       values_(settings.value_size, settings.compression_ratio,
-              std::max(settings.value_size, kMixgraphValueSizeMax)) {}
+              std::max(settings.value_size, kMixgraphValueSizeMax)),
+      intervals_(settings.latency_file.empty() ? nullptr : std::make_unique<IntervalLatencies>()) {}
 
 void Worker::begin_pass() {
   figures_ = {};
@@ -42,6 +43,7 @@ void Worker::begin_pass() {
 
 void Worker::end_pass() {
   figures_.end_nanos = monotonic_nanos();
+  if (intervals_ != nullptr) intervals_->hand_over();
   figures_.allocations = allocations_of_thread() - figures_.allocations;
 }
 

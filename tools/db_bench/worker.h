@@ -6,18 +6,20 @@
 // from when it was meant to start (open loop), so that an engine which stalls pays for all who
 // waited.
 //
-// Thread rule: one thread; progress() from any.
+// Thread rule: one thread; progress() from any, intervals() as said there.
 
 #pragma once
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <string_view>
 
 #include "bench/engines/engine.h"
 #include "tools/db_bench/allocation_counters.h"
 #include "tools/db_bench/clock.h"
 #include "tools/db_bench/histogram.h"
+#include "tools/db_bench/interval_latencies.h"
 #include "tools/db_bench/random.h"
 #include "tools/db_bench/records.h"
 #include "tools/db_bench/settings.h"
@@ -76,7 +78,7 @@ class Worker {
   // Operations that ended together, such as a batch: one latency.
   void finished(uint64_t operations) {
     const uint64_t now = ticks_now();
-    histogram_.add(now > begin_ticks_ ? now - begin_ticks_ : 0);
+    note(now > begin_ticks_ ? now - begin_ticks_ : 0, 1);
     finish(now, operations);
   }
   // Rows of a walk, timed as a group since one row is cheaper than a reading of the clock: each
@@ -84,8 +86,9 @@ class Worker {
   void finished_rows(uint64_t rows) {
     const uint64_t now = ticks_now();
     const uint64_t elapsed = now > begin_ticks_ ? now - begin_ticks_ : 0;
-    histogram_.add(elapsed / rows, rows);
+    note(elapsed / rows, rows);
     histogram_.note_largest(elapsed);
+    if (intervals_ != nullptr) intervals_->note_largest(elapsed);
     finish(now, rows);
   }
   void read_row(std::string_view key, std::string_view value) {
@@ -115,8 +118,13 @@ class Worker {
   const PassFigures& figures() const { return figures_; }
   const Histogram& histogram() const { return histogram_; }            // ticks
   const std::atomic<uint64_t>& progress() const { return progress_; }  // operations of this pass
+  IntervalLatencies* intervals() const { return intervals_.get(); }    // null: not asked for
 
  private:
+  void note(uint64_t ticks, uint64_t times) {
+    histogram_.add(ticks, times);
+    if (intervals_ != nullptr) intervals_->add(ticks, times);
+  }
   void finish(uint64_t now, uint64_t operations) {
     begin_ticks_ = last_ticks_ = now;
     figures_.operations += operations;
@@ -142,6 +150,7 @@ class Worker {
 
   PassFigures figures_;
   Histogram histogram_;
+  const std::unique_ptr<IntervalLatencies> intervals_;
   std::atomic<uint64_t> progress_{0};
 };
 
