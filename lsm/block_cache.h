@@ -108,7 +108,7 @@ class BlockCache {
   Result<FrameRef> acquire(FrameSlot* slot, Frame* parent, const BlockSource& source, bool fill);
 
   // Begins to load into the processor's cache what a point read looks at first in a data block: the
-  // header, which names all else, and the tags behind it. Inside an epoch guard.
+  // header, which names all else, and the tags behind it. Of the frame nothing is read.
   static void prefetch(const FrameSlot& slot) {
     const char* frame = reinterpret_cast<const char*>(slot.load(kAcquire));  // as acquire() does
     if (frame == nullptr) return;

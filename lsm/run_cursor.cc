@@ -31,6 +31,7 @@ void RunCursor::reset(std::span<Sstable* const> files, bool fill_cache) {
 
 void RunCursor::clear() {
   valid_ = false;
+  ahead_.begin();
   status_ = Status();
   view_ = nullptr;
   value_frame_.reset();
@@ -131,18 +132,18 @@ size_t RunCursor::plain_ahead(Timestamp snapshot, std::string_view upper) const 
 namespace {
 
 // Rows of a block follow one another, but the processor does not guess so from steps with other
-// work between them.
-constexpr ptrdiff_t kBytesAhead = 512;
-void prefetch_row_at(const char* ahead) {
-  __builtin_prefetch(ahead);
-  __builtin_prefetch(ahead + 64);
+// work between them. What lies there may be beyond the block: it is not read.
+constexpr uintptr_t kBytesAhead = 512;
+void prefetch_row_at(uintptr_t address) {
+  __builtin_prefetch(reinterpret_cast<const char*>(address));
+  __builtin_prefetch(reinterpret_cast<const char*>(address + 64));
 }
 
 }  // namespace
 
 void RunCursor::next_plain() {
   load_content(row_ + 1);
-  prefetch_row_at(value_.data() + kBytesAhead);
+  prefetch_row_at(reinterpret_cast<uintptr_t>(value_.data()) + kBytesAhead);
 }
 
 size_t RunCursor::plain_behind(Timestamp snapshot, std::string_view lower, bool above) const {
@@ -158,7 +159,7 @@ size_t RunCursor::plain_behind(Timestamp snapshot, std::string_view lower, bool 
 
 void RunCursor::prev_plain() {
   load_content(row_ - 1);
-  prefetch_row_at(value_.data() - kBytesAhead);
+  prefetch_row_at(reinterpret_cast<uintptr_t>(value_.data()) - kBytesAhead);
 }
 
 void RunCursor::next() {
@@ -223,6 +224,7 @@ void RunCursor::enter_previous_block() {
 void RunCursor::seek_to_first() {
   valid_ = false;
   status_ = Status();
+  ahead_.begin();
   if (files_.empty()) return;
   file_ = 0;
   if (open_partition(0) && open_block(0)) load_row(0);
@@ -231,6 +233,7 @@ void RunCursor::seek_to_first() {
 void RunCursor::seek_to_last() {
   valid_ = false;
   status_ = Status();
+  ahead_.begin();
   if (files_.empty()) return;
   file_ = static_cast<uint32_t>(files_.size() - 1);
   if (open_partition(file()->partition_count() - 1) &&

@@ -25,7 +25,7 @@ class RunCursor final : public VersionCursor {
   void reset(std::span<Sstable* const> files, bool fill_cache);
   // The walk is to check what is on disk: nothing is taken from memory.
   void read_from_files() { from_file_ = true; }
-  // Lets go of all blocks.
+  // Lets go of all blocks. The key that was shown stays where it is until the cursor moves.
   void clear();
 
   void seek_to_first() override;

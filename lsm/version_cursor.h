@@ -38,7 +38,7 @@ class VersionCursor {
   virtual void seek(const VersionKey& key) = 0;           // first at or after
   virtual void seek_for_prev(const VersionKey& key) = 0;  // last at or before
   // seek() in pieces, all of them one after the other with the same key. Each begins to load what
-  // the next one looks at: so cursors that take them in turns wait for memory together.
+  // the next one waits for longest: so cursors that take them in turns wait for memory together.
   static constexpr int kSeekSteps = 5;
   virtual void seek_step(int step, const VersionKey& key) {
     if (step + 1 == kSeekSteps) seek(key);

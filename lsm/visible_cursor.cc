@@ -167,10 +167,10 @@ void VisibleCursor::seek_for_prev(std::string_view key) {
 }
 
 void VisibleCursor::prev_of_all() {
-  if (!copy_key()) return fail(Failure::out_of_memory);
   if (stands_on_it_ && is_alone_) {
     source_->prev();
   } else if (stands_on_it_) {
+    if (!copy_key()) return fail(Failure::out_of_memory);
     // To before all versions of the key shown.
     source_->seek_for_prev({key_.view(), kTimestampMax});
     if (source_->valid() && equal_bytes(source_->user_key(), key_.view())) source_->prev();

@@ -123,7 +123,7 @@ class VisibleCursor {
   const Atomic<bool>* cancelled_ = nullptr;
   Timestamp snapshot_;
   Buffer key_;
-  Buffer value_;  // a copy: going back, the source is already past the version shown
+  Buffer value_;  // a copy: where the source does not stand on the version shown
   // What is shown: of the source, or the copies.
   std::string_view current_key_;
   std::string_view current_value_;

@@ -8,7 +8,8 @@
 // the next look, at each seek and every kStepsBetweenLooks steps, and while the cursor stands still
 // when memory is short (txn/open_cursors.h): the cursor finds its place again by key, and sees the
 // same, since the snapshot is the same (protocol 24). What it shows stays in place meanwhile: keys
-// and values of memtables are copies, blocks are pinned.
+// and values of memtables are copies, blocks are pinned, and keys of blocks lie in a buffer of the
+// run's cursor.
 //
 // Thread rule: one thread at a time. Pooled: keeps its memory between uses.
 

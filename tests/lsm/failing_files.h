@@ -36,7 +36,7 @@ class FailingFiles final : public HookedFiles {
   Kind kind_ = Kind::read;
   Atomic<uint64_t> left_{0};
   Atomic<uint64_t> met_{0};
-  Atomic<uint64_t> calls_[static_cast<size_t>(Kind::lock) + 1];
+  Atomic<uint64_t> calls_[kFileCallKinds];
 };
 
 }  // namespace varve::test

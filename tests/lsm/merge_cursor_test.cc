@@ -68,7 +68,7 @@ TEST(MergeCursorTest, source_names_the_child_that_yields) {
   EXPECT_EQ(sources, (std::vector<size_t>{1, 0, 1, 2, 2}));
 }
 
-// As long as the winner stays in front, the other children are not touched.
+// As long as a child stays in front, the others are not touched.
 TEST(MergeCursorTest, a_run_of_rows_from_one_child_moves_only_that_child) {
   Merge merge(3);
   for (int i = 0; i < 1000; ++i) merge.rows[1].push_back(row("m" + std::to_string(10000 + i), 1));
