@@ -408,10 +408,10 @@ MUTANTS = {
         "false",
         ["lsm:VisibleCursor*", "model:*"],
     ),
-    "a_merge_forgets_whom_it_passes": (
+    "a_merge_passes_one_other_at_most": (
         "lsm/merge_cursor.cc",
-        "!precedes(place, order_[at]); ++at) [[order_[at - 1] = order_[at]]];",
-        "static_cast<void>(0)",
+        "for (; at < count && [[!precedes(place, order_[at])]]; ++at)",
+        "(at < 2 && !precedes(place, order_[at]))",
         ["lsm:MergeCursor*"],
     ),
     "plain_steps_pass_what_other_sources_have": (
