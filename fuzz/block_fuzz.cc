@@ -44,7 +44,7 @@ struct OwnedBlock {
 Model read_rows(const OwnedBlock& block) {
   const BlockView& view = block.view;
   Model model;
-  FUZZ_CHECK(view.prefix().empty() || block.payload.holds(view.prefix()));
+  FUZZ_CHECK(block.payload.view().substr(kBlockHeaderSize).starts_with(view.prefix()));
   for (uint32_t i = 0; i < view.row_count(); ++i) {
     const BlockRow row = view.row(i);
     FUZZ_CHECK(block.payload.holds(row.suffix) && block.payload.holds(row.value));
