@@ -44,8 +44,8 @@ class Home {
     if (Status status = file->check(place); !status.ok()) return status;
     const Result<FrameRef> frame = cache_.load(file->source(place));
     if (!frame.ok()) return frame.status().with_context(file->path());
-    FUZZ_CHECK((*frame)->value().size() == place.raw_size);
-    return std::string((*frame)->value());
+    FUZZ_CHECK((*frame)->content().size() == place.raw_size);
+    return std::string((*frame)->content());
   }
 
  private:

@@ -15,11 +15,16 @@ namespace {
 
 // Steps of grace when installed: indexes and filters serve many data blocks.
 constexpr uint8_t kHeatOfIndex = FrameRing::kHeatMax;
+// Of a block as it is stored: so often it was decompressed lately, each for one step of grace; the
+// next one is kept. Few enough that what is read by chance alone seldom gets there.
+constexpr uint8_t kHeatOfStored = 2;
+static_assert(kHeatOfStored <= FrameRing::kHeatMax);
 
 MemoryRole role_of(FrameKind kind) {
   switch (kind) {
     case FrameKind::data:
     case FrameKind::value:
+    case FrameKind::stored:
       return MemoryRole::block_frames;
     case FrameKind::index:
       return MemoryRole::index;
@@ -74,45 +79,112 @@ FrameRef BlockCache::find(FrameSlot* slot) {
   return FrameRef(frame);
 }
 
+BlockCache::StoredBlock BlockCache::find_stored(const Home& home, const BlockSource& source) {
+  FrameSlot* const slot = home.stored_slot(source);
+  if (slot == nullptr) return {};
+  EpochDomain::Guard guard(epochs());
+  Frame* const frame = slot->load(kAcquire);  // as in find()
+  if (frame == nullptr) return {};
+  frame->references.fetch_add(1, kRelaxed);  // cannot be zero: invariant 1
+  const uint8_t heat = frame->heat.load(kRelaxed);
+  if (heat < kHeatOfStored) frame->heat.store(static_cast<uint8_t>(heat + 1), kRelaxed);
+  statistics_.hits.add();
+  statistics_.stored_hits.add();
+  return {.frame = FrameRef(frame), .is_hot = heat >= kHeatOfStored};
+}
+
 Result<FrameRef> BlockCache::acquire(FrameSlot* slot, Frame* parent, const BlockSource& source,
                                      bool fill) {
   VARVE_DCHECK(!source.from_file || !fill);
+  const Home home{slot, parent};
   if (!source.from_file) {
     if (FrameRef found = find(slot)) return found;
+    if (const StoredBlock stored = find_stored(home, source); stored.frame) {
+      Workspace workspace(this, source);
+      return open_stored(stored, home, source, fill, &workspace);
+    }
   }
   statistics_.misses.add();
-  VARVE_ASSIGN_OR_RETURN(FrameRef loaded, load(source));
-  if (!fill) return loaded;
-  return share(slot, parent, source, std::move(loaded));
+  return load(source, fill ? &home : nullptr);
 }
 
-FrameRef BlockCache::share(FrameSlot* slot, Frame* parent, const BlockSource& source,
-                           FrameRef loaded) {
+Result<FrameRef> BlockCache::open_stored(const StoredBlock& stored, const Home& home,
+                                         const BlockSource& source, bool fill,
+                                         Workspace* workspace) {
+  Loading loading(this, source);
+  VARVE_RETURN_IF_ERROR(loading.allocate());
+  VARVE_ASSIGN_OR_RETURN(FrameRef frame,
+                         loading.finish_checked(stored.frame->content(), workspace));
+  if (!fill || !stored.is_hot) return frame;
+  return share(home, source, std::move(frame));
+}
+
+FrameRef BlockCache::settle(const Home& home, const BlockSource& source, const char* stored,
+                            FrameRef loaded) {
+  if (!is_worth_storing(home, source)) return share(home, source, std::move(loaded));
+  const bool is_left = (left_to_system_.fetch_add(1, kRelaxed) & 1) != 0;
+  if (is_left || keep_stored(home, source, stored)) return loaded;
+  return share(home, source, std::move(loaded));
+}
+
+FrameRef BlockCache::share(const Home& home, const BlockSource& source, FrameRef loaded) {
   VARVE_DCHECK(!source.private_role);
   bool evicted = false;
   FrameRef result;
   {
     MutexLock lock(ring_->mutex_);
-    if (Frame* winner = slot->load(kRelaxed); winner != nullptr) {  // changed under mutex_ only
+    if (Frame* winner = home.slot->load(kRelaxed);
+        winner != nullptr) {  // changed under mutex_ only
       winner->references.fetch_add(1, kRelaxed);
       result = FrameRef(winner);
-    } else if (parent != nullptr && parent->slot == nullptr) {
-      result = std::move(loaded);  // a private or evicted partition: nothing may hang in its slots
-    } else {
-      Frame* frame = loaded.get();
-      frame->references.fetch_add(1, kRelaxed);  // the cache's
-      frame->slot = slot;
-      frame->parent = parent;
-      if (parent != nullptr) parent->resident_children.fetch_add(1, kRelaxed);  // under mutex_
-      const bool serves_many = source.kind == FrameKind::index || source.kind == FrameKind::filter;
-      frame->heat.store(serves_many ? kHeatOfIndex : 0, kRelaxed);
-      ring_->install(frame);
+    } else if (home.is_gone()) {
       result = std::move(loaded);
-      evicted = ring_->evict_excess();
+    } else {
+      if (FrameSlot* const slot = home.stored_slot(source); slot != nullptr) {
+        if (Frame* const stored = slot->load(kRelaxed); stored != nullptr) {
+          ring_->remove(stored);
+          evicted = true;
+        }
+      }
+      const bool serves_many = source.kind == FrameKind::index || source.kind == FrameKind::filter;
+      hang(loaded.get(), home.slot, home.parent, serves_many ? kHeatOfIndex : 0);
+      result = std::move(loaded);
+      evicted |= ring_->evict_excess();
     }
   }
   if (evicted) epochs().collect_now_and_then();
   return result;
+}
+
+bool BlockCache::keep_stored(const Home& home, const BlockSource& source, const char* stored) {
+  BlockSource as_stored;
+  as_stored.kind = FrameKind::stored;
+  as_stored.raw_size = source.stored_size;
+  const FrameRef kept(allocate_if_free(as_stored));
+  if (!kept) return false;
+  std::memcpy(const_cast<char*>(kept->content().data()), stored, source.stored_size);
+  bool evicted = false;
+  {
+    MutexLock lock(ring_->mutex_);
+    FrameSlot* const slot = home.stored_slot(source);
+    // Somebody was faster, or it has no place any more.
+    if (home.slot->load(kRelaxed) != nullptr || slot->load(kRelaxed) != nullptr || home.is_gone()) {
+      return true;
+    }
+    hang(kept.get(), slot, home.parent, 0);
+    evicted = ring_->evict_excess();
+  }
+  if (evicted) epochs().collect_now_and_then();
+  return true;
+}
+
+void BlockCache::hang(Frame* frame, FrameSlot* slot, Frame* parent, uint8_t heat) {
+  frame->references.fetch_add(1, kRelaxed);  // the cache's
+  frame->slot = slot;
+  frame->parent = parent;
+  if (parent != nullptr) parent->resident_children.fetch_add(1, kRelaxed);  // under mutex_
+  frame->heat.store(heat, kRelaxed);
+  ring_->install(frame);
 }
 
 // The loads of one acquire_together().
@@ -127,9 +199,14 @@ class BlockCache::TogetherLoad final : public ReadListener {
   void add(Wanted* wanted) {
     if (wanted->frame = cache_->find(wanted->slot); wanted->frame) return;
     const uint64_t size = uint64_t{wanted->source.stored_size} + wanted->source.raw_size;
-    if (count_ != 0 && bytes_ + size > bytes_max_) return;
+    if (bytes_ != 0 && bytes_ + size > bytes_max_) return;
     for (size_t i = 0; i < count_; ++i) {
       if (loads_[i]->wanted->slot == wanted->slot) return;
+    }
+    if (StoredBlock stored = cache_->find_stored(home_of(*wanted), wanted->source); stored.frame) {
+      stored_[stored_count_++] = {.wanted = wanted, .block = std::move(stored)};
+      bytes_ += size;
+      return;
     }
     cache_->statistics_.misses.add();
     Load& load = loads_[count_].emplace(cache_, wanted);
@@ -164,6 +241,22 @@ class BlockCache::TogetherLoad final : public ReadListener {
     files->read_together({reads_, count_}, this);
   }
 
+  // What is in memory as it is stored.
+  void open_stored() {
+    for (size_t i = 0, count = std::exchange(stored_count_, 0); i < count; ++i) {
+      const Stored& stored = stored_[i];
+      Wanted* const wanted = stored.wanted;
+      Result<FrameRef> opened = cache_->open_stored(stored.block, home_of(*wanted), wanted->source,
+                                                    /*fill=*/true, &workspace_);
+      if (opened.ok()) {
+        wanted->frame = *std::move(opened);
+      } else {
+        wanted->status = std::move(opened).status();
+      }
+    }
+  }
+
+  void under_way() override { open_stored(); }
   void done(FileRead* read) override {
     Load& load = *loads_[read - reads_];
     Wanted* const wanted = load.wanted;
@@ -178,7 +271,7 @@ class BlockCache::TogetherLoad final : public ReadListener {
     Result<FrameRef> loaded = load.loading.finish(request.data, &workspace_);
     if (loaded.ok()) {
       wanted->frame =
-          cache_->share(wanted->slot, wanted->parent, wanted->source, *std::move(loaded));
+          cache_->settle(home_of(*wanted), wanted->source, request.data, *std::move(loaded));
     } else {
       wanted->status = std::move(loaded).status();
     }
@@ -190,7 +283,12 @@ class BlockCache::TogetherLoad final : public ReadListener {
     Wanted* wanted;
     Loading loading;
   };
+  struct Stored {
+    Wanted* wanted = nullptr;
+    StoredBlock block;
+  };
 
+  static Home home_of(const Wanted& wanted) { return {wanted.slot, wanted.parent}; }
   static uint64_t bytes_max(uint64_t budget) {
     return budget == 0 ? kTogetherBytesMax : std::min(kTogetherBytesMax, budget / 64);
   }
@@ -201,6 +299,8 @@ class BlockCache::TogetherLoad final : public ReadListener {
   std::optional<Load> loads_[kTogetherMax];
   FileRead reads_[kTogetherMax];
   size_t count_ = 0;
+  Stored stored_[kTogetherMax];
+  size_t stored_count_ = 0;
   uint64_t bytes_ = 0;           // as they are stored and as they are read
   size_t compressed_bytes_ = 0;  // of what is stored compressed
 };
@@ -210,6 +310,7 @@ void BlockCache::acquire_together(std::span<Wanted> wanted, FileSystem* files) {
   TogetherLoad load(this, wanted.front().source);
   for (Wanted& each : wanted) load.add(&each);
   load.read(files);
+  load.open_stored();  // unless it was done while reads were under way
 }
 
 bool BlockCache::keep(FrameSlot* slot, std::string_view raw, uint32_t rows, bool has_pointers) {
@@ -217,18 +318,10 @@ bool BlockCache::keep(FrameSlot* slot, std::string_view raw, uint32_t rows, bool
   source.raw_size = static_cast<uint32_t>(raw.size());
   source.rows = rows;
   source.has_pointers = has_pointers;
-  const FrameLayout layout = layout_of(source, raw.size());
-  // Readers leave what was evicted within microseconds, or not soon.
-  constexpr int kTries = 3;
-  void* memory = nullptr;
-  for (int tries = 0; memory == nullptr && tries < kTries; ++tries) {
-    if (tries != 0 && !ring_->reclaim(layout.size)) return false;
-    memory = manager()->allocate_if_free(layout.size, layout.role);
-  }
-  if (memory == nullptr) return false;
-  Frame* const frame = make_frame(memory, source, layout);
-  char* const payload = static_cast<char*>(memory) + layout.payload;
+  Frame* const frame = allocate_if_free(source);
+  if (frame == nullptr) return false;
   FrameRef kept(frame);
+  char* const payload = reinterpret_cast<char*>(frame) + layout_of(source, raw.size()).payload;
   std::memcpy(payload, raw.data(), raw.size());
   const Status parsed = parse_rows(frame, source, payload);
   VARVE_ASSERT(parsed.ok());  // our own encoding
@@ -290,7 +383,8 @@ BlockCache::FrameLayout BlockCache::layout_of(const BlockSource& source, size_t 
   FrameLayout layout;
   layout.payload = kFrameHeaderSize + columns;
   layout.slots = align_up(layout.payload + payload_room, alignof(FrameSlot));
-  layout.slot_count = source.kind == FrameKind::index || source.has_pointers ? source.rows : 0;
+  if (source.has_pointers) layout.slot_count = source.rows;
+  if (source.kind == FrameKind::index) layout.slot_count = 2 * size_t{source.rows};
   layout.size = layout.slots + layout.slot_count * sizeof(FrameSlot);
   layout.role = source.private_role.value_or(role_of(source.kind));
   return layout;
@@ -302,7 +396,8 @@ Frame* BlockCache::make_frame(void* memory, const BlockSource& source, const Fra
   frame->kind = source.kind;
   frame->role = layout.role;
   frame->memory_size = layout.size;
-  frame->value_size = source.kind == FrameKind::value ? source.raw_size : 0;
+  const bool has_content = source.kind == FrameKind::value || source.kind == FrameKind::stored;
+  frame->content_size = has_content ? source.raw_size : 0;
   frame->children = reinterpret_cast<FrameSlot*>(static_cast<char*>(memory) + layout.slots);
   for (size_t i = 0; i < layout.slot_count; ++i) new (&frame->children[i]) FrameSlot(nullptr);
   frame->child_count = static_cast<uint32_t>(layout.slot_count);
@@ -316,6 +411,18 @@ Frame* BlockCache::allocate_frame(const BlockSource& source, size_t payload_room
   if (memory == nullptr) return nullptr;
   *payload = static_cast<char*>(memory) + layout.payload;
   return make_frame(memory, source, layout);
+}
+
+Frame* BlockCache::allocate_if_free(const BlockSource& source) {
+  const FrameLayout layout = layout_of(source, source.raw_size);
+  // Readers leave what was evicted within microseconds, or not soon.
+  constexpr int kTries = 3;
+  void* memory = nullptr;
+  for (int tries = 0; memory == nullptr && tries < kTries; ++tries) {
+    if (tries != 0 && !ring_->reclaim(layout.size)) return nullptr;
+    memory = manager()->allocate_if_free(layout.size, layout.role);
+  }
+  return memory == nullptr ? nullptr : make_frame(memory, source, layout);
 }
 
 Status BlockCache::parse_rows(Frame* frame, const BlockSource& source, const char* payload) {
@@ -333,7 +440,8 @@ BlockCache::Workspace::~Workspace() {
   pool_->release(used_);
 }
 
-char* BlockCache::Workspace::reserve(size_t bytes) {
+bool BlockCache::Workspace::take() {
+  if (used_ != nullptr) return true;
   if (source_.urgency == Urgency::flush) {
     used_ = &urgent_.emplace(cache_->manager(), MemoryRole::sstable_builder);
   } else {
@@ -341,13 +449,17 @@ char* BlockCache::Workspace::reserve(size_t bytes) {
     ObjectPool<Scratch>& pool =
         role == MemoryRole::compaction ? cache_->compaction_scratch_ : cache_->scratch_;
     used_ = pool.acquire(cache_->manager(), role);
-    if (used_ == nullptr) return nullptr;
+    if (used_ == nullptr) return false;
     pool_ = &pool;
   }
-  return used_->stored.resize(bytes) ? used_->stored.data() : nullptr;
+  return true;
 }
 
-Result<FrameRef> BlockCache::load(const BlockSource& source) {
+char* BlockCache::Workspace::reserve(size_t bytes) {
+  return take() && used_->stored.resize(bytes) ? used_->stored.data() : nullptr;
+}
+
+Result<FrameRef> BlockCache::load(const BlockSource& source, const Home* home) {
   Loading loading(this, source);
   VARVE_RETURN_IF_ERROR(loading.allocate());
   Workspace workspace(this, source);
@@ -356,7 +468,9 @@ Result<FrameRef> BlockCache::load(const BlockSource& source) {
   if (stored == nullptr) return Status::out_of_memory("no memory to read a block");
   const Status status = read_exactly(source.file, source.offset, stored, loading.read_size());
   if (!status.ok()) return status.with_context(place_of(source));
-  return loading.finish(stored, &workspace);
+  VARVE_ASSIGN_OR_RETURN(FrameRef loaded, loading.finish(stored, &workspace));
+  if (home == nullptr) return loaded;
+  return settle(*home, source, stored, std::move(loaded));
 }
 
 Status BlockCache::Loading::allocate() {
@@ -390,6 +504,13 @@ Result<FrameRef> BlockCache::Loading::finish(const char* stored, Workspace* work
   return std::move(frame_);
 }
 
+Result<FrameRef> BlockCache::Loading::finish_checked(std::string_view stored,
+                                                     Workspace* workspace) {
+  const Status status = decode(stored, workspace);
+  if (!status.ok()) return status.with_context(place_of(source_));
+  return std::move(frame_);
+}
+
 Status BlockCache::Loading::check_and_decode(const char* stored, Workspace* workspace) {
   VARVE_ASSIGN_OR_RETURN(const BlockTrailer trailer,
                          open_block(stored, source_.stored_size, source_.id, source_.offset));
@@ -404,9 +525,14 @@ Status BlockCache::Loading::check_and_decode(const char* stored, Workspace* work
                                      trailer.raw_size, trailer.row_count, source_.raw_size,
                                      source_.rows));
   }
+  return decode({stored, source_.stored_size}, workspace);
+}
+
+Status BlockCache::Loading::decode(std::string_view stored, Workspace* workspace) {
   if (is_compressed()) {
-    VARVE_RETURN_IF_ERROR(
-        workspace->codec().decompress({stored, source_.stored_size}, payload_, source_.raw_size));
+    Codec* const codec = workspace->codec();
+    if (codec == nullptr) return Status::out_of_memory("no memory to read a block");
+    VARVE_RETURN_IF_ERROR(codec->decompress(stored, payload_, source_.raw_size));
   }
   return source_.kind == FrameKind::value ? Status() : parse_rows(frame_.get(), source_, payload_);
 }

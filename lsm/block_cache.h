@@ -12,6 +12,13 @@
 // Which frames stay is the ring's business (lsm/frame_ring.h); databases that share a budget share
 // it, and each has a cache of its own on it.
 //
+// More data than memory, on a device that reads wait for: what is read of a data block then stays
+// as it is stored, compressed, so that about twice as many blocks are in memory; who asks for one
+// decompresses it into a private frame, a tenth of a read. One that is asked for again and again
+// is kept as it is read, instead. Every other one that is read is left to the system's page cache:
+// so that holds other blocks, not copies of the same ones. Blocks with pointers to values, which
+// hang in their frames, are never kept as they are stored.
+//
 // Invariants:
 //  1. A frame in a slot has the cache's reference; so inside a guard a pin never finds zero.
 //  2. A frame with resident children is not evicted: their slots lie in it. One that is freed
@@ -72,7 +79,8 @@ struct BlockSource {
   uint32_t raw_size = 0;
   uint32_t rows = 0;  // 0 for filters and values
   FrameKind kind = FrameKind::data;
-  bool has_pointers = false;  // of a data block: to values, which are to hang in its frame
+  bool has_pointers = false;    // of a data block: to values, which are to hang in its frame
+  FileSystem* files = nullptr;  // tells whether reads wait; null: they do not
   // On whose account the frame is, instead of the cache's. Only for frames that stay private.
   std::optional<MemoryRole> private_role = std::nullopt;
   bool from_file = false;             // though it may be in memory; only for private frames
@@ -87,7 +95,8 @@ struct ReadTally {
 };
 
 struct BlockCacheStatistics {
-  SpreadCounter hits;
+  SpreadCounter hits;  // those of blocks as they are stored are
+  Counter stored_hits;
   Counter misses;
   Counter evictions;
   SpreadCounter filter_probes;
@@ -102,9 +111,9 @@ class BlockCache {
   // Requires that every sstable was closed.
   ~BlockCache();
 
-  // The frame in `slot`, pinned; loaded if need be. `fill` false: a loaded frame stays private.
-  // `parent`: the frame that holds `slot`, pinned by the caller; null if an sstable does.
-  // Errors: those of the load; out_of_memory.
+  // The frame in `slot`, pinned; loaded if need be. `fill` false: a loaded frame stays private;
+  // else one may, too. `parent`: the frame that holds `slot`, pinned by the caller; null if an
+  // sstable does. Errors: those of the load; out_of_memory.
   Result<FrameRef> acquire(FrameSlot* slot, Frame* parent, const BlockSource& source, bool fill);
 
   // Begins to load into the processor's cache what a point read looks at first in a data block: the
@@ -131,7 +140,7 @@ class BlockCache {
   void acquire_together(std::span<Wanted> wanted, FileSystem* files);
 
   // Reads, checks and decodes a block into a private frame.
-  Result<FrameRef> load(const BlockSource& source);
+  Result<FrameRef> load(const BlockSource& source) { return load(source, nullptr); }
 
   // Puts a data block that is being written into the empty `slot`: `raw`, not compressed, of `rows`
   // rows. Who owns the slot detaches it, or hands it over. False: nothing is free, and what others
@@ -228,9 +237,11 @@ class BlockCache {
     Workspace& operator=(const Workspace&) = delete;
     // Null: no memory. Once.
     char* reserve(size_t bytes);
-    Codec& codec() { return used_->codec; }
+    Codec* codec() { return take() ? &used_->codec : nullptr; }  // likewise
 
    private:
+    bool take();
+
     BlockCache* const cache_;
     const BlockSource& source_;
     ObjectPool<Scratch>* pool_ = nullptr;
@@ -251,19 +262,57 @@ class BlockCache {
     char* payload() { return payload_; }
     // `stored`: what was read; payload() unless it is compressed.
     Result<FrameRef> finish(const char* stored, Workspace* workspace);
+    // The same of a block that was checked when it was read, and is in memory.
+    Result<FrameRef> finish_checked(std::string_view stored, Workspace* workspace);
 
    private:
     Status check_and_decode(const char* stored, Workspace* workspace);
+    Status decode(std::string_view stored, Workspace* workspace);
 
     BlockCache* const cache_;
     const BlockSource source_;
     FrameRef frame_;
     char* payload_ = nullptr;
   };
+  // Where a loaded frame is to hang: `parent` as for acquire().
+  struct Home {
+    FrameSlot* slot = nullptr;
+    Frame* parent = nullptr;
+    // Where it hangs as it is stored, if it may.
+    FrameSlot* stored_slot(const BlockSource& source) const {
+      const bool may = source.kind == FrameKind::data && !source.has_pointers && parent != nullptr;
+      return may ? &parent->stored_slot(slot) : nullptr;
+    }
+    // A private or evicted partition: nothing may hang in its slots. Under the ring's mutex.
+    bool is_gone() const { return parent != nullptr && parent->slot == nullptr; }
+  };
   // The frame in `slot`, if there is one.
   FrameRef find(FrameSlot* slot);
-  // Puts `loaded` into `slot`, unless somebody was faster; returns the one that is there.
-  FrameRef share(FrameSlot* slot, Frame* parent, const BlockSource& source, FrameRef loaded);
+  // A block as it is stored, if it is in memory so; `is_hot`: it has often been asked for lately.
+  struct StoredBlock {
+    FrameRef frame;
+    bool is_hot = false;
+  };
+  StoredBlock find_stored(const Home& home, const BlockSource& source);
+  // That, decompressed: shared if it is hot, and `fill` allows it; else private.
+  Result<FrameRef> open_stored(const StoredBlock& stored, const Home& home,
+                               const BlockSource& source, bool fill, Workspace* workspace);
+  // Reads, checks and decodes; `home`: where the block is kept; null: nowhere.
+  Result<FrameRef> load(const BlockSource& source, const Home* home);
+  // Puts `loaded` into its slot, unless somebody was faster; returns the one that is there. It
+  // takes the place of the one as it is stored.
+  FrameRef share(const Home& home, const BlockSource& source, FrameRef loaded);
+  // What becomes of a block that was read: it is kept, as it is read or as it is `stored`, or left
+  // to the system.
+  FrameRef settle(const Home& home, const BlockSource& source, const char* stored, FrameRef loaded);
+  bool is_worth_storing(const Home& home, const BlockSource& source) const {
+    return home.stored_slot(source) != nullptr && source.raw_size != source.stored_size &&
+           ring_->is_full() && source.files != nullptr && source.files->reads_wait();
+  }
+  // False: nothing is free.
+  bool keep_stored(const Home& home, const BlockSource& source, const char* stored);
+  // Under the ring's mutex.
+  void hang(Frame* frame, FrameSlot* slot, Frame* parent, uint8_t heat);
   // Where what lies in a frame: offsets and sizes in bytes.
   struct FrameLayout {
     size_t payload = 0;
@@ -276,6 +325,8 @@ class BlockCache {
   Frame* make_frame(void* memory, const BlockSource& source, const FrameLayout& layout);
   static Status parse_rows(Frame* frame, const BlockSource& source, const char* payload);
   Frame* allocate_frame(const BlockSource& source, size_t payload_room, char** payload);
+  // From what is free, or becomes so at once, for content of raw_size; null: nothing does.
+  Frame* allocate_if_free(const BlockSource& source);
 
   void unpin(Frame* frame);
   void free_frame(Frame* frame);
@@ -285,6 +336,7 @@ class BlockCache {
   ObjectPool<Scratch> scratch_;
   ObjectPool<Scratch> compaction_scratch_;  // from the memory that is kept for compactions
   BlockCacheStatistics statistics_;
+  Atomic<uint32_t> left_to_system_{0};  // the low bit: whether the next block is
   PinCounter pins_;
 };
 

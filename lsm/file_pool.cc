@@ -130,6 +130,9 @@ void FilePool::read_together(std::span<FileRead> reads, ReadListener* listener) 
       pool_->release(static_cast<PooledFile*>(read->file));
       listener_->done(read);
     }
+    void under_way() override {
+      if (!std::exchange(is_under_way_, true)) listener_->under_way();
+    }
 
    private:
     FilePool* const pool_;
@@ -137,6 +140,7 @@ void FilePool::read_together(std::span<FileRead> reads, ReadListener* listener) 
     FileRead reads_[kReadsMax];
     FileRead* above_[kReadsMax];
     size_t count_ = 0;
+    bool is_under_way_ = false;
   };
   Below below(this, listener);
   for (FileRead& read : reads) below.add(&read);

@@ -107,6 +107,7 @@ void FrameRing::remove(Frame* frame) {
 size_t FrameRing::evict(Frame* frame) {
   const size_t bytes = frame->memory_size;  // before it may be freed
   frame->cache->statistics_.evictions.add();
+  full_bytes_.store(bytes_.load(kRelaxed), kRelaxed);  // a hint
   remove(frame);
   return bytes;
 }

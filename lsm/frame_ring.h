@@ -26,7 +26,8 @@
 
 namespace varve {
 
-enum class FrameKind : uint8_t { data, index, filter, value };
+// stored: a data block as its file has it, compressed.
+enum class FrameKind : uint8_t { data, index, filter, value, stored };
 
 class BlockCache;
 struct Frame;
@@ -42,8 +43,10 @@ struct Frame {
   MemoryRole role = MemoryRole::block_frames;
   Atomic<uint8_t> tags{0};  // of a data block: searches without them so far; kFilling; kFilled
   size_t memory_size = 0;
-  BlockView view;                 // data and index
-  FrameSlot* children = nullptr;  // of an index partition, or of pointers to values: a slot a row
+  BlockView view;  // data and index
+  // Of pointers to values a slot a row; of an index partition as many again behind these, for the
+  // blocks as they are stored.
+  FrameSlot* children = nullptr;
   FilterView filter;
   uint32_t child_count = 0;
   Atomic<uint32_t> resident_children{0};
@@ -55,9 +58,18 @@ struct Frame {
   Frame* mate_next = nullptr;  // list of the frames in its slab
   Frame* mate_previous = nullptr;
   Retired retired;
-  uint32_t value_size = 0;  // of a value
+  uint32_t content_size = 0;  // of a value, and of a block as it is stored
 
-  std::string_view value() const;
+  std::string_view content() const;
+  // Of an index partition, for the block whose slot is `slot`.
+  FrameSlot& stored_slot(const FrameSlot* slot) const {
+    return children[child_count / 2 + static_cast<size_t>(slot - children)];
+  }
+  // Likewise, by number: whether the block needs no file. A hint.
+  bool has_block(uint32_t i) const {
+    return children[i].load(kRelaxed) != nullptr ||
+           children[child_count / 2 + i].load(kRelaxed) != nullptr;
+  }
 
   // Of a data block, as BlockView's. Tags cost more than a few searches without them: blocks that
   // are merged, walked, or gone after a read or two do not get any.
@@ -86,8 +98,8 @@ inline constexpr size_t kFrameAlignment = 64;
 inline constexpr size_t kFrameHeaderSize = align_up(sizeof(Frame), kFrameAlignment);
 
 // It stands where other frames have their columns.
-inline std::string_view Frame::value() const {
-  return {reinterpret_cast<const char*>(this) + kFrameHeaderSize, value_size};
+inline std::string_view Frame::content() const {
+  return {reinterpret_cast<const char*>(this) + kFrameHeaderSize, content_size};
 }
 
 class FrameRing final : public MemoryReclaimer {
@@ -104,6 +116,11 @@ class FrameRing final : public MemoryReclaimer {
 
   uint64_t bytes() const { return bytes_.load(kRelaxed); }  // a statistic
   uint64_t capacity() const { return capacity_; }
+  // Whether frames had to go for others when it had about so much.
+  bool is_full() const {
+    const uint64_t full = full_bytes_.load(kRelaxed);
+    return full != 0 && bytes() >= full - full / 8;
+  }
   size_t cache_count() const { return cache_count_.load(kRelaxed); }  // a statistic; at least 1
   EpochDomain& epochs() { return *epochs_; }
   MemoryManager* manager() { return manager_; }
@@ -134,6 +151,7 @@ class FrameRing final : public MemoryReclaimer {
   const uint64_t capacity_;
   Atomic<size_t> cache_count_{0};
   Atomic<uint64_t> bytes_{0};
+  Atomic<uint64_t> full_bytes_{0};   // bytes_ before the last eviction
   Atomic<uint64_t> dying_bytes_{0};  // of frames that were retired and are not freed yet
   Mutex mutex_;                      // the ring, and every slot's change
   Frame* hand_ VARVE_GUARDED_BY(mutex_) = nullptr;

@@ -68,10 +68,12 @@ class ReadRing {
     *waited_nanos = 0;
     size_t submitted = 0;
     size_t completed = 0;
+    bool told = false;
     while (completed < (broken_ ? submitted : reads.size())) {
       const size_t left = broken_ ? 0 : reads.size() - submitted;
-      // Half of them: what the listener does with these, it does while the others are under way.
-      const size_t awaited = (submitted + left - completed + 1) / 2;
+      // None at first, since there may be other work; then half of them: what the listener does
+      // with these, it does while the others are under way.
+      const size_t awaited = told ? (submitted + left - completed + 1) / 2 : 0;
       const uint64_t begun = Clock::system()->monotonic_nanos();
       const long result =
           ::syscall(__NR_io_uring_enter, descriptor_, static_cast<unsigned>(left),
@@ -87,6 +89,7 @@ class ReadRing {
         broken_ = true;
         ::sched_yield();
       }
+      if (submitted != completed && !std::exchange(told, true)) listener->under_way();
       completed += reap(reads, &others, listener);
     }
     return others;

@@ -60,8 +60,7 @@ bool RunCursor::open_block(uint32_t block) {
 }
 
 bool RunCursor::open_block(uint32_t block, const BlockHandle& handle) {
-  // A hint: nothing is done with the frame.
-  if (from_file_ || partition_frame_->children[block].load(kRelaxed) == nullptr) {
+  if (from_file_ || !partition_frame_->has_block(block)) {
     ahead_.note(file()->file(), handle.offset, handle.stored_size + kBlockTrailerSize);
   }
   Result<FrameRef> frame =
@@ -113,7 +112,7 @@ bool RunCursor::load_value() {
       file()->value(block_frame_, row_, fill_cache_, private_role(), from_file_);
   if (!frame.ok()) return fail(std::move(frame).status());
   value_frame_ = std::move(*frame);
-  value_ = value_frame_->value();
+  value_ = value_frame_->content();
   kind_ = VersionKind::value;
   return true;
 }

@@ -26,7 +26,7 @@ Result<Sstable*> Sstable::open_unknown(FileSystem* file_system, const std::strin
                                        BlockCache* cache, ValueFiles* values) {
   VARVE_ASSIGN_OR_RETURN(std::unique_ptr<File> file, file_system->open(path, OpenMode::read));
   file->expect_random_reads();  // walks say what they come to (lsm/read_ahead.h)
-  Sstable* sstable = new (cache->manager()) Sstable(std::move(file), path, cache);
+  Sstable* sstable = new (cache->manager()) Sstable(file_system, std::move(file), path, cache);
   if (sstable == nullptr) return Status::out_of_memory("no memory to open " + path);
   Status status = sstable->load();
   if (status.ok() && values != nullptr) status = sstable->open_values(values);
@@ -250,7 +250,8 @@ BlockSource Sstable::source(const BlockHandle& handle, FrameKind kind) const {
           .raw_size = handle.raw_size,
           .rows = handle.rows,
           .kind = kind,
-          .has_pointers = kind == FrameKind::data && (handle.flags & kBlockHasPointers) != 0};
+          .has_pointers = kind == FrameKind::data && (handle.flags & kBlockHasPointers) != 0,
+          .files = files_};
 }
 
 Result<FrameRef> Sstable::partition(uint32_t i, bool fill_cache, std::optional<MemoryRole> role,
@@ -322,11 +323,13 @@ Result<FrameRef> Sstable::value(const FrameRef& block, uint32_t row, bool fill_c
   return frame;
 }
 
-Frame* Sstable::resident(const FrameSlot* slot, ReadTally* tally) const {
+Frame* Sstable::resident(const FrameSlot* slot, ReadAccess* access) const {
   Frame* frame = slot->load(kAcquire);  // pairs with the cache's install
   if (frame != nullptr) {
     cache_->touch(frame);
-    ++tally->block_hits;
+    ++access->tally.block_hits;
+  } else if (slot == access->held_slot) {
+    frame = access->held;
   }
   return frame;
 }
@@ -375,7 +378,7 @@ template <typename Load>
 Result<Frame*> Sstable::fetch(const FrameSlot* slot, ReadAccess* access, FrameRef* pin,
                               Load load) const {
   if (access->resident_only) {
-    Frame* frame = resident(slot, &access->tally);
+    Frame* frame = resident(slot, access);
     access->missed |= frame == nullptr;
     return frame;
   }
@@ -425,7 +428,7 @@ Result<bool> Sstable::may_have(const Probe& probe, uint32_t p, ReadAccess* acces
   FrameRef pin;
   const Frame* frame;
   if (access->resident_only) {
-    frame = resident(&filters_[p], &access->tally);
+    frame = resident(&filters_[p], access);
     if (frame == nullptr) {
       VARVE_ASSIGN_OR_RETURN(const BlockHandle handle, partition_handle(p));
       if (handle.filter_stored_size != 0) {
@@ -457,7 +460,7 @@ inline void Sstable::show(Frame* block, uint32_t row, FoundVersion* found) const
 
 inline void Sstable::show_value(Frame* frame, FoundVersion* found) {
   found->kind = VersionKind::value;
-  found->value = frame->value();
+  found->value = frame->content();
   found->frame = frame;
 }
 

@@ -48,6 +48,9 @@ struct ReadAccess {
   bool pointers = false;
   bool missed = false;
   MissingFrame missing = {};  // set with `missed`
+  // A frame that the caller holds; found where its slot is empty.
+  const FrameSlot* held_slot = nullptr;
+  Frame* held = nullptr;
   // What was done, and is to be counted once for many steps: counters that all threads share cost
   // more than the steps.
   ReadTally tally = {};
@@ -205,15 +208,19 @@ class Sstable : public ControlObject {
   Result<BlockHandle> block_handle(const BlockView& partition, uint32_t i) const;
 
  private:
-  Sstable(std::unique_ptr<File> file, std::string path, BlockCache* cache)
-      : file_(std::move(file)), path_(std::move(path)), cache_(cache), charge_(cache->manager()) {}
+  Sstable(FileSystem* files, std::unique_ptr<File> file, std::string path, BlockCache* cache)
+      : files_(files),
+        file_(std::move(file)),
+        path_(std::move(path)),
+        cache_(cache),
+        charge_(cache->manager()) {}
   ~Sstable();
   Status load();
   Status check_against(const SstableInfo& info) const;
   Result<BlockHandle> handle(const BlockView& index, uint32_t i, bool partition) const;
   BlockSource source(const BlockHandle& handle, FrameKind kind) const;
   // The frame, in an epoch guard; null: it is not in memory.
-  Frame* resident(const FrameSlot* slot, ReadTally* tally) const;
+  Frame* resident(const FrameSlot* slot, ReadAccess* access) const;
   // The frame, from the slot or pinned by `load`. Null without an error: access->missed.
   template <typename Load>
   Result<Frame*> fetch(const FrameSlot* slot, ReadAccess* access, FrameRef* pin, Load load) const;
@@ -233,6 +240,7 @@ class Sstable : public ControlObject {
   // By the filter of partition `p`; true also when access->missed.
   Result<bool> may_have(const Probe& probe, uint32_t p, ReadAccess* access) const;
 
+  FileSystem* const files_;
   const std::unique_ptr<File> file_;
   const std::string path_;
   BlockCache* const cache_;

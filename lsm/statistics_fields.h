@@ -56,6 +56,8 @@ inline constexpr StatisticsField kStatisticsFields[] = {
      "Questions to filters that were answered with no."},
     {"block_hits", &Statistics::block_hits, "varve_block_hits_total", "",
      "Blocks that were in the cache."},
+    {"block_stored_hits", &Statistics::block_stored_hits, "varve_block_stored_hits_total", "",
+     "Blocks that were in the cache as they are stored, compressed."},
     {"block_misses", &Statistics::block_misses, "varve_block_misses_total", "",
      "Blocks that had to be read."},
     {"blocks_evicted", &Statistics::blocks_evicted, "varve_blocks_evicted_total", "",

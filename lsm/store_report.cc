@@ -30,6 +30,7 @@ void Store::statistics(Statistics* s) {
   s->spill_bytes_written = counters_.spill_bytes.get();
   s->gets = read_counters_.gets.get();
   s->block_hits = cache_.statistics().hits.get();
+  s->block_stored_hits = cache_.statistics().stored_hits.get();
   s->block_misses = cache_.statistics().misses.get();
   s->filter_probes = cache_.statistics().filter_probes.get();
   s->filter_negatives = cache_.statistics().filter_negatives.get();

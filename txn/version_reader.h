@@ -125,7 +125,10 @@ class VersionReader {
           continue;
         }
         read->missed = false;
-        VARVE_RETURN_IF_ERROR(view->get({read, 1}, timestamp, &store_->epochs(), access));
+        ReadAccess again = access;
+        again.held_slot = wanted[i].slot;
+        again.held = wanted[i].frame.get();
+        VARVE_RETURN_IF_ERROR(view->get({read, 1}, timestamp, &store_->epochs(), again));
         if (read->found) use(*read);
       }
     }

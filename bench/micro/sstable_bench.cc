@@ -74,7 +74,7 @@ void hit_random_block(benchmark::State& state, const Hit& hit) {
   uint64_t sum = 0;
   for (auto _ : state) {
     const FrameRef& partition = file.partitions()[mix64(number) % file.partitions().size()];
-    const auto block = static_cast<uint32_t>(mix64(~number) % partition->child_count);
+    const auto block = static_cast<uint32_t>(mix64(~number) % partition->view.row_count());
     sum += hit(file, partition, block);
     ++number;
   }

@@ -98,6 +98,9 @@ class ReadListener {
  public:
   // In the thread that asked: `read` has its status; others may still be under way.
   virtual void done(FileRead* read) = 0;
+  // Likewise: reads are under way, and other work may be done meanwhile. At most once for each
+  // time that reads were asked for; never where one is made after the other.
+  virtual void under_way() {}
 
  protected:
   ~ReadListener() = default;

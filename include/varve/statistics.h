@@ -160,6 +160,7 @@ struct Statistics {
   uint64_t filter_probes = 0;
   uint64_t filter_negatives = 0;
   uint64_t block_hits = 0;
+  uint64_t block_stored_hits = 0;  // of them: of blocks that are kept compressed
   uint64_t block_misses = 0;
   uint64_t blocks_evicted = 0;
   uint64_t write_stalls = 0;  // of all reasons

@@ -93,7 +93,7 @@ TEST(BlockCache, frames_in_use_stay_and_go_when_they_are_let_go) {
 }
 
 TEST(BlockCache, indexes_and_filters_outlive_data_that_passes_by) {
-  SstableHome home(40'000);
+  SstableHome home(48'000);
   write_one_row_blocks(&home, "f", 250, 1000);
   const SstablePtr sstable = home.open("f");
   const auto get = [&](int i) {

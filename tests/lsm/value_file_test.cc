@@ -45,7 +45,7 @@ class ValueFileTest : public testing::Test {
     if (Status status = file->check(place); !status.ok()) return status;
     const Result<FrameRef> frame = home_.cache().load(file->source(place));
     if (!frame.ok()) return frame.status();
-    return std::string((*frame)->value());
+    return std::string((*frame)->content());
   }
 
   SstableHome home_;

@@ -667,7 +667,7 @@ MUTANTS = {
     ),
     "what_was_read_together_is_not_looked_for_again": (
         "txn/version_reader.h",
-        "read->missed = false; VARVE_RETURN_IF_ERROR([[view->get({read, 1}, timestamp, &store_->epochs(), access)]]);",
+        "read->missed = false; VARVE_RETURN_IF_ERROR([[view->get({read, 1}, timestamp, &store_->epochs(), again)]]);",
         "Status()",
         ["txn:ColdMultiGetTest.answers*"],
     ),
@@ -917,5 +917,36 @@ MUTANTS = {
         "const bool unread = is_seen && is_shown(source_->kind()) && [[!load_value()]];",
         "false",
         ["txn:LargeValuesTest.*"],
+    ),
+    # -- blocks as they are stored --
+    "a_block_is_kept_twice": (
+        "lsm/block_cache.cc",
+        "Frame* const stored = slot->load(kRelaxed); [[stored != nullptr]]",
+        "false",
+        ["lsm:StoredBlocksTest.*"],
+    ),
+    "blocks_as_they_are_stored_hang_in_what_is_gone": (
+        "lsm/block_cache.cc",
+        "slot->load(kRelaxed) != nullptr || [[home.is_gone()]]",
+        "false",
+        ["lsm:StoredBlocksTest.nothing_hangs*"],
+    ),
+    "blocks_stay_compressed_however_often_they_are_read": (
+        "lsm/block_cache.cc",
+        "if (!fill || [[!stored.is_hot]]) return frame;",
+        "true",
+        ["lsm:StoredBlocksTest.one_that_is_asked_for_again*"],
+    ),
+    "what_is_compressed_in_memory_is_read_from_the_file": (
+        "lsm/block_cache.cc",
+        "const StoredBlock stored = find_stored(home, source); [[stored.frame]]",
+        "false",
+        ["lsm:StoredBlocksTest.*"],
+    ),
+    "keys_asked_for_together_lose_what_was_decompressed": (
+        "lsm/sstable.cc",
+        "else if ([[slot == access->held_slot]])",
+        "false",
+        ["txn:ColdMultiGetTest.blocks_that_are_kept*"],
     ),
 }

@@ -99,6 +99,23 @@ TEST_F(ColdMultiGetTest, answers_are_those_of_the_model) {
   }
 }
 
+TEST_F(ColdMultiGetTest, blocks_that_are_kept_compressed_answer_as_well) {
+  options_.compression = Compression::zstd;
+  fill(2000);
+  for (const size_t count : {1, 2, 8, 31, 32, 100}) {
+    for (int round = 0; round < 30; ++round) expect(some_keys(count), db_.get());
+  }
+  EXPECT_GT(db_->statistics().block_stored_hits, 100u);
+  // What was decompressed for a key is found when the key is looked for again.
+  const auto blocks_opened = [this] {
+    const Statistics statistics = db_->statistics();
+    return statistics.block_stored_hits + statistics.block_misses;
+  };
+  const uint64_t before = blocks_opened();
+  for (int round = 0; round < 20; ++round) expect(some_keys(32), db_.get());
+  EXPECT_LE(blocks_opened() - before, 20 * 40u) << "about a block a key";
+}
+
 TEST_F(ColdMultiGetTest, the_same_key_may_be_asked_for_again_and_again) {
   fill(500);
   for (int round = 0; round < 50; ++round) {
