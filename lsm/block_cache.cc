@@ -382,6 +382,7 @@ BlockCache::FrameLayout BlockCache::layout_of(const BlockSource& source, size_t 
                                                  /*with_tags=*/source.kind == FrameKind::data);
   FrameLayout layout;
   layout.payload = kFrameHeaderSize + columns;
+  if (source.kind == FrameKind::data) payload_room += kFrameBytesBehind;
   layout.slots = align_up(layout.payload + payload_room, alignof(FrameSlot));
   if (source.has_pointers) layout.slot_count = source.rows;
   if (source.kind == FrameKind::index) layout.slot_count = 2 * size_t{source.rows};

@@ -119,11 +119,17 @@ class BlockCache {
   // Begins to load into the processor's cache what a point read looks at first in a data block: the
   // header, which names all else, and the tags behind it. Of the frame nothing is read.
   static void prefetch(const FrameSlot& slot) {
-    const char* frame = reinterpret_cast<const char*>(slot.load(kAcquire));  // as acquire() does
+    const char* frame = prefetch_header(slot);
     if (frame == nullptr) return;
-    for (size_t line = 0; line < kHeaderLines; ++line) __builtin_prefetch(frame + line * 64);
     frame += kFrameHeaderSize;
     for (size_t line = 0; line < kTagLines; ++line) __builtin_prefetch(frame + line * 64);
+  }
+  // The header alone; where it is.
+  static const char* prefetch_header(const FrameSlot& slot) {
+    const char* frame = reinterpret_cast<const char*>(slot.load(kAcquire));  // as acquire() does
+    if (frame == nullptr) return nullptr;
+    for (size_t line = 0; line < kHeaderLines; ++line) __builtin_prefetch(frame + line * 64);
+    return frame;
   }
 
   // One of several frames that are asked for together.
@@ -311,8 +317,8 @@ class BlockCache {
   }
   // False: nothing is free.
   bool keep_stored(const Home& home, const BlockSource& source, const char* stored);
-  // Under the ring's mutex.
-  void hang(Frame* frame, FrameSlot* slot, Frame* parent, uint8_t heat);
+  void hang(Frame* frame, FrameSlot* slot, Frame* parent, uint8_t heat)
+      VARVE_REQUIRES(ring_->mutex_);
   // Where what lies in a frame: offsets and sizes in bytes.
   struct FrameLayout {
     size_t payload = 0;

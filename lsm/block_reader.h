@@ -48,13 +48,39 @@ class BlockView {
             prefix_size_};
   }
 
+  const char* payload() const { return payload_; }
   BlockRow row(uint32_t i) const {
+    const RowPlace at = place(i);
+    return {{at.suffix, at.suffix_size}, {at.suffix + at.suffix_size, at.value_size}};
+  }
+  // The same, in pieces.
+  struct RowPlace {
+    const char* suffix;
+    uint32_t suffix_size;
+    uint32_t value_size;  // the value follows the suffix
+  };
+  RowPlace place(uint32_t i) const {
     const char* p = payload_ + offset(i);
     uint32_t suffix_size = static_cast<uint8_t>(*p++);
-    if (suffix_size >= 0x80) suffix_size = rest_of_varint(suffix_size, &p);
+    if (__builtin_expect(suffix_size >= 0x80, 0)) {
+      const Varint whole = rest_of_varint(suffix_size, p);
+      suffix_size = whole.value;
+      p = whole.end;
+    }
     uint32_t value_size = static_cast<uint8_t>(*p++);
-    if (value_size >= 0x80) value_size = rest_of_varint(value_size, &p);
-    return {{p, suffix_size}, {p + suffix_size, value_size}};
+    if (value_size >= 0x80) {
+      const Varint whole = rest_of_varint(value_size, p);
+      value_size = whole.value;
+      p = whole.end;
+    }
+    return {p, suffix_size, value_size};
+  }
+  // Of all rows.
+  bool has_one_timestamp() const { return timestamp_width_ == 0; }
+  // timestamp() where there are several, and eight bytes behind the payload may be read.
+  Timestamp one_of_timestamps(uint32_t i) const {
+    const uint64_t bytes = load_le<uint64_t>(timestamps_ + size_t{i} * timestamp_width_);
+    return Timestamp{timestamp_base_ + (bytes & (UINT64_MAX >> (64 - 8 * timestamp_width_)))};
   }
   Timestamp timestamp(uint32_t i) const {
     if (timestamp_width_ == 0) return Timestamp{timestamp_base_};
@@ -72,6 +98,17 @@ class BlockView {
     const char* const heads = reinterpret_cast<const char*>(heads_);
     const size_t end = std::min<size_t>(row_count_ * sizeof(uint64_t), kHeadBytesAhead);
     for (size_t at = 0; at < end; at += 64) __builtin_prefetch(heads + at);
+  }
+  // Likewise what leads to the first rows, or the last ones.
+  void prefetch_walk(bool backward) const {
+    const size_t size =
+        row_count_ * (offsets_ != nullptr ? sizeof *offsets_ : sizeof *wide_offsets_);
+    const char* const column = offsets_ != nullptr ? reinterpret_cast<const char*>(offsets_)
+                                                   : reinterpret_cast<const char*>(wide_offsets_);
+    const char* const from = column + (backward && size > 128 ? size - 128 : 0);
+    __builtin_prefetch(from);
+    __builtin_prefetch(from + 64);
+    __builtin_prefetch(from + 127);
   }
   void prefetch_row(uint32_t i) const {
     const char* const row = payload_ + offset(i);
@@ -126,14 +163,18 @@ class BlockView {
     return wide_offsets_[i];
   }
 
-  static uint32_t rest_of_varint(uint32_t first, const char** p) {
+  struct Varint {
+    uint32_t value;
+    const char* end;
+  };
+  static Varint rest_of_varint(uint32_t first, const char* p) {
     uint32_t value = first & 0x7f;
     for (unsigned shift = 7; shift < 32; shift += 7) {
-      const uint32_t byte = static_cast<uint8_t>(*(*p)++);
+      const uint32_t byte = static_cast<uint8_t>(*p++);
       value |= (byte & 0x7f) << shift;
       if (byte < 0x80) break;
     }
-    return value;
+    return {value, p};
   }
   // Compares the first `size` bytes of a key with those of the prefix, as memcmp().
   int compare_prefix(std::string_view user_key, size_t size) const {

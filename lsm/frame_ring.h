@@ -81,6 +81,11 @@ struct Frame {
     }
     return find_without_tags(user_key, hash, snapshot);
   }
+  // Of a data block: where its rows lie, about.
+  std::string_view payload() const {
+    const char* const end = reinterpret_cast<const char*>(this) + memory_size;
+    return {view.payload(), static_cast<size_t>(end - view.payload())};
+  }
   uint32_t candidate(uint64_t hash) const {
     return tags.load(kAcquire) == kFilled ? view.candidate(hash) : 0;  // as find()
   }
@@ -96,6 +101,9 @@ struct Frame {
 // Frames begin with a line of the processor's cache, and so do the columns behind the header.
 inline constexpr size_t kFrameAlignment = 64;
 inline constexpr size_t kFrameHeaderSize = align_up(sizeof(Frame), kFrameAlignment);
+// Of a data block so many bytes behind the last may be read, whatever they are: short keys are
+// copied with what stands behind them.
+inline constexpr size_t kFrameBytesBehind = 16;
 
 // It stands where other frames have their columns.
 inline std::string_view Frame::content() const {

@@ -293,11 +293,11 @@ void MemtableCursor::reset(Memtable* memtable, Timestamp snapshot, bool all_vers
 void MemtableCursor::stand_on(const Memtable::Version* version) {
   const Memtable::Node* const node = place_.node;
   version_ = version;
-  key_ = node->key();
-  head_ = node->head;
-  timestamp_ = Timestamp{version->timestamp};
-  kind_ = static_cast<VersionKind>(version->kind);
-  value_ = version->value();
+  own_.key = node->key();
+  own_.head = node->head;
+  own_.timestamp = Timestamp{version->timestamp};
+  own_.kind = static_cast<VersionKind>(version->kind);
+  own_.value = version->value();
   valid_ = true;
 }
 

@@ -1,9 +1,9 @@
 // Merges version cursors into one, both ways. Children are given from newest to oldest source.
 //
-// Children are kept in the order of the versions that they stand on, beside the heads of these: a
-// step moves the first one, and then passes those by that stand before it now. Where keys of few
-// large and some small sources lie mixed that is one or two comparisons of numbers; a tournament
-// tree would take as many as it has levels, each a branch that is mispredicted.
+// A tree of losers (D. Knuth, The Art of Computer Programming 3, 5.4.1): children play matches, the
+// one whose version comes first wins, and each match keeps its loser; a step plays again the
+// matches on the way of the child that moved. They are played by numbers, the heads of keys,
+// without a branch: who wins is not to be guessed.
 //
 // Thread rule: one thread. Ownership: children are the caller's and outlive the cursor.
 
@@ -35,39 +35,49 @@ class MergeCursor final : public VersionCursor {
   void next_plain() override;
   size_t plain_behind(Timestamp snapshot, std::string_view lower, bool above) const override;
   void prev_plain() override;
+  bool is_alone(Timestamp snapshot) const override;
 
   // Which child yields the current version; one that there is not where there is none.
-  size_t source() const { return order_.empty() ? children_.size() : order_.front().child; }
+  size_t source() const { return valid_ ? winner_ : children_.size(); }
 
  private:
   // A child that was the first so often in a row is asked how long it will be.
   static constexpr uint32_t kWinsBeforeAsking = 8;
   enum class Direction : uint8_t { forward, backward };
-  struct Place {
-    uint64_t head;
-    uint32_t child;
-  };
 
-  VersionCursor& first() const { return *children_[order_.front().child]; }
-  // Orders all children, and shows the first one's version.
+  VersionCursor& first() const { return *children_[winner_]; }
+  // Who comes next, of those that stand on a version; null: there is no other.
+  const VersionCursor* second() const;
+  // Plays all matches, and shows the winner's version.
   void sort();
-  // The same where only the first one has moved.
+  // The same where only the winner has moved.
   void sort_first();
   void show();
-  // Whether the version at a comes before that at b in the direction of the walk.
-  bool precedes(const Place& a, const Place& b) const;
+  // Of what a child stands on, for matches: who has less wins. Equal ranks say nothing.
+  uint64_t rank_of(uint32_t child) const;
+  // Of children with equal ranks, whether the first one wins.
+  bool wins_tie(uint32_t child, uint32_t other) const;
+  bool is_there(uint32_t child) const {
+    return child < children_.size() && children_[child]->valid();
+  }
   void turn(Direction direction);
-  // Whether the first one has been it for long, in this direction.
+  // Whether the winner has been it for long, in this direction.
   bool is_ahead(Direction direction) const {
     return wins_ >= kWinsBeforeAsking && !stale_ && direction_ == direction;
   }
-  void show_plain();
 
   std::vector<VersionCursor*> children_;
-  std::vector<Place> order_;  // of those that stand on a version
+  // A heap-ordered tree of matches, from 1; below them the children, from leaves_ (a power of two).
+  // By match: the loser's rank, and who that is.
+  size_t leaves_ = 1;
+  std::vector<uint64_t> ranks_;
+  std::vector<uint32_t> losers_;
+  std::vector<uint32_t> winners_;  // of sort()
+  uint32_t winner_ = 0;
+  uint64_t winner_rank_ = 0;  // not after plain steps
   Direction direction_ = Direction::forward;
-  uint32_t wins_ = 0;    // of the first one, in a row
-  bool stale_ = false;   // the order is: the walk turned round
+  uint32_t wins_ = 0;    // of the winner, in a row
+  bool stale_ = false;   // the matches are: the walk turned round
   bool failed_ = false;  // a child ended with an error: the walk ends too
 };
 

@@ -1,6 +1,7 @@
 #include "lsm/run_cursor.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/format.h"
 #include "mvcc/visibility.h"
@@ -74,46 +75,68 @@ bool RunCursor::open_block(uint32_t block, const BlockHandle& handle) {
   newest_ = file()->timestamp_of(handle.timestamp_max);
   block_frame_ = std::move(*frame);
   view_ = &block_frame_->view;
+  payload_begin_ = reinterpret_cast<uintptr_t>(block_frame_->payload().begin());
+  payload_end_ = reinterpret_cast<uintptr_t>(block_frame_->payload().end());
+  next_payload_ = payload_begin_;  // which does no harm
+  one_timestamp_ = file()->info().undated || view_->has_one_timestamp();
+  own_.timestamp = file()->timestamp_of(view_->timestamp(0));
   const std::string_view prefix = view_->prefix();
   prefix_size_ = prefix.size();
-  if (!key_buffer_.reserve(prefix_size_ + 256) || !key_buffer_.assign(prefix)) {
+  prefix_head_ = key_head(prefix);
+  if (!key_buffer_.reserve(prefix_size_ + kFrameBytesBehind) || !key_buffer_.assign(prefix)) {
     return fail(Status::out_of_memory("no memory for a cursor's key"));
   }
   return true;
 }
 
-inline bool RunCursor::load_content(uint32_t row) {
-  row_ = row;
-  const BlockRow at = view_->row(row);
-  const size_t key_size = prefix_size_ + at.suffix.size();
-  if (key_size > key_buffer_.capacity()) {
-    if (!key_buffer_.reserve(key_size)) {
-      return fail(Status::out_of_memory("no memory for a cursor's key"));
-    }
+[[gnu::noinline]] bool RunCursor::copy_long_suffix(std::string_view suffix) {
+  if (!key_buffer_.reserve(prefix_size_ + suffix.size())) {
+    return fail(Status::out_of_memory("no memory for a cursor's key"));
   }
-  copy_bytes(key_buffer_.data() + prefix_size_, at.suffix);
-  key_ = {key_buffer_.data(), key_size};
-  value_ = at.value;
-  timestamp_ = file()->timestamp_of(view_->timestamp(row));
+  std::memcpy(key_buffer_.data() + prefix_size_, suffix.data(), suffix.size());
   return true;
+}
+
+[[gnu::always_inline]] inline bool RunCursor::load_content(uint32_t row) {
+  row_ = row;
+  const BlockView& view = *view_;
+  const BlockView::RowPlace at = view.place(row);
+  if (__builtin_expect(at.suffix_size <= kFrameBytesBehind, 1)) {
+    // What stands behind it, too: so the size is known.
+    std::memcpy(key_buffer_.data() + prefix_size_, at.suffix, kFrameBytesBehind);
+  } else if (!copy_long_suffix({at.suffix, at.suffix_size})) {
+    return false;
+  }
+  own_.key = {key_buffer_.data(), prefix_size_ + at.suffix_size};
+  own_.value = {at.suffix + at.suffix_size, at.value_size};
+  if (!one_timestamp_) own_.timestamp = view.one_of_timestamps(row);
+  return true;
+}
+
+// Not from the key itself: the processor would wait until what was just copied there is one word.
+inline uint64_t RunCursor::head_of_key() const {
+  if (prefix_size_ >= sizeof(uint64_t)) return prefix_head_;
+  if (own_.key.size() < sizeof(uint64_t)) return key_head(own_.key);
+  const char* const suffix = own_.value.data() - (own_.key.size() - prefix_size_);
+  return prefix_head_ | __builtin_bswap64(load_le<uint64_t>(suffix)) >> 8 * prefix_size_;
 }
 
 void RunCursor::load_row(uint32_t row) {
   value_frame_.reset();
   if (!load_content(row)) return;
-  head_ = key_head(key_);
-  kind_ = view_->kind(row);
+  own_.head = head_of_key();
+  own_.kind = view_->kind(row);
   valid_ = true;
 }
 
 bool RunCursor::load_value() {
-  if (kind_ != VersionKind::value_pointer) return true;
+  if (own_.kind != VersionKind::value_pointer) return true;
   Result<FrameRef> frame =
       file()->value(block_frame_, row_, fill_cache_, private_role(), from_file_);
   if (!frame.ok()) return fail(std::move(frame).status());
   value_frame_ = std::move(*frame);
-  value_ = value_frame_->content();
-  kind_ = VersionKind::value;
+  own_.value = value_frame_->content();
+  own_.kind = VersionKind::value;
   return true;
 }
 
@@ -128,21 +151,25 @@ size_t RunCursor::plain_ahead(Timestamp snapshot, std::string_view upper) const 
   return end <= row_ ? 0 : end - row_ - 1;
 }
 
-namespace {
-
-// Rows of a block follow one another, but the processor does not guess so from steps with other
-// work between them. What lies there may be beyond the block: it is not read.
-constexpr uintptr_t kBytesAhead = 512;
-void prefetch_row_at(uintptr_t address) {
-  __builtin_prefetch(reinterpret_cast<const char*>(address));
-  __builtin_prefetch(reinterpret_cast<const char*>(address + 64));
+// Rows follow one another, but the processor does not guess so from steps with other work between
+// them, and not from one block to the next.
+[[gnu::always_inline]] inline void RunCursor::prefetch_ahead() const {
+  uintptr_t at = reinterpret_cast<uintptr_t>(own_.value.data()) + kBytesAhead;
+  if (at >= payload_end_) at += next_payload_ - payload_end_;
+  __builtin_prefetch(reinterpret_cast<const char*>(at));
+  __builtin_prefetch(reinterpret_cast<const char*>(at + 64));
 }
 
-}  // namespace
+[[gnu::always_inline]] inline void RunCursor::prefetch_behind() const {
+  uintptr_t at = reinterpret_cast<uintptr_t>(own_.value.data()) - kBytesAhead;
+  if (at < payload_begin_) at += next_payload_ - payload_begin_;
+  __builtin_prefetch(reinterpret_cast<const char*>(at));
+  __builtin_prefetch(reinterpret_cast<const char*>(at + 64));
+}
 
 void RunCursor::next_plain() {
   load_content(row_ + 1);
-  prefetch_row_at(reinterpret_cast<uintptr_t>(value_.data()) + kBytesAhead);
+  prefetch_ahead();
 }
 
 size_t RunCursor::plain_behind(Timestamp snapshot, std::string_view lower, bool above) const {
@@ -158,12 +185,13 @@ size_t RunCursor::plain_behind(Timestamp snapshot, std::string_view lower, bool 
 
 void RunCursor::prev_plain() {
   load_content(row_ - 1);
-  prefetch_row_at(reinterpret_cast<uintptr_t>(value_.data()) - kBytesAhead);
+  prefetch_behind();
 }
 
 void RunCursor::next() {
   if (row_ + 1 < view_->row_count()) {
     load_row(row_ + 1);
+    prefetch_ahead();
   } else {
     enter_next_block();
   }
@@ -172,6 +200,7 @@ void RunCursor::next() {
 void RunCursor::prev() {
   if (row_ > 0) {
     load_row(row_ - 1);
+    prefetch_behind();
   } else {
     enter_previous_block();
   }
@@ -182,7 +211,13 @@ bool RunCursor::open_neighbour(uint32_t block, bool before) {
   if (!handle.ok()) return fail(handle.status());
   Status in_order =
       before ? check_order(*file(), *handle, handle_) : check_order(*file(), handle_, *handle);
-  return in_order.ok() ? open_block(block, *handle) : fail(std::move(in_order));
+  if (!in_order.ok()) return fail(std::move(in_order));
+  if (!open_block(block, *handle)) return false;
+  const std::string_view next =
+      file()->prefetch_walk(*partition_frame_.get(), before ? block - 1 : block + 1, before);
+  if (!next.empty())
+    next_payload_ = reinterpret_cast<uintptr_t>(before ? next.end() : next.begin());
+  return true;
 }
 
 void RunCursor::enter_next_block() {

@@ -42,6 +42,7 @@ class RunCursor final : public VersionCursor {
   void next_plain() override;
   size_t plain_behind(Timestamp snapshot, std::string_view lower, bool above) const override;
   void prev_plain() override;
+  bool is_alone(Timestamp snapshot) const override { return is_plain(snapshot); }
 
   // Where it stands, for reports.
   uint32_t file_index() const { return file_; }
@@ -59,6 +60,11 @@ class RunCursor final : public VersionCursor {
   void load_row(uint32_t row);
   // Key, value and timestamp only; false, not valid: the key was refused memory.
   bool load_content(uint32_t row);
+  bool copy_long_suffix(std::string_view suffix);
+  uint64_t head_of_key() const;  // after load_content()
+  // Begin to load what rows further on in the direction lie in.
+  void prefetch_ahead() const;
+  void prefetch_behind() const;
   // The first row of the next block, the last row of the previous one, across partitions and files.
   void enter_next_block();
   void enter_previous_block();
@@ -93,7 +99,15 @@ class RunCursor final : public VersionCursor {
   // Whether each of its versions is a value and the only one of its key, and the newest of them.
   bool plain_ = false;
   Timestamp newest_;
+  bool one_timestamp_ = false;  // of all versions of the block: own_ has it
+  // What lies there is loaded, never read through these: where the rows of the block lie, and where
+  // those of the next one begin, or end, that the walk comes to.
+  static constexpr uintptr_t kBytesAhead = 2048;
+  uintptr_t payload_begin_ = 0;
+  uintptr_t payload_end_ = 0;
+  uintptr_t next_payload_ = 0;
   size_t prefix_size_ = 0;
+  uint64_t prefix_head_ = 0;
   Buffer key_buffer_;  // the block's prefix, then the row's suffix
   Status status_;
 };

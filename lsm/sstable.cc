@@ -283,6 +283,18 @@ Result<FrameRef> Sstable::block(const FrameRef& partition, uint32_t i, const Blo
   return frame;
 }
 
+std::string_view Sstable::prefetch_walk(const Frame& partition, uint32_t i, bool backward) const {
+  const uint32_t count = partition.view.row_count();
+  if (i >= count) return {};
+  const uint32_t after = backward ? i - 1 : i + 1;
+  if (after < count) BlockCache::prefetch_header(partition.children[after]);
+  const EpochDomain::Guard guard(cache_->epochs());
+  const Frame* const frame = partition.children[i].load(kAcquire);  // as in resident()
+  if (frame == nullptr) return {};
+  frame->view.prefetch_walk(backward);
+  return frame->payload();
+}
+
 Result<FrameRef> Sstable::filter(uint32_t i, bool fill_cache, bool from_file) const {
   VARVE_ASSIGN_OR_RETURN(const BlockHandle handle, partition_handle(i));
   if (handle.filter_stored_size == 0) return FrameRef();

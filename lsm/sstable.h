@@ -189,6 +189,10 @@ class Sstable : public ControlObject {
   Result<FrameRef> block(const FrameRef& partition, uint32_t i, bool fill_cache,
                          std::optional<MemoryRole> role = std::nullopt,
                          bool from_file = false) const;
+  // For a walk that comes to block i of `partition` next: begins to load how its rows are found,
+  // and says where they are, about; empty where it is not in memory, and null where it is gone by
+  // now. Begins to load for the next call what that needs.
+  std::string_view prefetch_walk(const Frame& partition, uint32_t i, bool backward) const;
   Result<FrameRef> filter(uint32_t i, bool fill_cache,
                           bool from_file = false) const;  // null if the file has none
   // The value that the pointer in row `row` of `block` points to.

@@ -1,6 +1,7 @@
 // Walks versions in version order: the interface between memtables, runs, merges and filters.
 //
-// The current version lies in fields, so that a merge reads it without a virtual call.
+// The current version lies in a row, of this cursor or of the source that has it, so that others
+// read it without a virtual call, and copy nothing.
 //
 // Thread rule: one thread at a time.
 // Lifetime: key and value are valid until the cursor moves or is destroyed.
@@ -13,25 +14,40 @@
 
 #include "base/coding.h"
 #include "mvcc/version.h"
+#include "varve/shown_row.h"
 #include "varve/status.h"
 
 namespace varve {
 
 class Sstable;
 
+struct VersionRow : internal::ShownRow {
+  uint64_t head = 0;  // key_head(key); not after plain steps
+  VersionKind kind = VersionKind::value;
+};
+
 class VersionCursor {
  public:
+  VersionCursor() = default;
+  VersionCursor(const VersionCursor& other) { *this = other; }
+  VersionCursor& operator=(const VersionCursor& other) {
+    own_ = other.own_;
+    shown_ = other.shown_ == &other.own_ ? &own_ : other.shown_;
+    valid_ = other.valid_;
+    return *this;
+  }
   virtual ~VersionCursor() = default;
 
   bool valid() const { return valid_; }
-  // The rest requires valid().
-  std::string_view user_key() const { return key_; }
-  uint64_t head() const { return head_; }  // key_head(user_key()); not after plain steps
-  Timestamp timestamp() const { return timestamp_; }
-  VersionKind kind() const { return kind_; }
+  // The rest requires valid(). Plain steps leave the row where it is.
+  const VersionRow& row() const { return *shown_; }
+  std::string_view user_key() const { return shown_->key; }
+  uint64_t head() const { return shown_->head; }
+  Timestamp timestamp() const { return shown_->timestamp; }
+  VersionKind kind() const { return shown_->kind; }
   // Of kind `value_pointer`: the pointer, until load_value().
-  std::string_view value() const { return value_; }
-  VersionKey version_key() const { return {key_, timestamp_}; }
+  std::string_view value() const { return shown_->value; }
+  VersionKey version_key() const { return {shown_->key, shown_->timestamp}; }
 
   virtual void seek_to_first() = 0;
   virtual void seek_to_last() = 0;
@@ -67,13 +83,14 @@ class VersionCursor {
     return 0;
   }
   virtual void prev_plain() { prev(); }
+  // Whether the current version, which it came to from another key, is a value and the only version
+  // of its key, at or below `snapshot`. False: that is not known. Requires valid(); not after plain
+  // steps.
+  virtual bool is_alone(Timestamp /*snapshot*/) const { return false; }
 
  protected:
-  std::string_view key_;
-  std::string_view value_;
-  uint64_t head_ = 0;
-  Timestamp timestamp_;
-  VersionKind kind_ = VersionKind::value;
+  VersionRow own_;
+  const VersionRow* shown_ = &own_;
   bool valid_ = false;
 };
 

@@ -14,10 +14,11 @@ Status VisibleCursor::set_bounds(std::string_view lower, std::string_view upper)
 void VisibleCursor::reset(VersionCursor* source, Timestamp snapshot, const Atomic<bool>* cancelled,
                           bool tombstones) {
   source_ = source;
+  shown_ = &copy_;
   snapshot_ = snapshot;
   cancelled_ = cancelled;
   tombstones_ = tombstones;
-  valid_ = false;
+  valid_ = is_alone_ = false;
   plain_ahead_ = plain_behind_ = 0;
   stands_on_it_ = true;
   failure_ = Failure::none;
@@ -26,7 +27,8 @@ void VisibleCursor::reset(VersionCursor* source, Timestamp snapshot, const Atomi
 void VisibleCursor::clear(size_t kept) {
   source_ = nullptr;
   cancelled_ = nullptr;
-  valid_ = false;
+  shown_ = &copy_;
+  valid_ = is_alone_ = false;
   plain_ahead_ = plain_behind_ = 0;
   for (Buffer* buffer : {&key_, &value_, &lower_, &upper_}) {
     if (buffer->capacity() > kept) buffer->reset();
@@ -47,7 +49,7 @@ Status VisibleCursor::status() const {
 
 void VisibleCursor::fail(Failure why) {
   failure_ = why;
-  valid_ = false;
+  valid_ = is_alone_ = false;
   plain_ahead_ = plain_behind_ = 0;
 }
 
@@ -85,6 +87,15 @@ void VisibleCursor::seek(std::string_view key) {
 }
 
 void VisibleCursor::next_of_all() {
+  if (is_alone_) {
+    source_->next();
+    plain_behind_ = 0;
+    if (source_->valid() && !is_cancelled() && within_upper(source_->user_key()) && show_alone()) {
+      plain_ahead_ = source_->plain_ahead(snapshot_, upper_.view());
+      return;
+    }
+    return find_forward(/*skip_current_key=*/false);
+  }
   if (!copy_key()) return fail(Failure::out_of_memory);
   if (stands_on_it_) {
     source_->next();
@@ -101,6 +112,7 @@ void VisibleCursor::find_forward(bool skip_current_key) {
   stands_on_it_ = true;
   is_alone_ = false;
   failure_ = Failure::none;
+  shown_ = &copy_;
   int skipped = 0;
   while (source_->valid()) {
     if (is_cancelled()) return fail(Failure::cancelled);
@@ -116,6 +128,10 @@ void VisibleCursor::find_forward(bool skip_current_key) {
       continue;
     }
     if (!within_upper(key)) return;
+    if (show_alone()) {
+      plain_ahead_ = source_->plain_ahead(snapshot_, upper_.view());
+      return;
+    }
     if (!is_visible(source_->timestamp(), snapshot_)) {
       if (++skipped > kSkipMax) {
         skipped = 0;
@@ -127,18 +143,15 @@ void VisibleCursor::find_forward(bool skip_current_key) {
       }
       continue;
     }
-    if (!key_.assign(key)) return fail(Failure::out_of_memory);
     if (!is_shown(source_->kind())) {
+      if (!key_.assign(key)) return fail(Failure::out_of_memory);
       skip_current_key = true;
       skipped = 0;
       source_->next();
       continue;
     }
     if (!load_value()) return;
-    current_key_ = key_.view();
-    current_value_ = source_->value();
-    timestamp_ = source_->timestamp();
-    kind_ = source_->kind();
+    shown_ = &source_->row();
     valid_ = true;
     plain_ahead_ = source_->plain_ahead(snapshot_, upper_.view());
     return;
@@ -167,8 +180,14 @@ void VisibleCursor::seek_for_prev(std::string_view key) {
 }
 
 void VisibleCursor::prev_of_all() {
-  if (stands_on_it_ && is_alone_) {
+  if (is_alone_) {
     source_->prev();
+    plain_ahead_ = 0;
+    if (source_->valid() && !is_cancelled() && within_lower(source_->user_key()) && show_alone()) {
+      const size_t plain = source_->plain_behind(snapshot_, lower_.view(), /*above=*/false);
+      plain_behind_ = plain == 0 ? 0 : plain - 1;
+      return;
+    }
   } else if (stands_on_it_) {
     if (!copy_key()) return fail(Failure::out_of_memory);
     // To before all versions of the key shown.
@@ -181,16 +200,14 @@ void VisibleCursor::prev_of_all() {
 void VisibleCursor::find_backward() {
   valid_ = false;
   plain_ahead_ = plain_behind_ = 0;
-  stands_on_it_ = false;
+  stands_on_it_ = is_alone_ = false;
   failure_ = Failure::none;
+  shown_ = &copy_;
   while (source_->valid() && within_lower(source_->user_key())) {
     if (is_cancelled()) return fail(Failure::cancelled);
-    const size_t plain = source_->plain_behind(snapshot_, lower_.view(), /*above=*/false);
-    if (plain != 0) {
-      plain_behind_ = plain - 1;
-      stands_on_it_ = is_alone_ = true;
-      kind_ = VersionKind::value;
-      show_plain();
+    if (show_alone()) {
+      const size_t plain = source_->plain_behind(snapshot_, lower_.view(), /*above=*/false);
+      plain_behind_ = plain == 0 ? 0 : plain - 1;
       return;
     }
     // Going back, versions of a key come oldest first: remember the newest visible one.
@@ -209,11 +226,10 @@ void VisibleCursor::find_backward() {
           if (!source_->valid()) return;  // it was there: an error
           live = is_shown(source_->kind());
           if (live && !load_value()) return;
-          kind_ = source_->kind();
           found = true;
           if (!value_.assign(live ? source_->value() : std::string_view{}))
             return fail(Failure::out_of_memory);
-          timestamp_ = source_->timestamp();
+          copy_ = source_->row();
         }
         source_->seek_for_prev({key_.view(), kTimestampMax});
         if (source_->valid() && equal_bytes(source_->user_key(), key_.view())) source_->prev();
@@ -221,15 +237,14 @@ void VisibleCursor::find_backward() {
       }
       found = true;
       live = is_shown(source_->kind());
-      kind_ = source_->kind();
       if (live && !value_.assign(source_->value())) return fail(Failure::out_of_memory);
-      timestamp_ = source_->timestamp();
+      copy_ = source_->row();
       source_->prev();
     }
     if (!source_->valid() && !source_->status().ok()) return;
     if (found && live) {
-      current_key_ = key_.view();
-      current_value_ = value_.view();
+      copy_.key = key_.view();
+      copy_.value = value_.view();
       valid_ = true;
       return;
     }

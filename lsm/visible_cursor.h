@@ -39,16 +39,25 @@ class VisibleCursor {
   void replace_source(VersionCursor* source);
 
   bool valid() const { return valid_; }
-  std::string_view key() const { return current_key_; }
-  std::string_view value() const { return current_value_; }
-  Timestamp timestamp() const { return timestamp_; }
-  VersionKind kind() const { return kind_; }
-  // Makes the value independent of the source, as the key is where the source has no plain steps.
-  // False: memory is refused; it is where it was.
-  bool keep_value() {
-    if (!stands_on_it_ || current_value_.data() == value_.data()) return true;  // it is a copy
-    if (!value_.assign(current_value_)) return false;
-    current_value_ = value_.view();
+  // The rest requires valid(). Plain steps leave the row where it is.
+  const VersionRow& row() const { return *shown_; }
+  std::string_view key() const { return shown_->key; }
+  std::string_view value() const { return shown_->value; }
+  Timestamp timestamp() const { return shown_->timestamp; }
+  VersionKind kind() const { return shown_->kind; }
+  // Whether the row is where the source has it, and stays there until the cursor moves; else
+  // keep_row() sees to that.
+  bool is_in_place() const { return is_alone_; }
+  // Makes the row independent of the source. False: memory is refused for the value, which is where
+  // it was; not valid: for the key.
+  bool keep_row() {
+    if (!copy_key()) {
+      fail(Failure::out_of_memory);
+      return true;
+    }
+    if (copy_.value.data() == value_.data()) return true;
+    if (!value_.assign(copy_.value)) return false;
+    copy_.value = value_.view();
     return true;
   }
   Status status() const;
@@ -72,7 +81,7 @@ class VisibleCursor {
     if (plain_ahead_ == 0 || is_cancelled()) return false;
     --plain_ahead_;
     source_->next_plain();
-    show_plain();
+    if (__builtin_expect(!source_->valid(), 0)) end_plainly();
     return true;
   }
   // The same of prev().
@@ -80,7 +89,7 @@ class VisibleCursor {
     if (plain_behind_ == 0 || is_cancelled()) return false;
     --plain_behind_;
     source_->prev_plain();
-    show_plain();
+    if (__builtin_expect(!source_->valid(), 0)) end_plainly();
     return true;
   }
 
@@ -88,19 +97,27 @@ class VisibleCursor {
   // After this many versions of one key that are not to be shown, one seek leaps over the rest.
   static constexpr int kSkipMax = 8;
 
-  void show_plain() {
-    valid_ = source_->valid();
-    if (!valid_) plain_ahead_ = plain_behind_ = 0;
-    current_key_ = source_->user_key();
-    current_value_ = source_->value();
-    timestamp_ = source_->timestamp();
+  void end_plainly() {
+    valid_ = is_alone_ = false;
+    plain_ahead_ = plain_behind_ = 0;
+  }
+  // Shows what the source stands on, if that is within bounds and known to be all that there is of
+  // its key.
+  bool show_alone() {
+    if (!source_->is_alone(snapshot_)) return false;
+    valid_ = stands_on_it_ = is_alone_ = true;
+    shown_ = &source_->row();
+    return true;
   }
   void next_of_all();
   void prev_of_all();
   // The key shown is in key_, which no source writes to. False: memory is refused.
   bool copy_key() {
-    if (current_key_.data() != key_.data() && !key_.assign(current_key_)) return false;
-    current_key_ = key_.view();
+    if (shown_ == &copy_) return true;
+    if (!key_.assign(shown_->key)) return false;
+    copy_ = *shown_;
+    copy_.key = key_.view();
+    shown_ = &copy_;
     return true;
   }
 
@@ -123,21 +140,20 @@ class VisibleCursor {
   const Atomic<bool>* cancelled_ = nullptr;
   Timestamp snapshot_;
   Buffer key_;
-  Buffer value_;  // a copy: where the source does not stand on the version shown
-  // What is shown: of the source, or the copies.
-  std::string_view current_key_;
-  std::string_view current_value_;
-  size_t plain_ahead_ = 0;   // steps that next_plain() can take
-  size_t plain_behind_ = 0;  // the same of prev_plain()
+  Buffer value_;
+  VersionRow copy_;                   // its key is in key_, its value in value_ or with the source
+  const VersionRow* shown_ = &copy_;  // or the source's
+  size_t plain_ahead_ = 0;            // steps that next_plain() can take
+  size_t plain_behind_ = 0;           // the same of prev_plain()
   Buffer lower_;
   Buffer upper_;
-  Timestamp timestamp_;
-  VersionKind kind_ = VersionKind::value;
   bool tombstones_ = false;
   bool valid_ = false;
   // The source stands on the version shown. Else, going back, before all versions of its key.
   bool stands_on_it_ = true;
-  bool is_alone_ = false;            // then: it is known to be the only version of its key
+  // Then: it is known to be the only version of its key, a value, and is shown. No memtable knows
+  // that of a version: so it stays in place.
+  bool is_alone_ = false;
   Failure failure_ = Failure::none;  // other than the source's
 };
 

@@ -42,11 +42,11 @@ void BatchCursor::stand_at(size_t at) {
   valid_ = at < places_.size();
   if (!valid_) return;
   const BatchEntry entry = read_batch_entry(data_ + places_[at]).entry;
-  key_ = entry.key;
-  head_ = key_head(entry.key);
-  timestamp_ = SpilledWrites::written_at(base_ + places_[at]);
-  kind_ = entry.kind;
-  value_ = entry.value;
+  own_.key = entry.key;
+  own_.head = key_head(entry.key);
+  own_.timestamp = SpilledWrites::written_at(base_ + places_[at]);
+  own_.kind = entry.kind;
+  own_.value = entry.value;
 }
 
 size_t BatchCursor::first_not_before(const VersionKey& key) const {

@@ -70,7 +70,7 @@ void CursorImpl::close() {
 void CursorImpl::build_sources() {
   const std::span<Memtable* const> memtables = view_->memtables();
   const std::span<const Run> runs = view_->levels().runs();
-  memtables_.resize(memtables.size());
+  while (memtables_.size() < memtables.size()) memtables_.emplace_back();
   while (runs_.size() < runs.size()) {
     runs_.push_back(std::make_unique<RunCursor>(&store_->memory()));
   }
@@ -112,6 +112,7 @@ ReadView* CursorImpl::take_superseded_view() {
   ReadView* newer = newer_view();
   if (newer == nullptr) return nullptr;
   stale_ = true;
+  steps_before_look_ = 0;
   return std::exchange(view_, newer);
 }
 
@@ -126,9 +127,7 @@ Cursor& Cursor::operator=(Cursor&& other) noexcept {
   if (this == &other) return *this;
   if (impl_ != nullptr) impl_->release();
   impl_ = std::exchange(other.impl_, nullptr);
-  key_ = other.key_;
-  value_ = other.value_;
-  timestamp_ = other.timestamp_;
+  shown_ = std::exchange(other.shown_, &internal::kNoRow);
   valid_ = std::exchange(other.valid_, false);
   unusable_ = other.unusable_;
   status_ = std::move(other.status_);

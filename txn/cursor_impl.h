@@ -15,6 +15,7 @@
 
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <string>
 #include <vector>
@@ -111,9 +112,18 @@ class CursorImpl final : public PoolLink {
   template <typename Move>
   void step(Cursor* cursor, Move move) {
     const Use use(this);
-    if (++steps_ % kStepsBetweenLooks == 0 || stale_) renew_view();
-    carry_out(move);
-    show(cursor);
+    if (__builtin_expect(steps_before_look_ == 0 || of_transaction_, 0)) {
+      return step_of_all(cursor, move);
+    }
+    --steps_before_look_;
+    move(visible_);
+    if (visible_.is_in_place()) {
+      in_place_ = false;
+      cursor->shown_ = &visible_.row();
+    } else {
+      keep_in_place();
+      show(cursor);
+    }
   }
 
  private:
@@ -140,36 +150,46 @@ class CursorImpl final : public PoolLink {
   // Goes on over the newest view, if there is a newer one.
   void renew_view();
   template <typename Move>
+  [[gnu::noinline]] void step_of_all(Cursor* cursor, Move move) {
+    if (steps_before_look_ == 0) {
+      renew_view();
+      steps_before_look_ = kStepsBetweenLooks;
+    } else {
+      --steps_before_look_;
+    }
+    carry_out(move);
+    show(cursor);
+  }
+  template <typename Move>
   void carry_out(Move move) {
     if (__builtin_expect(of_transaction_, 0)) {
       if (overlay_.attached()) move(overlay_);
     } else {
       move(visible_);
     }
-    // What is shown is made to stay in place.
+    keep_in_place();
+  }
+  // What is shown is made to stay in place.
+  void keep_in_place() {
     in_place_ = false;
     if (memtable_sources_ != 0 && visible_.valid() && stands_in_memtable()) {
-      in_place_ = !visible_.keep_value();
-    }
-  }
-  template <typename Walk>
-  static void show(const Walk& walk, Cursor* cursor) {
-    cursor->valid_ = walk.valid();
-    if (cursor->valid_) {
-      cursor->key_ = walk.key();
-      cursor->value_ = walk.value();
-      cursor->timestamp_ = walk.timestamp();
-    } else {
-      cursor->status_ = walk.status();
+      in_place_ = !visible_.keep_row();
     }
   }
   static Status transaction_ended();
   void show(Cursor* cursor) {
-    if (__builtin_expect(of_transaction_, 0)) {
-      show(overlay_, cursor);
-      if (!overlay_.attached()) cursor->status_ = transaction_ended();
+    cursor->shown_ = &visible_.row();
+    if (__builtin_expect(!of_transaction_, 1)) {
+      cursor->valid_ = visible_.valid();
+      if (!cursor->valid_) cursor->status_ = visible_.status();
+      return;
+    }
+    cursor->valid_ = overlay_.valid();
+    if (cursor->valid_) {
+      overlay_row_ = {overlay_.key(), overlay_.value(), overlay_.timestamp()};
+      cursor->shown_ = &overlay_row_;
     } else {
-      show(visible_, cursor);
+      cursor->status_ = overlay_.attached() ? overlay_.status() : transaction_ended();
     }
   }
 
@@ -195,18 +215,19 @@ class CursorImpl final : public PoolLink {
   Timestamp snapshot_;
   bool fill_cache_ = true;
   const Atomic<bool>* cancelled_ = nullptr;
-  uint64_t steps_ = 0;
-  bool stale_ = false;     // sources are those of a view that was taken
+  uint64_t steps_before_look_ = kStepsBetweenLooks;  // 0 where it is stale
+  bool stale_ = false;                               // sources are those of a view that was taken
   bool in_place_ = false;  // what is shown lies in a memtable: there was no memory to copy it
   size_t memtable_sources_ = 0;
-  std::vector<MemtableCursor> memtables_;
-  std::vector<std::unique_ptr<RunCursor>> runs_;  // as many as ever needed
+  std::deque<MemtableCursor> memtables_;          // as many as ever needed
+  std::vector<std::unique_ptr<RunCursor>> runs_;  // likewise
   std::vector<VersionCursor*> sources_;
   MergeCursor merge_;
   VisibleCursor visible_;
   Buffer sought_;  // a copy
   bool of_transaction_ = false;
   TransactionCursor overlay_;
+  internal::ShownRow overlay_row_;
   std::string upper_;  // the bound that a prefix implies
 };
 

@@ -30,11 +30,7 @@ void LiveVersions::settle(void (VersionCursor::*step)()) {
   }
   valid_ = source_->valid() && !stopped_;
   if (!valid_) return;
-  key_ = source_->user_key();
-  head_ = source_->head();
-  timestamp_ = source_->timestamp();
-  kind_ = source_->kind();
-  value_ = source_->value();
+  shown_ = &source_->row();
 }
 
 Status SpilledWrites::add(std::span<const Source> sources, uint64_t place,

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "varve/options.h"
+#include "varve/shown_row.h"
 #include "varve/status.h"
 #include "varve/types.h"
 
@@ -28,11 +29,11 @@ class Cursor {
   ~Cursor();
 
   bool valid() const { return valid_; }
-  std::string_view key() const { return key_; }      // requires valid()
-  std::string_view value() const { return value_; }  // requires valid()
+  std::string_view key() const { return shown_->key; }      // requires valid()
+  std::string_view value() const { return shown_->value; }  // requires valid()
   // Commit timestamp of the version; kTimestampMin where history no longer records it;
   // kTimestampMax of a transaction's own write.
-  Timestamp timestamp() const { return timestamp_; }
+  Timestamp timestamp() const { return shown_->timestamp; }
   const Status& status() const { return status_; }
 
   void seek_to_first();
@@ -54,9 +55,7 @@ class Cursor {
   explicit Cursor(class CursorImpl* impl) : impl_(impl) {}
   bool ready();
 
-  std::string_view key_;
-  std::string_view value_;
-  Timestamp timestamp_;
+  const internal::ShownRow* shown_ = &internal::kNoRow;  // of impl_
   bool valid_ = false;
   bool unusable_ = false;  // a reset() failed
   Status status_;

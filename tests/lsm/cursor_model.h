@@ -69,11 +69,11 @@ class ModelCursor final : public VersionCursor {
     valid_ = at_ == at && at_ >= 0 && at_ < std::ssize(*rows_);
     if (!valid_) return;
     const VersionRow& row = (*rows_)[static_cast<size_t>(at)];
-    key_ = row.key;
-    head_ = key_head(row.key);
-    timestamp_ = row.timestamp;
-    kind_ = row.kind;
-    value_ = row.value;
+    own_.key = row.key;
+    own_.head = key_head(row.key);
+    own_.timestamp = row.timestamp;
+    own_.kind = row.kind;
+    own_.value = row.value;
   }
 
   const std::vector<VersionRow>* rows_ = nullptr;

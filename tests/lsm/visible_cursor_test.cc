@@ -107,13 +107,10 @@ class VisibleCursorTest : public testing::Test {
 
   MemoryManager manager_{0};
   VisibleCursor cursor_{&manager_};
-  ModelCursor other_;
+  std::deque<ModelCursor> others_;
   uint64_t replace_every_ = 0;
   std::function<VersionCursor*(const std::vector<VersionRow>&)> other_source_ =
-      [this](const std::vector<VersionRow>& rows) {
-        other_ = ModelCursor(&rows);
-        return &other_;
-      };
+      [this](const std::vector<VersionRow>& rows) { return &others_.emplace_back(&rows); };
 };
 
 TEST_F(VisibleCursorTest, random_versions_snapshots_and_bounds_against_a_vector) {

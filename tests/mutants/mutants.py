@@ -275,7 +275,8 @@ MUTANTS = {
     ),
     "erased_keys_come_back_after_seeks": (
         "lsm/visible_cursor.cc",
-        "if (!is_shown(source_->kind())) { [[skip_current_key = true;]]",
+        "if (!is_shown(source_->kind())) { if (!key_.assign(key)) return fail(Failure::out_of_memory); "
+        "[[skip_current_key = true;]]",
         ";",
         ["lsm:VisibleCursor*", "txn:CursorTest.*"],
     ),
@@ -398,7 +399,7 @@ MUTANTS = {
     ),
     "walks_back_pass_what_other_sources_have": (
         "lsm/merge_cursor.cc",
-        "if ([[compare_keys(next, lower) >= 0]]) {",
+        "if ([[compare_keys(next->user_key(), lower) >= 0]]) {",
         "false",
         ["lsm:VisibleCursor*", "model:*"],
     ),
@@ -408,21 +409,27 @@ MUTANTS = {
         "false",
         ["lsm:VisibleCursor*", "model:*"],
     ),
-    "a_merge_passes_one_other_at_most": (
+    "the_last_match_of_a_merge_is_not_played_again": (
         "lsm/merge_cursor.cc",
-        "for (; at < count && [[!precedes(place, order_[at])]]; ++at)",
-        "(at < 2 && !precedes(place, order_[at]))",
+        "bool loses = [[other < rank]];",
+        "match != 1 && other < rank",
         ["lsm:MergeCursor*"],
     ),
     "plain_steps_pass_what_other_sources_have": (
         "lsm/merge_cursor.cc",
-        "compare_keys(next, upper) < 0) [[upper = next]];",
+        "compare_keys(next->user_key(), upper) < 0) [[upper = next->user_key()]];",
         "upper = upper",
         ["lsm:VisibleCursor*", "model:*"],
     ),
     "a_walk_goes_on_from_the_key_before_its_plain_steps": (
         "lsm/visible_cursor.h",
-        "if ([[current_key_.data() != key_.data() && !key_.assign(current_key_)]]) return false;",
+        "if ([[!key_.assign(shown_->key)]]) return false;",
+        "false",
+        ["lsm:VisibleCursor*", "model:*"],
+    ),
+    "other_versions_of_a_key_are_walked_over": (
+        "lsm/merge_cursor.cc",
+        "is_there(loser) && [[children_[loser]->user_key() == user_key()]]",
         "false",
         ["lsm:VisibleCursor*", "model:*"],
     ),
@@ -667,7 +674,7 @@ MUTANTS = {
     ),
     "what_was_read_together_is_not_looked_for_again": (
         "txn/version_reader.h",
-        "read->missed = false; VARVE_RETURN_IF_ERROR([[view->get({read, 1}, timestamp, &store_->epochs(), again)]]);",
+        "VARVE_RETURN_IF_ERROR([[view->get({read, 1}, timestamp, &store_->epochs(), again)]]);",
         "Status()",
         ["txn:ColdMultiGetTest.answers*"],
     ),
@@ -939,8 +946,8 @@ MUTANTS = {
     ),
     "what_is_compressed_in_memory_is_read_from_the_file": (
         "lsm/block_cache.cc",
-        "const StoredBlock stored = find_stored(home, source); [[stored.frame]]",
-        "false",
+        "const StoredBlock stored = [[find_stored(home, source)]]; stored.frame",
+        "StoredBlock()",
         ["lsm:StoredBlocksTest.*"],
     ),
     "keys_asked_for_together_lose_what_was_decompressed": (
