@@ -157,6 +157,11 @@ FrameRef BlockCache::share(const Home& home, const BlockSource& source, FrameRef
 }
 
 bool BlockCache::keep_stored(const Home& home, const BlockSource& source, const char* stored) {
+  FrameSlot* const slot = home.stored_slot(source);
+  const auto is_there = [&] {
+    return home.slot->load(kRelaxed) != nullptr || slot->load(kRelaxed) != nullptr;
+  };
+  if (is_there()) return true;  // a hint: nothing else has to go for it
   BlockSource as_stored;
   as_stored.kind = FrameKind::stored;
   as_stored.raw_size = source.stored_size;
@@ -166,11 +171,8 @@ bool BlockCache::keep_stored(const Home& home, const BlockSource& source, const 
   bool evicted = false;
   {
     MutexLock lock(ring_->mutex_);
-    FrameSlot* const slot = home.stored_slot(source);
     // Somebody was faster, or it has no place any more.
-    if (home.slot->load(kRelaxed) != nullptr || slot->load(kRelaxed) != nullptr || home.is_gone()) {
-      return true;
-    }
+    if (is_there() || home.is_gone()) return true;
     hang(kept.get(), slot, home.parent, 0);
     evicted = ring_->evict_excess();
   }
@@ -202,6 +204,9 @@ class BlockCache::TogetherLoad final : public ReadListener {
     if (bytes_ != 0 && bytes_ + size > bytes_max_) return;
     for (size_t i = 0; i < count_; ++i) {
       if (loads_[i]->wanted->slot == wanted->slot) return;
+    }
+    for (size_t i = 0; i < stored_count_; ++i) {
+      if (stored_[i].wanted->slot == wanted->slot) return;
     }
     if (StoredBlock stored = cache_->find_stored(home_of(*wanted), wanted->source); stored.frame) {
       stored_[stored_count_++] = {.wanted = wanted, .block = std::move(stored)};
@@ -311,6 +316,15 @@ void BlockCache::acquire_together(std::span<Wanted> wanted, FileSystem* files) {
   for (Wanted& each : wanted) load.add(&each);
   load.read(files);
   load.open_stored();  // unless it was done while reads were under way
+  for (Wanted& each : wanted) {
+    if (each.frame || !each.status.ok()) continue;
+    const auto same = std::find_if(wanted.begin(), wanted.end(), [&each](const Wanted& other) {
+      return other.slot == each.slot && other.frame;
+    });
+    if (same == wanted.end()) continue;
+    same->frame->references.fetch_add(1, kRelaxed);  // `same` has one
+    each.frame = FrameRef(same->frame.get());
+  }
 }
 
 bool BlockCache::keep(FrameSlot* slot, std::string_view raw, uint32_t rows, bool has_pointers) {
@@ -340,6 +354,7 @@ void BlockCache::hand_over(FrameSlot* from, FrameSlot* to, Frame* parent) {
   MutexLock lock(ring_->mutex_);
   Frame* const frame = from->load(kRelaxed);  // changed under mutex_ only
   if (frame == nullptr || to->load(kRelaxed) != nullptr || parent->slot == nullptr) return;
+  VARVE_DCHECK(parent->stored_slot(to).load(kRelaxed) == nullptr);  // nobody has read it yet
   from->store(nullptr, kRelaxed);
   frame->slot = to;
   frame->parent = parent;

@@ -95,8 +95,8 @@ struct ReadTally {
 };
 
 struct BlockCacheStatistics {
-  SpreadCounter hits;  // those of blocks as they are stored are
-  Counter stored_hits;
+  SpreadCounter hits;
+  Counter stored_hits;  // of them: of blocks as they are stored
   Counter misses;
   Counter evictions;
   SpreadCounter filter_probes;
@@ -141,8 +141,8 @@ class BlockCache {
     Status status;   // out
   };
   static constexpr size_t kTogetherMax = 32;
-  // As acquire() for each, filling the cache; what is not in memory is read together, as far as
-  // about a megabyte goes.
+  // As acquire() for each, with `fill`; what is not in memory is read together, as far as about a
+  // megabyte goes.
   void acquire_together(std::span<Wanted> wanted, FileSystem* files);
 
   // Reads, checks and decodes a block into a private frame.
@@ -241,9 +241,9 @@ class BlockCache {
     ~Workspace();
     Workspace(const Workspace&) = delete;
     Workspace& operator=(const Workspace&) = delete;
-    // Null: no memory. Once.
+    // Both null: no memory. reserve() once.
     char* reserve(size_t bytes);
-    Codec* codec() { return take() ? &used_->codec : nullptr; }  // likewise
+    Codec* codec() { return take() ? &used_->codec : nullptr; }
 
    private:
     bool take();

@@ -66,7 +66,9 @@ void FrameRing::install(Frame* frame) {
     if (*mates != nullptr) (*mates)->mate_previous = frame;
     *mates = frame;
   }
-  bytes_.fetch_add(frame->memory_size, kRelaxed);
+  const uint64_t bytes = bytes_.fetch_add(frame->memory_size, kRelaxed) + frame->memory_size;
+  const uint64_t full = full_bytes_.load(kRelaxed);
+  if (full != 0 && bytes > full + full / 16) full_bytes_.store(0, kRelaxed);  // it has more now
   frame->slot->store(frame, kRelease);  // pairs with the loads of readers
 }
 

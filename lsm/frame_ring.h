@@ -124,7 +124,7 @@ class FrameRing final : public MemoryReclaimer {
 
   uint64_t bytes() const { return bytes_.load(kRelaxed); }  // a statistic
   uint64_t capacity() const { return capacity_; }
-  // Whether frames had to go for others when it had about so much.
+  // Whether frames had to go for others when it had about so much last.
   bool is_full() const {
     const uint64_t full = full_bytes_.load(kRelaxed);
     return full != 0 && bytes() >= full - full / 8;
@@ -159,7 +159,7 @@ class FrameRing final : public MemoryReclaimer {
   const uint64_t capacity_;
   Atomic<size_t> cache_count_{0};
   Atomic<uint64_t> bytes_{0};
-  Atomic<uint64_t> full_bytes_{0};   // bytes_ before the last eviction
+  Atomic<uint64_t> full_bytes_{0};   // before the last eviction; 0: it grew since
   Atomic<uint64_t> dying_bytes_{0};  // of frames that were retired and are not freed yet
   Mutex mutex_;                      // the ring, and every slot's change
   Frame* hand_ VARVE_GUARDED_BY(mutex_) = nullptr;

@@ -33,7 +33,6 @@ bool MergeCursor::wins_tie(uint32_t child, uint32_t other) const {
 
 void MergeCursor::sort() {
   wins_ = 0;
-  stale_ = false;
   // An end must not be mistaken for a failed read: a merge without that child would miss data.
   for (const VersionCursor* child : children_) {
     if (!child->valid() && !child->status().ok()) failed_ = true;
@@ -143,17 +142,16 @@ void MergeCursor::turn(Direction direction) {
     }
   }
   direction_ = direction;
-  stale_ = true;
 }
 
 void MergeCursor::next() {
-  if (direction_ != Direction::forward) turn(Direction::forward);
-  first().next();
-  if (stale_) {
-    sort();
-  } else {
-    sort_first();
+  if (__builtin_expect(direction_ != Direction::forward, 0)) {
+    turn(Direction::forward);
+    first().next();
+    return sort();
   }
+  first().next();
+  sort_first();
 }
 
 // Of keys before that of the next in order no other child has a version.
@@ -189,13 +187,13 @@ void MergeCursor::prev_plain() {
 }
 
 void MergeCursor::prev() {
-  if (direction_ != Direction::backward) turn(Direction::backward);
-  first().prev();
-  if (stale_) {
-    sort();
-  } else {
-    sort_first();
+  if (__builtin_expect(direction_ != Direction::backward, 0)) {
+    turn(Direction::backward);
+    first().prev();
+    return sort();
   }
+  first().prev();
+  sort_first();
 }
 
 // Whoever has another version of the key has lost to the winner alone.

@@ -63,7 +63,7 @@ class MergeCursor final : public VersionCursor {
   void turn(Direction direction);
   // Whether the winner has been it for long, in this direction.
   bool is_ahead(Direction direction) const {
-    return wins_ >= kWinsBeforeAsking && !stale_ && direction_ == direction;
+    return wins_ >= kWinsBeforeAsking && direction_ == direction;
   }
 
   std::vector<VersionCursor*> children_;
@@ -77,7 +77,6 @@ class MergeCursor final : public VersionCursor {
   uint64_t winner_rank_ = 0;  // not after plain steps
   Direction direction_ = Direction::forward;
   uint32_t wins_ = 0;    // of the winner, in a row
-  bool stale_ = false;   // the matches are: the walk turned round
   bool failed_ = false;  // a child ended with an error: the walk ends too
 };
 

@@ -89,7 +89,11 @@ class ReadRing {
         broken_ = true;
         ::sched_yield();
       }
-      if (submitted != completed && !std::exchange(told, true)) listener->under_way();
+      if (submitted != completed && !std::exchange(told, true) && has_gaps(submitted)) {
+        const uint64_t left_at = Clock::system()->monotonic_nanos();
+        listener->under_way();
+        *waited_nanos += Clock::system()->monotonic_nanos() - left_at;  // they would be waited for
+      }
       completed += reap(reads, &others, listener);
     }
     return others;
@@ -123,6 +127,10 @@ class ReadRing {
     return true;
   }
 
+  // Whether some of so many reads, of which none was taken yet, are still under way.
+  bool has_gaps(size_t submitted) const {
+    return load_acquire(completion_tail_) - *completion_head_ < submitted;
+  }
   // Takes those that are whole out of `others`.
   size_t reap(std::span<FileRead> reads, uint32_t* others, ReadListener* listener) {
     const unsigned first = *completion_head_;

@@ -32,7 +32,7 @@ class ReadRings {
 
   // Reads, at most kReadsMax, from `descriptors`, and tells `listener` of those that are whole, one
   // by one. Returns the others, a bit for each: the caller is to read them. `waited_nanos`: without
-  // the listener's time.
+  // the listener's time for those that are done.
   uint32_t read(std::span<const int> descriptors, std::span<FileRead> reads, ReadListener* listener,
                 uint64_t* waited_nanos);
   // Closes those that are idle.

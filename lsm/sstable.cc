@@ -340,10 +340,12 @@ Frame* Sstable::resident(const FrameSlot* slot, ReadAccess* access) const {
   if (frame != nullptr) {
     cache_->touch(frame);
     ++access->tally.block_hits;
-  } else if (slot == access->held_slot) {
-    frame = access->held;
+    return frame;
   }
-  return frame;
+  for (const ReadAccess::Held& held : access->held) {
+    if (held.slot == slot) return held.frame;
+  }
+  return nullptr;
 }
 
 namespace {

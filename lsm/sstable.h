@@ -48,9 +48,12 @@ struct ReadAccess {
   bool pointers = false;
   bool missed = false;
   MissingFrame missing = {};  // set with `missed`
-  // A frame that the caller holds; found where its slot is empty.
-  const FrameSlot* held_slot = nullptr;
-  Frame* held = nullptr;
+  // Filters, partitions and blocks that the caller holds: found where their slots are empty.
+  struct Held {
+    const FrameSlot* slot = nullptr;
+    Frame* frame = nullptr;  // null: none
+  };
+  std::span<const Held> held = {};
   // What was done, and is to be counted once for many steps: counters that all threads share cost
   // more than the steps.
   ReadTally tally = {};

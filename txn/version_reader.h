@@ -104,6 +104,13 @@ class VersionReader {
     // A filter, an index partition, a block and a value, of two files.
     constexpr int kRoundsMax = 8;
     bool alone[kReadsMax] = {};
+    // Of each, what it was shown in the rounds before and is in no slot.
+    struct Kept {
+      const FrameSlot* slot = nullptr;
+      FrameRef frame;
+    };
+    constexpr size_t kKeptMax = 2;
+    Kept kept[kReadsMax][kKeptMax];
     for (int round = 0; round < kRoundsMax && !is_cancelled(place.cancelled); ++round) {
       BlockCache::Wanted wanted[kReadsMax];
       Sstable::Parents parents[kReadsMax];
@@ -125,11 +132,18 @@ class VersionReader {
           continue;
         }
         read->missed = false;
+        Kept(&before)[kKeptMax] = kept[read - reads.data()];
+        ReadAccess::Held held[kKeptMax + 1] = {{wanted[i].slot, wanted[i].frame.get()}};
+        for (size_t k = 0; k < kKeptMax; ++k) {
+          held[k + 1] = {before[k].slot, before[k].frame.get()};
+        }
         ReadAccess again = access;
-        again.held_slot = wanted[i].slot;
-        again.held = wanted[i].frame.get();
+        again.held = held;
         VARVE_RETURN_IF_ERROR(view->get({read, 1}, timestamp, &store_->epochs(), again));
         if (read->found) use(*read);
+        if (read->missed && wanted[i].frame && wanted[i].slot->load(kRelaxed) == nullptr) {
+          before[round % kKeptMax] = {wanted[i].slot, std::move(wanted[i].frame)};
+        }
       }
     }
     return Status();

@@ -934,7 +934,7 @@ MUTANTS = {
     ),
     "blocks_as_they_are_stored_hang_in_what_is_gone": (
         "lsm/block_cache.cc",
-        "slot->load(kRelaxed) != nullptr || [[home.is_gone()]]",
+        "if (is_there() || [[home.is_gone()]]) return true;",
         "false",
         ["lsm:StoredBlocksTest.nothing_hangs*"],
     ),
@@ -952,7 +952,7 @@ MUTANTS = {
     ),
     "keys_asked_for_together_lose_what_was_decompressed": (
         "lsm/sstable.cc",
-        "else if ([[slot == access->held_slot]])",
+        "if ([[held.slot == slot]]) return held.frame;",
         "false",
         ["txn:ColdMultiGetTest.blocks_that_are_kept*"],
     ),
