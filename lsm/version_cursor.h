@@ -29,13 +29,11 @@ struct VersionRow : internal::ShownRow {
 class VersionCursor {
  public:
   VersionCursor() = default;
-  VersionCursor(const VersionCursor& other) { *this = other; }
-  VersionCursor& operator=(const VersionCursor& other) {
-    own_ = other.own_;
-    shown_ = other.shown_ == &other.own_ ? &own_ : other.shown_;
-    valid_ = other.valid_;
-    return *this;
-  }
+  VersionCursor(const VersionCursor& other)
+      : own_(other.own_),
+        shown_(other.shown_ == &other.own_ ? &own_ : other.shown_),
+        valid_(other.valid_) {}
+  VersionCursor& operator=(const VersionCursor&) = delete;
   virtual ~VersionCursor() = default;
 
   bool valid() const { return valid_; }

@@ -101,8 +101,8 @@ class VisibleCursor {
     valid_ = is_alone_ = false;
     plain_ahead_ = plain_behind_ = 0;
   }
-  // Shows what the source stands on, if that is within bounds and known to be all that there is of
-  // its key.
+  // Shows what the source stands on, which is within bounds, if that is known to be all that there
+  // is of its key.
   bool show_alone() {
     if (!source_->is_alone(snapshot_)) return false;
     valid_ = stands_on_it_ = is_alone_ = true;
