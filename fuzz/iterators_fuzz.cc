@@ -72,6 +72,8 @@ class ViewCursor {
   }
   // Goes on over another view of the same data.
   void renew(std::unique_ptr<View> view) {
+    // The sources go, and with them what they show.
+    if (visible_.valid()) FUZZ_CHECK(visible_.keep_row());
     use(std::move(view));
     visible_.replace_source(&merge_);
   }

@@ -35,7 +35,7 @@ class VisibleCursor {
   // Unpositioned, and without a source; gives back buffers of more than `kept` bytes.
   void clear(size_t kept);
   // Goes on over another source of the same data (files and memtables may have changed); stands
-  // where it stood.
+  // where it stood. The key shown is read before: where the old source is gone, keep_row() first.
   void replace_source(VersionCursor* source);
 
   bool valid() const { return valid_; }
