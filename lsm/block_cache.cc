@@ -68,29 +68,31 @@ BlockCache::~BlockCache() {
   ring_->cache_count_.fetch_sub(1, kRelaxed);  // a statistic
 }
 
-FrameRef BlockCache::find(FrameSlot* slot) {
+FrameRef BlockCache::pin(FrameSlot* slot) {
   EpochDomain::Guard guard(epochs());
   // Pairs with the release store in install(): what the frame points to is seen.
   Frame* const frame = slot->load(kAcquire);
   if (frame == nullptr) return FrameRef();
   frame->references.fetch_add(1, kRelaxed);  // cannot be zero: invariant 1
-  touch(frame);
   statistics_.hits.add();
   return FrameRef(frame);
+}
+
+FrameRef BlockCache::find(FrameSlot* slot) {
+  FrameRef frame = pin(slot);
+  if (frame) touch(frame.get());
+  return frame;
 }
 
 BlockCache::StoredBlock BlockCache::find_stored(const Home& home, const BlockSource& source) {
   FrameSlot* const slot = home.stored_slot(source);
   if (slot == nullptr) return {};
-  EpochDomain::Guard guard(epochs());
-  Frame* const frame = slot->load(kAcquire);  // as in find()
-  if (frame == nullptr) return {};
-  frame->references.fetch_add(1, kRelaxed);  // cannot be zero: invariant 1
-  const uint8_t heat = frame->heat.load(kRelaxed);
+  FrameRef frame = pin(slot);
+  if (!frame) return {};
+  const uint8_t heat = frame->heat.load(kRelaxed);  // a lost update costs a step of grace
   if (heat < kHeatOfStored) frame->heat.store(static_cast<uint8_t>(heat + 1), kRelaxed);
-  statistics_.hits.add();
   statistics_.stored_hits.add();
-  return {.frame = FrameRef(frame), .is_hot = heat >= kHeatOfStored};
+  return {.frame = std::move(frame), .is_hot = heat >= kHeatOfStored};
 }
 
 Result<FrameRef> BlockCache::acquire(FrameSlot* slot, Frame* parent, const BlockSource& source,

@@ -292,7 +292,8 @@ class BlockCache {
     // A private or evicted partition: nothing may hang in its slots. Under the ring's mutex.
     bool is_gone() const { return parent != nullptr && parent->slot == nullptr; }
   };
-  // The frame in `slot`, if there is one.
+  // The frame in `slot`, if there is one; a hit. find(): it is touched.
+  FrameRef pin(FrameSlot* slot);
   FrameRef find(FrameSlot* slot);
   // A block as it is stored, if it is in memory so; `is_hot`: it has often been asked for lately.
   struct StoredBlock {

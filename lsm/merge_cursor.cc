@@ -144,14 +144,23 @@ void MergeCursor::turn(Direction direction) {
   direction_ = direction;
 }
 
-void MergeCursor::next() {
-  if (__builtin_expect(direction_ != Direction::forward, 0)) {
-    turn(Direction::forward);
-    first().next();
+template <typename Move>
+inline void MergeCursor::step(Direction direction, Move move) {
+  if (__builtin_expect(direction_ != direction, 0)) {
+    turn(direction);
+    move(first());
     return sort();
   }
-  first().next();
+  move(first());
   sort_first();
+}
+
+void MergeCursor::next() {
+  step(Direction::forward, [](VersionCursor& child) { child.next(); });
+}
+
+void MergeCursor::prev() {
+  step(Direction::backward, [](VersionCursor& child) { child.prev(); });
 }
 
 // Of keys before that of the next in order no other child has a version.
@@ -184,16 +193,6 @@ void MergeCursor::prev_plain() {
   VersionCursor& child = first();
   child.prev_plain();
   if (!child.valid()) sort();
-}
-
-void MergeCursor::prev() {
-  if (__builtin_expect(direction_ != Direction::backward, 0)) {
-    turn(Direction::backward);
-    first().prev();
-    return sort();
-  }
-  first().prev();
-  sort_first();
 }
 
 // Whoever has another version of the key has lost to the winner alone.

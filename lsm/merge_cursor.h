@@ -61,6 +61,8 @@ class MergeCursor final : public VersionCursor {
     return child < children_.size() && children_[child]->valid();
   }
   void turn(Direction direction);
+  template <typename Move>
+  void step(Direction direction, Move move);
   // Whether the winner has been it for long, in this direction.
   bool is_ahead(Direction direction) const {
     return wins_ >= kWinsBeforeAsking && direction_ == direction;

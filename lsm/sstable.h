@@ -193,8 +193,8 @@ class Sstable : public ControlObject {
                          std::optional<MemoryRole> role = std::nullopt,
                          bool from_file = false) const;
   // For a walk that comes to block i of `partition` next: begins to load how its rows are found,
-  // and says where they are, about; empty where it is not in memory, and null where it is gone by
-  // now. Begins to load for the next call what that needs.
+  // and says where they are, about; empty where it is not in memory. It may be gone by then: what
+  // lies there is not to be read. Begins to load for the next call what that needs.
   std::string_view prefetch_walk(const Frame& partition, uint32_t i, bool backward) const;
   Result<FrameRef> filter(uint32_t i, bool fill_cache,
                           bool from_file = false) const;  // null if the file has none

@@ -90,8 +90,8 @@ void VisibleCursor::next_of_all() {
   if (is_alone_) {
     source_->next();
     plain_behind_ = 0;
-    if (source_->valid() && !is_cancelled() && within_upper(source_->user_key()) && show_alone()) {
-      plain_ahead_ = source_->plain_ahead(snapshot_, upper_.view());
+    if (source_->valid() && !is_cancelled() && within_upper(source_->user_key()) &&
+        show_alone_ahead()) {
       return;
     }
     return find_forward(/*skip_current_key=*/false);
@@ -128,10 +128,7 @@ void VisibleCursor::find_forward(bool skip_current_key) {
       continue;
     }
     if (!within_upper(key)) return;
-    if (show_alone()) {
-      plain_ahead_ = source_->plain_ahead(snapshot_, upper_.view());
-      return;
-    }
+    if (show_alone_ahead()) return;
     if (!is_visible(source_->timestamp(), snapshot_)) {
       if (++skipped > kSkipMax) {
         skipped = 0;
@@ -183,9 +180,8 @@ void VisibleCursor::prev_of_all() {
   if (is_alone_) {
     source_->prev();
     plain_ahead_ = 0;
-    if (source_->valid() && !is_cancelled() && within_lower(source_->user_key()) && show_alone()) {
-      const size_t plain = source_->plain_behind(snapshot_, lower_.view(), /*above=*/false);
-      plain_behind_ = plain == 0 ? 0 : plain - 1;
+    if (source_->valid() && !is_cancelled() && within_lower(source_->user_key()) &&
+        show_alone_behind()) {
       return;
     }
   } else if (stands_on_it_) {
@@ -205,11 +201,7 @@ void VisibleCursor::find_backward() {
   shown_ = &copy_;
   while (source_->valid() && within_lower(source_->user_key())) {
     if (is_cancelled()) return fail(Failure::cancelled);
-    if (show_alone()) {
-      const size_t plain = source_->plain_behind(snapshot_, lower_.view(), /*above=*/false);
-      plain_behind_ = plain == 0 ? 0 : plain - 1;
-      return;
-    }
+    if (show_alone_behind()) return;
     // Going back, versions of a key come oldest first: remember the newest visible one.
     if (!key_.assign(source_->user_key())) return fail(Failure::out_of_memory);
     bool found = false;

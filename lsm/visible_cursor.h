@@ -109,6 +109,18 @@ class VisibleCursor {
     shown_ = &source_->row();
     return true;
   }
+  // The same in a direction, in which plain steps may follow.
+  bool show_alone_ahead() {
+    if (!show_alone()) return false;
+    plain_ahead_ = source_->plain_ahead(snapshot_, upper_.view());
+    return true;
+  }
+  bool show_alone_behind() {
+    if (!show_alone()) return false;
+    const size_t plain = source_->plain_behind(snapshot_, lower_.view(), /*above=*/false);
+    plain_behind_ = plain == 0 ? 0 : plain - 1;
+    return true;
+  }
   void next_of_all();
   void prev_of_all();
   // The key shown is in key_, which no source writes to. False: memory is refused.

@@ -159,6 +159,41 @@ TEST_F(FilePoolTest, what_is_read_together_is_opened_and_each_hears_of_its_own) 
   EXPECT_LE(most_open, 8u);
 }
 
+TEST_F(FilePoolTest, that_reads_are_under_way_is_said_once) {
+  class Heard final : public ReadListener {
+   public:
+    void done(FileRead*) override {}
+    void under_way() override { ++times; }
+    int times = 0;
+  };
+  class SayingFiles final : public HookedFiles {
+   public:
+    using HookedFiles::HookedFiles;
+    void read_together(std::span<FileRead> reads, ReadListener* listener) override {
+      if (says) listener->under_way();
+      HookedFiles::read_together(reads, listener);
+    }
+    bool says = true;
+  };
+  make(50);
+  SayingFiles saying(disk_.get());
+  FilePool pool(&saying, 4);  // so that it asks those below many times
+  std::vector<std::unique_ptr<File>> files = open_all(&pool, 50);
+  std::vector<FileRead> reads(50);
+  std::vector<std::string> bytes(50, std::string(100, '\0'));
+  for (size_t i = 0; i < 50; ++i) {
+    reads[i].file = files[i].get();
+    reads[i].request.data = bytes[i].data();
+    reads[i].request.size = 100;
+  }
+  Heard heard;
+  pool.read_together(reads, &heard);
+  EXPECT_EQ(heard.times, 1);
+  saying.says = false;
+  pool.read_together(reads, &heard);
+  EXPECT_EQ(heard.times, 1);
+}
+
 TEST_F(FilePoolTest, what_is_read_often_stays_open) {
   make(20);
   FilePool pool(disk_.get(), 4);

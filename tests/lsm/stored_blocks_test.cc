@@ -248,6 +248,45 @@ TEST_F(StoredBlocksTest, what_is_asked_for_together_is_kept_and_found_alike) {
   EXPECT_EQ(file_reads(), reads + 6) << "half of them are left to the system";
 }
 
+TEST_F(StoredBlocksTest, what_is_there_is_decompressed_while_the_rest_is_read) {
+  class Saying final : public test::HookedFiles {
+   public:
+    using HookedFiles::HookedFiles;
+    void read_together(std::span<FileRead> reads, ReadListener* listener) override {
+      listener->under_way();
+      is_there = stored->frame.get() != nullptr;
+      HookedFiles::read_together(reads, listener);
+    }
+    const Wanted* stored = nullptr;
+    bool is_there = false;
+  };
+  make_full();
+  read_until_stored(kFirst);
+  std::vector<Wanted> wanted = want({kFirst + 1, kFirst, kFirst});
+  Saying saying(&*files_);
+  saying.stored = &wanted[1];
+  home_->cache().acquire_together(wanted, &saying);
+  EXPECT_TRUE(saying.is_there);
+  expect_rows(wanted[0].frame, kFirst + 1);
+  expect_rows(wanted[1].frame, kFirst);
+  EXPECT_EQ(wanted[2].frame.get(), wanted[1].frame.get()) << "decompressed once";
+  EXPECT_EQ(stored_hits(), 1u);
+}
+
+TEST_F(StoredBlocksTest, a_cache_that_grew_again_is_not_full) {
+  make_full();
+  // Others need the memory, and give it back.
+  while (home_->cache().bytes() > kCacheBytes / 2) {
+    ASSERT_TRUE(home_->cache().reclaim(kCacheBytes / 2));
+  }
+  uint32_t raw_blocks = 0;
+  for (uint32_t i = kFirst; i < partition_->view.row_count(); ++i) {
+    read(i);
+    if (raw(i) != nullptr) ++raw_blocks;
+  }
+  EXPECT_GT(raw_blocks, 2u);
+}
+
 TEST_F(StoredBlocksTest, threads_that_share_few_frames_find_their_rows) {
   VARVE_SEEDED_TEST(random);
   make_full();
