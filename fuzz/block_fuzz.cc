@@ -50,7 +50,7 @@ Model read_rows(const OwnedBlock& block) {
     FUZZ_CHECK(block.payload.holds(row.suffix) && block.payload.holds(row.value));
     FUZZ_CHECK(view.prefix().size() + row.suffix.size() <= kKeySizeMax);
     FUZZ_CHECK(is_known(view.kind(i)));
-    FUZZ_CHECK(view.head(i) == key_head(row.suffix));
+    FUZZ_CHECK(view.heads()[i] == key_head(row.suffix));
     model.add({.key = std::string(view.prefix()).append(row.suffix),
                .timestamp = view.timestamp(i),
                .kind = view.kind(i),

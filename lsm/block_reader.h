@@ -90,7 +90,8 @@ class BlockView {
   VersionKind kind(uint32_t i) const {
     return static_cast<VersionKind>(kind_ != 0 ? kind_ : static_cast<uint8_t>(kinds_[i]));
   }
-  uint64_t head(uint32_t i) const { return heads_[i]; }
+  // key_head() of what stands behind the prefix, of each row.
+  const uint64_t* heads() const { return heads_; }
 
   // These begin to load what lower_bound() and upper_bound() look at, of a block that is not large,
   // and what a row is read from.
@@ -109,6 +110,11 @@ class BlockView {
     __builtin_prefetch(from);
     __builtin_prefetch(from + 64);
     __builtin_prefetch(from + 127);
+    const char* const heads =
+        reinterpret_cast<const char*>(heads_ + (backward ? row_count_ : 0)) - (backward ? 128 : 0);
+    __builtin_prefetch(heads);
+    __builtin_prefetch(heads + 64);
+    __builtin_prefetch(heads + 127);
   }
   void prefetch_row(uint32_t i) const {
     const char* const row = payload_ + offset(i);

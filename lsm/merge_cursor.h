@@ -5,10 +5,18 @@
 // matches on the way of the child that moved. They are played by numbers, the heads of keys,
 // without a branch: who wins is not to be guessed.
 //
-// Thread rule: one thread. Ownership: children are the caller's and outlive the cursor.
+// Where children stand in blocks of plain rows, matches are played ahead of them, by the heads that
+// the blocks have: so many steps then only move a child and show another one.
+//
+//   played ahead:   who is shown after each step      c b c | a     the last one may not be plain
+//   children:       a b c, each at the row that it shows next
+//
+// Thread rule: one thread. Ownership: children are the caller's and outlive the cursor; none is a
+// merge, whose plain steps hold for the bounds of who asked first.
 
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <span>
 #include <vector>
@@ -31,9 +39,9 @@ class MergeCursor final : public VersionCursor {
   Status status() const override;
   bool load_value() override;
   const Sstable* pointer_source() const override { return first().pointer_source(); }
-  size_t plain_ahead(Timestamp snapshot, std::string_view upper) const override;
+  size_t plain_ahead(Timestamp snapshot, std::string_view upper) override;
   void next_plain() override;
-  size_t plain_behind(Timestamp snapshot, std::string_view lower, bool above) const override;
+  size_t plain_behind(Timestamp snapshot, std::string_view lower, bool above) override;
   void prev_plain() override;
   bool is_alone(Timestamp snapshot) const override;
 
@@ -43,7 +51,31 @@ class MergeCursor final : public VersionCursor {
  private:
   // A child that was the first so often in a row is asked how long it will be.
   static constexpr uint32_t kWinsBeforeAsking = 8;
+  // So many steps are played ahead, after a seek; later twice as many each time.
+  static constexpr uint32_t kStepsAtFirst = 8;
+  static constexpr uint32_t kStepsMax = 64;
+  // Where keys are the same in several children, it is not tried so many times.
+  static constexpr uint32_t kTriesToSkip = 16;
+  static constexpr ptrdiff_t kHeadsAhead = 16;  // are loaded
   enum class Direction : uint8_t { forward, backward };
+  // Of a child, as far as matches were played: while steps are to be taken, ahead of it.
+  struct Rows {
+    PlainRows plain;
+    uint64_t next_rank = 0;  // behind the current row, if that is not the last one: it is at hand
+    bool is_known = false;   // else the child is to be asked, and its head is good
+
+    template <Direction kDirection>
+    bool is_last() const {
+      return plain.row == (kDirection == Direction::forward ? plain.count - 1 : 0);
+    }
+    template <Direction kDirection>
+    void look_ahead() {
+      constexpr bool kForward = kDirection == Direction::forward;
+      const uint32_t next = plain.row + (is_last<kDirection>() ? 0 : kForward ? 1 : -1);
+      next_rank = kForward ? plain.head(next) : ~plain.head(next);
+      __builtin_prefetch(plain.heads + next + (kForward ? kHeadsAhead : -kHeadsAhead));
+    }
+  };
 
   VersionCursor& first() const { return *children_[winner_]; }
   // Who comes next, of those that stand on a version; null: there is no other.
@@ -52,9 +84,30 @@ class MergeCursor final : public VersionCursor {
   void sort();
   // The same where only the winner has moved.
   void sort_first();
+  struct Played {
+    uint32_t winner;
+    uint64_t rank;
+    bool was_tied;  // there were equal ranks
+  };
+  // Plays the matches on the way of the winner, which has moved to `rank`: those of equal ranks by
+  // keys, or in any way, and then sort() has to follow.
+  template <bool kByKeys>
+  Played play(uint32_t child, uint64_t rank);
   void show();
+  // Children are moved in another way.
+  void forget_steps();
+  bool has_steps() const { return step_ != step_count_; }
+  size_t plain_steps() const { return step_count_ - step_ - (last_is_plain_ ? 0 : 1); }
+  // Plays steps, while ranks are below the limit. How many of them are plain.
+  template <Direction kDirection>
+  size_t play_ahead(Timestamp snapshot, uint64_t rank_limit);
+  template <Direction kDirection>
+  Rows* rows_of(uint32_t child, Timestamp snapshot);
+  // Whether another child has the winner's rank. That one has lost to the winner alone.
+  bool is_tied(uint32_t winner, uint64_t rank) const;
   // Of what a child stands on, for matches: who has less wins. Equal ranks say nothing.
   uint64_t rank_of(uint32_t child) const;
+  uint64_t rank_of_head(uint64_t head) const;
   // Of children with equal ranks, whether the first one wins.
   bool wins_tie(uint32_t child, uint32_t other) const;
   bool is_there(uint32_t child) const {
@@ -63,10 +116,8 @@ class MergeCursor final : public VersionCursor {
   void turn(Direction direction);
   template <typename Move>
   void step(Direction direction, Move move);
-  // Whether the winner has been it for long, in this direction.
-  bool is_ahead(Direction direction) const {
-    return wins_ >= kWinsBeforeAsking && direction_ == direction;
-  }
+  template <typename Move>
+  void step_plainly(Move move);
 
   std::vector<VersionCursor*> children_;
   // A heap-ordered tree of matches, from 1; below them the children, from leaves_ (a power of two).
@@ -76,10 +127,21 @@ class MergeCursor final : public VersionCursor {
   std::vector<uint32_t> losers_;
   std::vector<uint32_t> winners_;  // of sort()
   uint32_t winner_ = 0;
-  uint64_t winner_rank_ = 0;  // not after plain steps
+  uint64_t winner_rank_ = 0;  // after plain steps: not the winner's
   Direction direction_ = Direction::forward;
-  uint32_t wins_ = 0;    // of the winner, in a row
-  bool failed_ = false;  // a child ended with an error: the walk ends too
+  uint32_t wins_ = 0;      // of the winner, in a row
+  bool has_ties_ = false;  // there were equal ranks since the last sort()
+  bool failed_ = false;    // a child ended with an error: the walk ends too
+  // Steps that were played ahead: who comes to be the winner. Ranks and losers are as they are
+  // after the last of them.
+  std::vector<Rows> rows_;  // by child
+  std::array<uint32_t, kStepsMax> steps_;
+  uint32_t step_ = 0;  // the next one to be taken
+  uint32_t step_count_ = 0;
+  bool last_is_plain_ = true;
+  bool last_is_tied_ = false;  // whoever comes first then is still to be found
+  uint32_t steps_at_once_ = kStepsAtFirst;
+  uint32_t tries_to_skip_ = 0;
 };
 
 }  // namespace varve

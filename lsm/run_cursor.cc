@@ -89,27 +89,31 @@ bool RunCursor::open_block(uint32_t block, const BlockHandle& handle) {
   return true;
 }
 
-[[gnu::noinline]] bool RunCursor::copy_long_suffix(std::string_view suffix) {
-  if (!key_buffer_.reserve(prefix_size_ + suffix.size())) {
+// Apart, so that who loads short keys keeps nothing over a call.
+[[gnu::noinline]] bool RunCursor::load_long_content(uint32_t row) {
+  const BlockView::RowPlace at = view_->place(row);
+  if (!key_buffer_.reserve(prefix_size_ + at.suffix_size)) {
     return fail(Status::out_of_memory("no memory for a cursor's key"));
   }
-  std::memcpy(key_buffer_.data() + prefix_size_, suffix.data(), suffix.size());
+  std::memcpy(key_buffer_.data() + prefix_size_, at.suffix, at.suffix_size);
+  show_content(row, at);
   return true;
+}
+
+inline void RunCursor::show_content(uint32_t row, const BlockView::RowPlace& at) {
+  own_.key = {key_buffer_.data(), prefix_size_ + at.suffix_size};
+  own_.value = {at.suffix + at.suffix_size, at.value_size};
+  if (!one_timestamp_) own_.timestamp = view_->one_of_timestamps(row);
 }
 
 [[gnu::always_inline]] inline bool RunCursor::load_content(uint32_t row) {
   row_ = row;
   const BlockView& view = *view_;
   const BlockView::RowPlace at = view.place(row);
-  if (__builtin_expect(at.suffix_size <= kFrameBytesBehind, 1)) {
-    // What stands behind it, too: so the size is known.
-    std::memcpy(key_buffer_.data() + prefix_size_, at.suffix, kFrameBytesBehind);
-  } else if (!copy_long_suffix({at.suffix, at.suffix_size})) {
-    return false;
-  }
-  own_.key = {key_buffer_.data(), prefix_size_ + at.suffix_size};
-  own_.value = {at.suffix + at.suffix_size, at.value_size};
-  if (!one_timestamp_) own_.timestamp = view.one_of_timestamps(row);
+  if (__builtin_expect(at.suffix_size > kFrameBytesBehind, 0)) return load_long_content(row);
+  // What stands behind it, too: so the size is known.
+  std::memcpy(key_buffer_.data() + prefix_size_, at.suffix, kFrameBytesBehind);
+  show_content(row, at);
   return true;
 }
 
@@ -144,25 +148,34 @@ inline bool RunCursor::is_plain(Timestamp snapshot) const {
   return plain_ && is_visible(newest_, snapshot);
 }
 
-size_t RunCursor::plain_ahead(Timestamp snapshot, std::string_view upper) const {
+size_t RunCursor::plain_ahead(Timestamp snapshot, std::string_view upper) {
   if (!is_plain(snapshot)) return 0;
   const uint32_t end =
       upper.empty() ? view_->row_count() : view_->lower_bound({upper, kTimestampMax});
   return end <= row_ ? 0 : end - row_ - 1;
 }
 
+PlainRows RunCursor::plain_rows(Timestamp snapshot) const {
+  if (!valid_ || !is_plain(snapshot) || prefix_size_ >= sizeof(uint64_t)) return {};
+  return {.heads = view_->heads(),
+          .prefix_head = prefix_head_,
+          .prefix_bits = static_cast<uint32_t>(8 * prefix_size_),
+          .row = row_,
+          .count = view_->row_count()};
+}
+
 // Rows follow one another, but the processor does not guess so from steps with other work between
 // them, and not from one block to the next.
 [[gnu::always_inline]] inline void RunCursor::prefetch_ahead() const {
   uintptr_t at = reinterpret_cast<uintptr_t>(own_.value.data()) + kBytesAhead;
-  if (at >= payload_end_) at += next_payload_ - payload_end_;
+  at += (next_payload_ - payload_end_) & -uintptr_t{at >= payload_end_};  // not to be guessed
   __builtin_prefetch(reinterpret_cast<const char*>(at));
   __builtin_prefetch(reinterpret_cast<const char*>(at + 64));
 }
 
 [[gnu::always_inline]] inline void RunCursor::prefetch_behind() const {
   uintptr_t at = reinterpret_cast<uintptr_t>(own_.value.data()) - kBytesAhead;
-  if (at < payload_begin_) at += next_payload_ - payload_begin_;
+  at += (next_payload_ - payload_begin_) & -uintptr_t{at < payload_begin_};
   __builtin_prefetch(reinterpret_cast<const char*>(at));
   __builtin_prefetch(reinterpret_cast<const char*>(at + 64));
 }
@@ -172,7 +185,7 @@ void RunCursor::next_plain() {
   prefetch_ahead();
 }
 
-size_t RunCursor::plain_behind(Timestamp snapshot, std::string_view lower, bool above) const {
+size_t RunCursor::plain_behind(Timestamp snapshot, std::string_view lower, bool above) {
   if (!is_plain(snapshot)) return 0;
   uint32_t begin = 0;
   if (above) {

@@ -38,11 +38,12 @@ class RunCursor final : public VersionCursor {
   Status status() const override { return status_; }
   bool load_value() override;
   const Sstable* pointer_source() const override { return file(); }
-  size_t plain_ahead(Timestamp snapshot, std::string_view upper) const override;
+  size_t plain_ahead(Timestamp snapshot, std::string_view upper) override;
   void next_plain() override;
-  size_t plain_behind(Timestamp snapshot, std::string_view lower, bool above) const override;
+  size_t plain_behind(Timestamp snapshot, std::string_view lower, bool above) override;
   void prev_plain() override;
   bool is_alone(Timestamp snapshot) const override { return is_plain(snapshot); }
+  PlainRows plain_rows(Timestamp snapshot) const override;
 
   // Where it stands, for reports.
   uint32_t file_index() const { return file_; }
@@ -60,7 +61,8 @@ class RunCursor final : public VersionCursor {
   void load_row(uint32_t row);
   // Key, value and timestamp only; false, not valid: the key was refused memory.
   bool load_content(uint32_t row);
-  bool copy_long_suffix(std::string_view suffix);
+  bool load_long_content(uint32_t row);
+  void show_content(uint32_t row, const BlockView::RowPlace& at);
   uint64_t head_of_key() const;  // after load_content()
   // Begin to load what rows further on in the direction lie in.
   void prefetch_ahead() const;

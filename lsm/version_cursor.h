@@ -22,8 +22,21 @@ namespace varve {
 class Sstable;
 
 struct VersionRow : internal::ShownRow {
-  uint64_t head = 0;  // key_head(key); not after plain steps
+  uint64_t head = 0;  // key_head(key); not once plain steps were taken, until the next seek
   VersionKind kind = VersionKind::value;
+};
+
+// The rows of a block, where each is a value and the only version of its key, at or below a
+// snapshot; and which of them a cursor stands on.
+struct PlainRows {
+  const uint64_t* heads =
+      nullptr;  // of what stands behind the prefix; null: there are no such rows
+  uint64_t prefix_head = 0;
+  uint32_t prefix_bits = 0;  // below 64
+  uint32_t row = 0;
+  uint32_t count = 0;
+
+  uint64_t head(uint32_t of) const { return prefix_head | heads[of] >> prefix_bits; }  // key_head()
 };
 
 class VersionCursor {
@@ -37,7 +50,7 @@ class VersionCursor {
   virtual ~VersionCursor() = default;
 
   bool valid() const { return valid_; }
-  // The rest requires valid(). Plain steps leave the row where it is.
+  // The rest requires valid(). Plain steps may lead to another row().
   const VersionRow& row() const { return *shown_; }
   std::string_view user_key() const { return shown_->key; }
   uint64_t head() const { return shown_->head; }
@@ -70,14 +83,13 @@ class VersionCursor {
   // So many steps ahead lead to values of which each is the only version of its key, at or below
   // `snapshot`, and below `upper` (empty: no bound); next_plain() may take them. Requires valid().
   // 0: that is not known.
-  virtual size_t plain_ahead(Timestamp /*snapshot*/, std::string_view /*upper*/) const { return 0; }
+  virtual size_t plain_ahead(Timestamp /*snapshot*/, std::string_view /*upper*/) { return 0; }
   // As next(), but for head().
   virtual void next_plain() { next(); }
   // The same going back: so many versions, the current one the first of them, are each a value and
   // the only version of its key, at or below `snapshot`, and with a key not below `lower`, or above
   // it (`above`); prev_plain() leads from one to the next. 0: that is not known.
-  virtual size_t plain_behind(Timestamp /*snapshot*/, std::string_view /*lower*/,
-                              bool /*above*/) const {
+  virtual size_t plain_behind(Timestamp /*snapshot*/, std::string_view /*lower*/, bool /*above*/) {
     return 0;
   }
   virtual void prev_plain() { prev(); }
@@ -85,6 +97,9 @@ class VersionCursor {
   // of its key, at or below `snapshot`. False: that is not known. Requires valid(); not after plain
   // steps.
   virtual bool is_alone(Timestamp /*snapshot*/) const { return false; }
+  // Of the block that it stands in; the cursor's while it stays there. Plain steps within it may be
+  // taken without being asked for.
+  virtual PlainRows plain_rows(Timestamp /*snapshot*/) const { return {}; }
 
  protected:
   VersionRow own_;

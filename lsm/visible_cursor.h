@@ -39,7 +39,7 @@ class VisibleCursor {
   void replace_source(VersionCursor* source);
 
   bool valid() const { return valid_; }
-  // The rest requires valid(). Plain steps leave the row where it is.
+  // The rest requires valid().
   const VersionRow& row() const { return *shown_; }
   std::string_view key() const { return shown_->key; }
   std::string_view value() const { return shown_->value; }
@@ -81,7 +81,7 @@ class VisibleCursor {
     if (plain_ahead_ == 0 || is_cancelled()) return false;
     --plain_ahead_;
     source_->next_plain();
-    if (__builtin_expect(!source_->valid(), 0)) end_plainly();
+    show_plain();
     return true;
   }
   // The same of prev().
@@ -89,7 +89,7 @@ class VisibleCursor {
     if (plain_behind_ == 0 || is_cancelled()) return false;
     --plain_behind_;
     source_->prev_plain();
-    if (__builtin_expect(!source_->valid(), 0)) end_plainly();
+    show_plain();
     return true;
   }
 
@@ -97,7 +97,11 @@ class VisibleCursor {
   // After this many versions of one key that are not to be shown, one seek leaps over the rest.
   static constexpr int kSkipMax = 8;
 
-  void end_plainly() {
+  // After a plain step: it leads to a row that is the only version of its key.
+  void show_plain() {
+    shown_ = &source_->row();
+    is_alone_ = true;
+    if (__builtin_expect(source_->valid(), 1)) return;
     valid_ = is_alone_ = false;
     plain_ahead_ = plain_behind_ = 0;
   }

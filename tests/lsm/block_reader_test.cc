@@ -96,7 +96,7 @@ TEST(BlockView, random_blocks_give_back_their_rows_and_answer_as_the_model) {
       }
     }
     for (uint32_t i = 0; i < rows.size(); ++i) {
-      EXPECT_EQ(block.view().head(i),
+      EXPECT_EQ(block.view().heads()[i],
                 key_head(std::string_view(rows[i].key).substr(block.view().prefix().size())));
       EXPECT_TRUE(block.view().has_key(i, rows[i].key));
       EXPECT_FALSE(block.view().has_key(i, rows[i].key + "x"));

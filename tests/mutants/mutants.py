@@ -409,6 +409,36 @@ MUTANTS = {
         "false",
         ["lsm:VisibleCursor*", "model:*"],
     ),
+    "equal_heads_are_taken_for_different_keys": (
+        "lsm/merge_cursor.cc",
+        "was_tied |= [[other == rank]];",
+        "false",
+        ["lsm:MixedRuns*", "model:*"],
+    ),
+    "older_equal_heads_are_taken_for_different_keys": (
+        "lsm/merge_cursor.cc",
+        "!([[had_ties && is_tied(last.winner, last.rank)]]);",
+        "false",
+        ["lsm:MixedRuns*", "model:*"],
+    ),
+    "steps_played_ahead_pass_a_bound": (
+        "lsm/merge_cursor.cc",
+        "[[last.rank < rank_limit]]",
+        "true",
+        ["lsm:MixedRuns*", "model:*"],
+    ),
+    "steps_played_ahead_outlive_a_turn": (
+        "lsm/merge_cursor.cc",
+        "const VersionKey here = version_key(); [[forget_steps();]]",
+        ";",
+        ["lsm:MixedRuns*", "model:*"],
+    ),
+    "a_child_that_moved_is_taken_for_where_it_was": (
+        "lsm/merge_cursor.cc",
+        "if (!has_steps()) { [[rows_[winner_].is_known = false;]]",
+        ";",
+        ["lsm:MixedRuns*", "model:*"],
+    ),
     "the_last_match_of_a_merge_is_not_played_again": (
         "lsm/merge_cursor.cc",
         "bool loses = [[other < rank]];",

@@ -1,5 +1,8 @@
 #include "tools/db_bench/records.h"
 
+#define XXH_INLINE_ALL  // as in base/hash.cc: rows are short, a call of a library takes as long
+#include <xxhash.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -23,29 +26,6 @@ void store_big_endian(char* at, uint64_t word) {
 uint64_t multiply_fold(uint64_t a, uint64_t b) {
   const auto product = static_cast<unsigned __int128>(a) * b;
   return static_cast<uint64_t>(product >> 64) ^ static_cast<uint64_t>(product);
-}
-
-// Every byte counts, and its position does: words are multiplied by odd numbers, of which each
-// position has its own. No product waits for another, and there is one a word: this is to take
-// little of the time of the rows, whoever reads them.
-uint64_t fold_bytes(std::string_view bytes, uint64_t seed) {
-  constexpr uint64_t kStep = 0x9e3779b97f4a7c15ull << 1;
-  const size_t size = bytes.size();
-  const char* const at = bytes.data();
-  uint64_t factor = seed | 1;
-  uint64_t sum = 0;
-  if (size >= 8) {
-    for (size_t i = 0; i + 8 <= size; i += 8) {
-      factor += kStep;
-      sum += load(at + i) * factor;
-    }
-    if (size % 8 != 0) sum += load(at + size - 8) * (factor + kStep);
-  } else {
-    char padded[8] = {};
-    if (size != 0) std::memcpy(padded, at, size);
-    sum = load(padded) * factor;
-  }
-  return multiply_fold(sum ^ seed, size + kStep + 1);
 }
 
 // Values are made of pieces of this size, random bytes first and repeats of them after, so that
@@ -105,8 +85,9 @@ uint64_t number_of(std::string_view value) {
 }
 
 uint64_t fold_row(std::string_view key, std::string_view value) {
-  return multiply_fold(fold_bytes(key, 0xa0761d6478bd642full),
-                       fold_bytes(value, 0xe7037ed1a0b428dbull));
+  constexpr uint64_t kKeySide = 0xa0761d6478bd642full;  // key and value are not to be exchanged
+  return multiply_fold(XXH3_64bits(key.data(), key.size()) ^ kKeySide,
+                       XXH3_64bits(value.data(), value.size()));
 }
 
 }  // namespace varve::bench
