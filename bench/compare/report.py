@@ -95,6 +95,23 @@ def missing(records, expected):
             if (step, engine, number) not in there]  # fmt: skip
 
 
+def machines(records):
+    """(machine, rounds of steps that were measured there), the one with most of them first."""
+    rounds = {}
+    for record in records:
+        rounds.setdefault(json.dumps(record["machine"], sort_keys=True), set()).add((record["step"], record["round"]))
+    return [(json.loads(place), len(of_place)) for place, of_place in
+            sorted(rounds.items(), key=lambda item: (-len(item[1]), item[0]))]  # fmt: skip
+
+
+def split_rounds(records):
+    """Rounds of steps whose engines were on different machines: their figures say nothing of each other."""
+    places = {}
+    for record in records:
+        places.setdefault((record["step"], record["round"]), set()).add(json.dumps(record["machine"], sort_keys=True))
+    return [f"{step}, round {number}" for (step, number), of_round in places.items() if len(of_round) > 1]
+
+
 # -- text --
 
 
@@ -202,7 +219,7 @@ def markdown(results):
     records = results["steps"]
     engines = [engine for engine in matrix.ENGINES if any(record["engine"] == engine for record in records)]
     rounds = max((record["round"] for record in records), default=0)
-    place = results["machine"]
+    places = machines(records)
     dates = sorted(record["at"][:10] for record in records)
     versions = ", ".join(f"{LABELS[engine]} {results['versions'][engine]}" for engine in engines)
     lines = [
@@ -214,9 +231,13 @@ def markdown(results):
     ]
     if results["quick"]:
         lines += ["**A quick run over little data: it shows that everything runs. Its figures mean nothing.**", ""]
+    for place, rounds_there in places:
+        lines.append(f"- machine: {place['processor']}, {place['cores']} cores, {place['memory_gib']} GiB; "
+                     f"{place['system']}, kernel {place['kernel']}"
+                     + (f"; {rounds_there} of {sum(count for _, count in places)} rounds of steps" if len(places) > 1 else ""))  # fmt: skip
+    if len(places) > 1:
+        lines.append("- the engines took their turns of a round of a step on one machine; ratios are of medians over all")
     lines += [
-        f"- machine: {place['processor']}, {place['cores']} cores, {place['memory_gib']} GiB; {place['system']}, "
-        f"kernel {place['kernel']}",
         f"- build: {results['build']}; versions: {versions}",
         f"- {rounds} round{'' if rounds == 1 else 's'}, the engines in alternation within each step; cells: median (least to most); varve's median "
         "/ that of the engine",
@@ -343,6 +364,7 @@ def complaints(folder):
     found = complaints_of_run(results)
     if not results["memory_limiter"]:
         found.append("the page cache was not bounded where it is to be")
+    found += [f"on different machines: {what}" for what in split_rounds(results["steps"])]
     found += [f"not measured: {what}" for what in missing(results["steps"], whole())]
     try:
         for of_step in by_step(results["steps"]).values():

@@ -2,7 +2,9 @@
 """Runs the steps of matrix.py against each engine in alternation, and keeps the result of each as a JSON line, so that a
 run that was broken off goes on where it was. bench/compare.sh calls it; `--help` lists its flags.
 
-Kept results are of one revision on one machine: the folder that they lie in is named by both.
+Kept results are of one revision. They lie in a folder that is named by it and by the machine, or in a file that is taken
+along (--kept), when a comparison goes on in another place. The engines of a step take their turns on one machine: what
+was measured of a round elsewhere counts only if it is all of it.
 """
 
 import argparse
@@ -48,26 +50,52 @@ def identity(bench):
             "machine": machine()}  # fmt: skip
 
 
+def compact(record):
+    """Without what follows from the rest, and with six digits: some 800 of them are to be no megabyte."""
+    def shorter(value):
+        return float(f"{value:.6g}") if isinstance(value, float) else value
+    lines = [{key: shorter(value) for key, value in line.items()
+              if key not in ("engine", "threads", "micros_per_op", "mib_per_second")} for line in record["lines"]]  # fmt: skip
+    return {**record, "wall_seconds": shorter(record["wall_seconds"]), "lines": lines}
+
+
+def lines_of(path):
+    """A line that was cut short by a crash is none."""
+    whole = path.read_text()
+    return whole[: whole.rfind("\n") + 1].splitlines()
+
+
 class Results:
     """Kept results, a JSON line each, in the order in which they came. Those of steps that are other ones by now are
-    left out."""
+    left out, and those of rounds that another machine did not finish."""
 
-    def __init__(self, folder, quick, limiter):
-        self.path = folder / "steps.jsonl"
+    def __init__(self, path, told, parsed):
+        self.path = path
+        self.told = {"revision": told["revision"], "machine": told["machine"]}
         self.records = []
-        if self.path.exists():
-            whole = self.path.read_text()
-            # A line that was cut short by a crash is not a result.
-            for line in whole[: whole.rfind("\n") + 1].splitlines():
-                record = json.loads(line)
-                step = STEP_BY_NAME.get(record["step"])
-                limited_by = limiter if step is not None and step.bounded else ""
-                if (step is not None and record["flags"] == flags_of(step, record["engine"], quick)
-                        and record.get("limiter", "") == limited_by):  # fmt: skip
-                    self.records.append(record)
-            self.path.write_text("".join(json.dumps(record) + "\n" for record in self.records))
+        if not path.exists():
+            return
+        records = [json.loads(line) for line in lines_of(path)]
+        for record in records:
+            if record["revision"] != told["revision"]:
+                raise Failure(f"{path} is of revision {record['revision']}, {parsed.bench} of {told['revision']}")
+        records = [record for record in records if self.is_of_now(record, parsed)]
+        there = {(record["step"], record["round"], record["engine"]) for record in records}
+        self.records = [record for record in records if record["machine"] == told["machine"] or all(
+            (record["step"], record["round"], engine) in there for engine in STEP_BY_NAME[record["step"]].engines_of
+            if engine in parsed.engines)]  # fmt: skip
+        path.write_text("".join(json.dumps(record) + "\n" for record in self.records))
+
+    @staticmethod
+    def is_of_now(record, parsed):
+        step = STEP_BY_NAME.get(record["step"])
+        if step is None:
+            return False
+        limited_by = parsed.memory_limiter if step.bounded else ""
+        return record["flags"] == flags_of(step, record["engine"], parsed.quick) and record["limiter"] == limited_by
 
     def add(self, record):
+        record = compact({**record, **self.told})
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a") as file:
             file.write(json.dumps(record) + "\n")
@@ -250,11 +278,10 @@ class Plan:
         self.results = results
         self.began = time.monotonic()
         self.history = {}
-        for path in sorted(results.path.parent.parent.glob("*/steps.jsonl")):
+        for path in sorted(Path(arguments.build, "compare").glob("*/steps.jsonl")):
             if path.parent.name.endswith("-quick") != arguments.quick:
                 continue
-            whole = path.read_text()
-            for line in whole[: whole.rfind("\n") + 1].splitlines():
+            for line in lines_of(path):
                 record = json.loads(line)
                 self.history[record["step"], record["engine"]] = record["wall_seconds"]
 
@@ -330,6 +357,9 @@ def parse(arguments):
     parser.add_argument("--plan", action="store_true", help="print what is left to do and how long it takes, and exit")
     parser.add_argument("--resume", action="store_true", help="go on where a run was broken off: the default")
     parser.add_argument("--fresh", action="store_true", help="forget kept results of this revision on this machine")
+    parser.add_argument("--kept", metavar="FILE",
+                        help="results are kept there, and go on from there, whichever machine they are from "
+                        "[BUILD_DIR/compare/REVISION-MACHINE/steps.jsonl]")  # fmt: skip
     parser.add_argument("--report", action="store_true", help="measure nothing: write the report of what is kept")
     parser.add_argument("--output", metavar="DIR", help="of the report [docs/benchmarks; of --quick beside the results]")
     parser.add_argument("--work", metavar="DIR", help="where databases are made [beside the results]")
@@ -337,8 +367,8 @@ def parse(arguments):
                         help="put before db-bench where the page cache is to be bounded, too ['bench/compare/limit_memory.sh "
                         "200': all that a process has and reads is 200 MiB; of --quick none]")  # fmt: skip
     parsed = parser.parse_args(arguments)
-    if parsed.fresh and (parsed.report or parsed.plan):
-        parser.error("--fresh forgets what --report and --plan would tell of")
+    if parsed.fresh and (parsed.report or parsed.plan or parsed.kept):
+        parser.error("--fresh forgets what --report and --plan would tell of, and nothing of --kept")
     parsed.bench = str(Path(parsed.build, "tools/db-bench"))
     if not os.access(parsed.bench, os.X_OK):
         parser.error(f"no {parsed.bench}: build first")
@@ -375,7 +405,7 @@ def main(arguments):
     folder = Path(parsed.build, "compare", f"{told['revision']}-{place}" + ("-quick" if parsed.quick else ""))
     if parsed.fresh or (parsed.quick and not parsed.report and not parsed.plan):
         shutil.rmtree(folder, ignore_errors=True)
-    results = Results(folder, parsed.quick, parsed.memory_limiter)
+    results = Results(Path(parsed.kept) if parsed.kept else folder / "steps.jsonl", told, parsed)
     if parsed.plan:
         Plan(parsed, results).show()
         return 0
@@ -398,7 +428,8 @@ def main(arguments):
                       "--output DIR makes one of what there is")  # fmt: skip
     output = Path(parsed.output or (folder / "report" if parsed.quick else "docs/benchmarks"))
     limiter = parsed.memory_limiter or None
-    report.write(output, {**told, "quick": parsed.quick, "memory_limiter": limiter, "expected": expected,
+    head = {key: value for key, value in told.items() if key != "machine"}  # each record has its own
+    report.write(output, {**head, "quick": parsed.quick, "memory_limiter": limiter, "expected": expected,
                           "steps": results.records})  # fmt: skip
     return 0
 

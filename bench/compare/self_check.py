@@ -132,6 +132,26 @@ def check_strangers():
     expect(failure is not None and "changed sources" in failure, "changed sources are not published")
 
 
+def check_other_machine(revision):
+    """Results that were taken along from another machine count in whole rounds of a step."""
+    kept = next(Path("build/compare").glob("*/steps.jsonl"))
+    lines = kept.read_text().splitlines()
+    whole, broken = len(ENGINES) * len(KEPT_STEPS), 1  # a round of all steps; a run of the next one
+    taken_along = [{**json.loads(line), "machine": {**run.machine(), "processor": "other"}} for line in lines]
+    Path("taken").write_text("".join(json.dumps(record) + "\n" for record in taken_along[: whole + broken]))
+    before = len(calls())
+    _, failure = call(["--kept=taken"])
+    expect(failure is None, f"a run goes on elsewhere: {failure}")
+    expect(len(calls()) - before == len(lines) - whole, "what is no whole round of a step is measured again")
+    text = Path("docs/benchmarks/README.md").read_text()
+    expect("- machine: other," in text and f"{len(KEPT_STEPS)} of {2 * len(KEPT_STEPS)} rounds of steps" in text,
+           "a report names both machines")  # fmt: skip
+    _, failure = call(["--kept=taken"], FAKE_REVISION="0" * 12)
+    expect(failure is not None and "taken is of revision" in failure, f"another revision is refused: {failure}")
+    expect(len(Path("taken").read_text().splitlines()) == len(lines), "and nothing of it is lost")
+    os.environ["FAKE_REVISION"] = revision
+
+
 def check_liars(revision):
     _, failure = call(["--fresh"], FAKE_LIAR="rocksdb", FAKE_REVISION=revision)
     expect(failure is not None and "anchor.settled.readrandom, readrandom: not all read the same" in failure,
@@ -155,6 +175,8 @@ def check_complaints(revision):
     planted("quick", json.dumps({**faulty, "quick": True}))
     planted("no commit", json.dumps({**faulty, "revision": "0123456789ab"}))
     planted("not measured", json.dumps({**faulty, "steps": faulty["steps"][1:], "expected": faulty["expected"][1:]}))
+    elsewhere = {**faulty["steps"][0], "machine": {**run.machine(), "processor": "other"}}
+    planted("different machines", json.dumps({**faulty, "steps": [elsewhere, *faulty["steps"][1:]]}))
     faulty["steps"][8]["lines"][0]["checksum"] = "0" * 16
     planted("not all read the same", json.dumps(faulty))
     (folder / report.plot_name(matrix.WRITES)).unlink()
@@ -204,6 +226,7 @@ def main():
         check_alternation()
         check_resume()
         check_lost_database()
+        check_other_machine(revision)
         check_strangers()
         check_liars(revision)
         check_complaints(revision)
