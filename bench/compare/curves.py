@@ -54,9 +54,7 @@ class Study:
         self.kept = self.folder / "steps.jsonl"
         self.records = {}
         if self.kept.exists():
-            whole = self.kept.read_text()
-            # A line that was cut short by a crash is not a result.
-            for line in whole[: whole.rfind("\n") + 1].splitlines():
+            for line in run.lines_of(self.kept):
                 record = json.loads(line)
                 self.records[record["step"]] = record
         self.database = self.folder / "database"
