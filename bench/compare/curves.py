@@ -12,12 +12,21 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import report
 import run
+from matrix import LABELS
+from results import Failure
 
-LABELS = report.LABELS
+
+def main(name, about, body):
+    """Of the script that is called: `body` measures and writes the report of a Study."""
+    try:
+        body(Study(name, about, sys.argv[1:]))
+    except Failure as failure:
+        sys.exit(f"{name}.sh: {failure}")
 
 
 class Study:
@@ -40,7 +49,7 @@ class Study:
         self.told = run.identity(self.bench)
         published = not (parsed.output or parsed.quick)
         if self.told["revision"].endswith("-dirty") and published:
-            raise run.Failure(f"{self.bench} is of changed sources: commit and build first, or give --output")
+            raise Failure(f"{self.bench} is of changed sources: commit and build first, or give --output")
         place = hashlib.sha256(json.dumps(self.told["machine"], sort_keys=True).encode())
         if self.told["revision"].endswith("-dirty"):
             place.update(Path(self.bench).read_bytes())
@@ -80,7 +89,7 @@ class Study:
             command.append(f"--latency_file={latencies}")
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         if done.returncode != 0:
-            raise run.Failure(f"{step}: db-bench ended with {done.returncode}: {done.stderr.strip().splitlines()[-1:]}")
+            raise Failure(f"{step}: db-bench ended with {done.returncode}: {done.stderr.strip().splitlines()[-1:]}")
         if known:
             return
         record = {"step": step, "at": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),

@@ -3,11 +3,11 @@
 what lies behind it: how often a byte was written, how many filters a get asked, how much memory was held."""
 
 import math
-import sys
 
 import curves
+import plots
 import report
-import run
+from matrix import LABELS
 
 SIZES = (1, 4, 16, 64)  # million keys
 VALUE_SIZE = 20
@@ -17,8 +17,10 @@ RUNS_MAX = 7  # lsm/compaction_pick.h
 ENGINES = ("varve", "rocksdb")
 COUNTERS = ("entries_written", "flushes", "compaction_entries_out", "gets", "filter_probes", "block_misses")
 # In this order; each opens the database anew, so that its counters are its own.
-STEPS = {"load": "filluniquerandom", "loaded.get": "readrandom", "loaded.missing": "readmissing", "settle": "settle",
-         "settled.get": "readrandom", "settled.seek": "seekrandom"}  # fmt: skip
+STEPS = {"load": "filluniquerandom", "loaded.get": "readrandom", "loaded.missing": "readmissing,levelstats",
+         "settle": "settle", "settled.get": "readrandom", "settled.seek": "seekrandom"}  # fmt: skip
+BUDGET_MIB = CACHE_MIB + 2 * WRITE_BUFFER_MIB
+RSS_MIB_MAX = 1.05 * BUDGET_MIB + 16
 
 
 def name_of(size, engine, what):
@@ -53,6 +55,12 @@ def micros(record):
     return 1e6 / record["lines"][0]["ops_per_second"]
 
 
+def runs_of(record):
+    """How many runs there are, by varve's `levelstats`: `keyspace level files bytes entries tombstones`."""
+    text = next(line["text"] for line in record["lines"] if "text" in line)
+    return len({line.split()[1] for line in text.strip().splitlines()[1:]})
+
+
 def writes_in_model(flushes):
     """So often is a row written at most, its flush included, by the best schedule there is for that many flushes and at
     most k = RUNS_MAX runs: the least r for which there are fewer than C(r + k, k) flushes."""
@@ -85,6 +93,7 @@ def figures(study):
                     "flushes": load["flushes"],
                     "writes": 1 + load["compaction_entries_out"] / load["entries_written"],
                     "writes_in_model": writes_in_model(load["flushes"]),
+                    "runs": runs_of(of["loaded.missing"]),
                     "filter_probes": missing["filter_probes"] / missing["gets"],
                     "block_misses": settled["block_misses"] / settled["gets"],
                 }
@@ -106,52 +115,76 @@ TIMES = (("put_us", "put, us"), ("get_loaded_us", "get as loaded, us"),
 BOTH = (*TIMES, ("write_amp", "bytes written for a byte put, log included"), ("rss_mib", "most resident memory, MiB"))
 OF_VARVE = (("flushes", "flushes"), ("writes", "times that a row was written by flushes and compactions, mean"),
             ("writes_in_model", "times that the best schedule writes a row at most"),
-            ("filter_probes", "filters asked by a get of an absent key as loaded"),
+            ("runs", "runs as loaded"), ("filter_probes", "filters asked by a get of an absent key as loaded"),
             ("block_misses", "blocks that a get of the settled tree had to load"))  # fmt: skip
 
 
+def verdict(claim, points, ours, most):
+    """Whether a figure is nowhere above another one, or a number."""
+    above = [point["million_keys"] for point in points if point[ours] > (point[most] if isinstance(most, str) else most)]
+    told = ", ".join(report.number(point[ours]) + (f" of {report.number(point[most])}" if isinstance(most, str) else "")
+                     for point in points)  # fmt: skip
+    return f"- {claim}: {told}. " + (f"**Not so with {', '.join(map(str, above))} million.**" if above else "So it is.")
+
+
+def verdicts(points):
+    return [
+        verdict("A row is written no more often than the best schedule writes one at most", points, "writes", "writes_in_model"),
+        verdict("A get of an absent key asks no more than a filter a run", points, "filter_probes", "runs"),
+        verdict(f"Resident memory stays within 1.05 x budget + 16 MiB = {RSS_MIB_MAX:.0f} MiB", points, "rss_mib", RSS_MIB_MAX),
+    ]  # fmt: skip
+
+
 def plot(path, found):
-    """Cost of an operation, relative to the smallest size, against size."""
-    script = ["set terminal pngcairo size 1200,480 font 'sans,11'", f"set output '{path}'", "set datafile separator '\\t'"]
+    """Costs of both against size, and what of varve is to be bounded beside its bound."""
+    varve = found["varve"]
+    columns = {"put": "put_us", "get, settled": "get_settled_us", "get as loaded": "get_loaded_us",
+               "absent key as loaded": "missing_loaded_us", "seek + 10 next, settled": "seek_settled_us"}  # fmt: skip
+    script = []
     for engine in ENGINES:
         script.append(f"${engine} << END")
-        for point in found[engine]:
-            cells = [point[key] / found[engine][0][key] for key, _ in TIMES]
-            script.append("\t".join(f"{cell:.6g}" for cell in (point["million_keys"], *cells)))
+        script += ["\t".join(f"{point[key]:.6g}" for key in ("million_keys", *columns.values(), "rss_mib"))
+                   for point in found[engine]]  # fmt: skip
         script.append("END")
-    script += ["set multiplot layout 1,2", "set logscale x 4", "set xtics (" + ", ".join(str(size) for size in SIZES) + ")",
-               "set xlabel 'million keys'", "set ylabel 'times the cost with 1 million'", "set yrange [0:*]", "set grid",
-               "set key top left noenhanced"]  # fmt: skip
+    script += ["$bounds << END", *[f"{point['million_keys']}\t{point['writes']:.6g}\t{point['writes_in_model']}\t"
+                                   f"{point['filter_probes']:.6g}\t{point['runs']}" for point in varve], "END"]  # fmt: skip
+    most = max(point[key] for points in found.values() for point in points for key in columns.values())
+    script += ["set multiplot layout 2,2", "set logscale x 4", "set xtics (" + ", ".join(map(str, SIZES)) + ")",
+               "set xlabel 'million keys'", "set grid", "set key top left noenhanced", "set ylabel 'microseconds'",
+               f"set yrange [0:{1.3 * most:.3g}]"]  # fmt: skip
+    style = "with linespoints linewidth 2"
     for engine in ENGINES:
-        curves_of = ", ".join(f"${engine} using 1:{i + 2} with linespoints linewidth 2 title '{title.rsplit(',', 1)[0]}'"
-                              for i, (_, title) in enumerate(TIMES))  # fmt: skip
-        script += [f"set title '{report.LABELS[engine]}'", f"plot {curves_of}"]
-    report.draw("\n".join([*script, "unset multiplot", ""]))
+        lines = ", ".join(f"${engine} using 1:{i + 2} {style} title '{title}'" for i, title in enumerate(columns))
+        script += [f"set title '{LABELS[engine]}'", f"plot {lines}"]
+    script += ["set ylabel ''", "set yrange [0:*]", "set title 'varve: times that a row is written; filters asked by a get'",
+               f"plot $bounds using 1:2 {style} title 'written', $bounds using 1:3 {style} dashtype 2 title 'at most, by the model', "
+               f"$bounds using 1:4 {style} title 'filters asked', $bounds using 1:5 {style} dashtype 2 title 'runs'",
+               "set title 'resident memory, MiB'", f"set yrange [0:{1.3 * RSS_MIB_MAX:.0f}]",
+               "plot " + ", ".join(f"${engine} using 1:{len(columns) + 2} {style} title '{LABELS[engine]}'" for engine in ENGINES)
+               + f", {RSS_MIB_MAX:.0f} dashtype 2 title '1.05 x budget + 16 MiB'"]  # fmt: skip
+    plots.draw(path, "1200,900", [*script, "unset multiplot"])
 
 
-def main(arguments):
-    study = curves.Study("growth", "What an operation costs as the data grows, varve and RocksDB.", arguments)
+def body(study):
     measure(study)
     study.drop_database()
     found = figures(study)
-    budget = CACHE_MIB + 2 * WRITE_BUFFER_MIB
     lines = study.header("What an operation costs as the data grows", [
-        f"- keys of 16 bytes, values of {VALUE_SIZE}; {budget} MiB of memory ({CACHE_MIB} of cache, two write buffers of "
+        f"- keys of 16 bytes, values of {VALUE_SIZE}; {BUDGET_MIB} MiB of memory ({CACHE_MIB} of cache, two write buffers of "
         f"{WRITE_BUFFER_MIB}), one thread, durability `os`; files beyond that are in the page cache",
         "- one run a size and engine: curves, not ratios to be quoted",
+        "- bytes written: varve counts its own, of RocksDB the system tells (`/proc/self/io`)",
     ])  # fmt: skip
+    lines += ["## What is claimed of varve", "", f"With {', '.join(map(str, SIZES))} million keys:", "",
+              *verdicts(found["varve"]), ""]  # fmt: skip
     for engine in ENGINES:
-        lines += [f"## {report.LABELS[engine]}", "", *table(found[engine], BOTH + (OF_VARVE if engine == "varve" else ()))]
+        lines += [f"## {LABELS[engine]}", "", *table(found[engine], BOTH + (OF_VARVE if engine == "varve" else ()))]
     lines += [f"The model: with at most k = {RUNS_MAX} runs, fewer than C(r + k, k) flushes can be taken in while no row is "
               "written more than r times, and no schedule does better (`lsm/compaction_pick.h`).", "",
-              "![Cost of an operation against the number of keys](growth.png)"]  # fmt: skip
+              "![Cost of an operation against the number of keys, and what bounds it](growth.png)"]  # fmt: skip
     plot(study.output / "growth.png", found)
     study.write(lines, found)
-    return 0
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except (run.Failure, report.Failure) as failure:
-        sys.exit(f"growth.sh: {failure}")
+    curves.main("growth", "What an operation costs as the data grows, varve and RocksDB.", body)

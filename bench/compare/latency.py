@@ -3,11 +3,11 @@
 in a closed loop, and its latency counts from there; so whoever stalls pays for all who would have waited."""
 
 import statistics
-import sys
 
 import curves
+import plots
 import report
-import run
+from matrix import LABELS
 
 ROW_BYTES = 116
 SHARE = 0.7
@@ -24,9 +24,14 @@ def rate_of(study, engine):
     return int(SHARE * peak * ROW_BYTES)
 
 
+def seconds_of_runs(study):
+    """Of an open loop, of a closed one."""
+    return (3, 1) if study.quick else (SECONDS, PEAK_SECONDS)
+
+
 def measure(study):
     num = 20_000 if study.quick else 5_000_000
-    seconds, peak_seconds = (3, 1) if study.quick else (SECONDS, PEAK_SECONDS)
+    seconds, peak_seconds = seconds_of_runs(study)
     plan = [(engine, engine) for engine in ENGINES] + [("varve", BESIDE)]
     # The peaks first: RocksDB's is the rate of the last run.
     for engine, name in [(engine, f"{engine}.peak") for engine in ENGINES] + plan:
@@ -83,35 +88,37 @@ TITLES = (("peak_per_second", "peak in a closed loop, writes/s"), ("wanted_per_s
 
 
 def label(name):
-    return name if name == BESIDE else report.LABELS[name]
+    return name if name == BESIDE else LABELS[name]
 
 
 def plot(path, study, names):
-    script = ["set terminal pngcairo size 1200,680 font 'sans,11'", f"set output '{path}'", "set datafile separator '\\t'"]
+    script = []
     for i, name in enumerate(names):
         script.append(f"$d{i} << END")
-        script += [f"{row['second']}\t{row['p999_us']}\t{row['max_us']}" for row in seconds_of(study.records[name])
-                   if row["operations"] > 0]  # fmt: skip
+        # An empty line, where nothing ended in a second, breaks the curve.
+        script += [f"{row['second']}\t{row['p999_us']}\t{row['max_us']}" if row["operations"] > 0 else ""
+                   for row in seconds_of(study.records[name])]  # fmt: skip
         script.append("END")
     script += ["set multiplot layout 2,1", "set logscale y", "set grid", "set xlabel 'seconds'", "set ylabel 'microseconds'",
                "set key outside right noenhanced"]  # fmt: skip
     for column, what in ((2, "p99.9"), (3, "maximum")):
-        lines = ", ".join(f"$d{i} using 1:{column} with lines linewidth 1.5 title '{label(name)}'".replace("RocksDB's", "RocksDB''s")
-                          for i, name in enumerate(names))  # fmt: skip
+        lines = ", ".join(f"$d{i} using 1:{column} with lines linewidth 1.5 title \"{label(name)}\"" for i, name in enumerate(names))
         script += [f"set title '{what} of writes, second by second'", f"plot {lines}"]
-    report.draw("\n".join([*script, "unset multiplot", ""]))
+    plots.draw(path, "1200,680", [*script, "unset multiplot"])
 
 
-def main(arguments):
-    study = curves.Study("latency", "Latency of writes in an open loop, varve and RocksDB.", arguments)
+def body(study):
     measure(study)
     found = figures(study)
     names = (*ENGINES, BESIDE)
+    seconds, peak_seconds = seconds_of_runs(study)
+    load = study.records["varve.load"]["flags"]
     lines = study.header("Latency of writes at 70 % of peak load", [
-        f"- `overwrite` of 5 million settled rows of {ROW_BYTES} bytes, one thread, 1,152 MiB of memory, durability `os`, for "
-        f"{SECONDS // 60} minutes",
+        f"- `overwrite` of settled rows of {ROW_BYTES} bytes, one thread, for {seconds} s; flags of the load: "
+        f"`{' '.join(flag for flag in load if not flag.startswith('--engine'))}`",
         f"- an open loop: each write has a time at which it is meant to begin, at {SHARE:.0%} of what the engine does in a closed loop "
-        f"of {PEAK_SECONDS} s; its latency counts from there",
+        f"of {peak_seconds} s; its latency counts from there",
+        "- one run each; bytes written: varve counts its own, of RocksDB the system tells (`/proc/self/io`)",
     ])  # fmt: skip
     lines += ["| | " + " | ".join(label(name) for name in names) + " |", "|---" * (len(names) + 1) + "|"]
     for key, title in TITLES:
@@ -119,11 +126,7 @@ def main(arguments):
     lines += ["", "![p99.9 and maximum of writes, second by second](latency.png)"]
     plot(study.output / "latency.png", study, names)
     study.write(lines, found)
-    return 0
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except (run.Failure, report.Failure) as failure:
-        sys.exit(f"latency.sh: {failure}")
+    curves.main("latency", "Latency of writes in an open loop, varve and RocksDB.", body)

@@ -5,9 +5,11 @@ One dimension at a time is moved away from the anchor settings, which are those 
 `os`, one thread, a settled tree. Whatever the size of values, keys and values are about 580 MB.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-ENGINES = ("varve", "rocksdb", "rocksdb-tuned", "leveldb", "lmdb", "wiredtiger")
+LABELS = {"varve": "varve", "rocksdb": "RocksDB", "rocksdb-tuned": "RocksDB, tuned alike", "leveldb": "LevelDB",
+          "lmdb": "LMDB", "wiredtiger": "WiredTiger"}  # fmt: skip
+ENGINES = tuple(LABELS)
 # WiredTiger's loads take longest and it is the fastest peer nowhere but in walks: it takes part at the anchor only.
 WITHOUT_WIREDTIGER = ENGINES[:-1]
 # What LMDB has as loaded is what it has settled: it cannot compact.
@@ -15,6 +17,7 @@ AS_LOADED = tuple(engine for engine in ENGINES if engine != "lmdb")
 ROUNDS = 3
 BYTES = 580_000_000
 KEY_SIZE = 16
+QUICK_DIVISOR = 500  # of ids and operations, by --quick
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ class Step:
     writes: bool = False
     keeps: bool = False  # its database, under its name
     bounded: bool = False  # the page cache, too, by --memory-limiter
+    same_rows: bool = True  # are read by all engines, if more or less often by `duration`
     engines: tuple = ()  # those of the data set unless given
 
     @property
@@ -78,11 +82,31 @@ class Step:
         """Works on a copy of the database that it begins with."""
         return self.writes or self.start == "loaded"
 
+    def flags_of(self, engine, quick=False):
+        """The command line, but for program and directory."""
+        data = DATA[self.data]
+        divisor = QUICK_DIVISOR if quick else 1
+        num = max((self.num or data.num) // divisor, 20)
+        flags = [
+            f"--engine={engine}", f"--benchmarks={self.benchmarks}", f"--num={num}", f"--key_size={KEY_SIZE}",
+            f"--value_size={data.value_size}", f"--cache_size={data.cache_mib << 20}",
+            f"--write_buffer_size={data.write_buffer_mib << 20}", f"--threads={self.threads}", f"--warmup={self.warmup}",
+            "--compression_type=zstd", "--bloom_bits=10", "--durability=" + ("sync" if "--sync" in self.flags else "os"),
+            "--json",
+        ]  # fmt: skip
+        if self.reads:
+            flags.append(f"--reads={max(self.reads // divisor // self.threads, 10)}")
+        if self.duration:
+            flags.append(f"--duration={self.duration / divisor}")
+        if self.start != "empty":
+            flags.append("--use_existing_db")
+        return flags + self.flags.split()
+
 
 @dataclass(frozen=True)
 class Row:
     """A line of a table. `figure` is a field of db-bench's JSON, or one that report.py makes of several.
-    Higher is better unless `lower`. `goals`: ratio of varve to an engine that is aimed at (of it to varve's if lower)."""
+    Higher is better unless `lower`. `goals`: the ratio varve / engine that is aimed at, the least or, if `lower`, the most."""
 
     section: str
     title: str
@@ -92,6 +116,8 @@ class Row:
     lower: bool = False
     goals: dict = field(default_factory=dict)
     info: bool = False  # told, not compared
+    first: bool = False  # of a benchmark that is repeated: the run that got the caches warm
+    instead: dict = field(default_factory=dict)  # by engine: the step that has its figure
 
 
 def reads_of(name, state, data="anchor", suffix="", **more):
@@ -125,7 +151,8 @@ def anchor_steps():
         Step("anchor.zipfian.read", "anchor", "ycsbc", reads=1_000_000, warmup=1),
         Step("anchor.zipfian.mix", "anchor", "ycsba", reads=1_000_000, warmup=1, writes=True),
         Step("anchor.mix", "anchor", **MIX),
-        Step("anchor.beside", "anchor", "readwhilewriting", reads=1_000_000, warmup=0.5, writes=True,
+        # By time: by a number of reads, who reads fast would meet few flushes and compactions.
+        Step("anchor.beside", "anchor", "readwhilewriting", duration=8, warmup=1, writes=True, same_rows=False,
              flags="--benchmark_write_rate_limit=23200000"),
         Step("anchor.overwrite", "anchor", "overwrite,settle", reads=3_000_000, writes=True),
         Step("anchor.deleterandom", "anchor", "deleterandom,settle", reads=3_000_000, writes=True),
@@ -166,19 +193,25 @@ def large_steps():
 
 
 STEPS = anchor_steps() + value_size_steps() + large_steps()
+STEP_BY_NAME = {step.name: step for step in STEPS}
 
 
 def read_rows(section, state, share):
     """`share`: of the goals, which are of the settled tree."""
     rocksdb = {"readrandom": 4, "readmissing": 2, "seek10": 3, "readseq": 8, "readreverse": 6}
+    lmdb = {"readrandom": 1.5, "readseq": 1.3}
     titles = {"readrandom": "readrandom", "readmissing": "readmissing", "seek10": "seek + 10 next",
               "multi_get": "multi_get of 32", "readseq": "readseq", "readreverse": "readreverse"}  # fmt: skip
     rows = []
     for name in READS:
         goals = {"rocksdb": rocksdb[name] * share} if name in rocksdb else {}
-        if state == "settled" and name in ("readrandom", "readseq"):
-            goals["lmdb"] = {"readrandom": 1.5, "readseq": 1.3}[name]
-        rows.append(Row(section, titles[name], f"anchor.{state}.{name}", goals=goals))
+        if name in lmdb:
+            goals["lmdb"] = lmdb[name] * share
+        step = f"anchor.{state}.{name}"
+        instead = {"lmdb": f"anchor.settled.{name}"} if state == "loaded" else {}
+        rows.append(Row(section, titles[name], step, goals=goals, instead=instead))
+        if name == "readseq":
+            rows.append(Row(section, "readseq, the first one after opening", step, first=True, instead=instead))
     return rows
 
 
@@ -195,11 +228,11 @@ COSTS = "What a load costs"
 ROWS = [
     Row(WRITES, "fillseq", "anchor.fillseq", goals={"leveldb": 1.5}),
     Row(WRITES, "filluniquerandom", "anchor.loaded", benchmark="filluniquerandom", goals={"rocksdb": 4}),
-    Row(WRITES, "the same, counted with the settle", "anchor.settled", "ops_per_second_settled", goals={"rocksdb": 3}),
+    Row(WRITES, "filluniquerandom and settle", "anchor.settled", "ops_per_second_settled", goals={"rocksdb": 3}),
     Row(WRITES, "overwrite", "anchor.overwrite", benchmark="overwrite", goals={"rocksdb": 4}),
-    Row(WRITES, "the same, counted with the settle", "anchor.overwrite", "ops_per_second_settled", goals={"rocksdb": 3}),
+    Row(WRITES, "overwrite and settle", "anchor.overwrite", "ops_per_second_settled", goals={"rocksdb": 3}),
     Row(WRITES, "deleterandom", "anchor.deleterandom", benchmark="deleterandom", goals={"rocksdb": 4}),
-    Row(WRITES, "the same, counted with the settle", "anchor.deleterandom", "ops_per_second_settled", goals={"rocksdb": 3}),
+    Row(WRITES, "deleterandom and settle", "anchor.deleterandom", "ops_per_second_settled", goals={"rocksdb": 3}),
     *read_rows(SETTLED, "settled", 1),
     *read_rows(LOADED, "loaded", 0.5),
     Row(MIXED, "50 % get, 50 % put", "anchor.mix", goals={"rocksdb": 4}),
@@ -219,13 +252,13 @@ ROWS = [
         Row(VALUES, f"{title}, {DATA[data].value_size:,} bytes", f"{data}.{step}", figure)
         for data in ("v20", "v1000", "v16000")
         for title, step, figure in (
-            ("filluniquerandom with the settle", "settled", "ops_per_second_settled"),
+            ("filluniquerandom and settle", "settled", "ops_per_second_settled"),
             ("readrandom", "settled.readrandom", "ops_per_second"),
             ("readseq", "settled.readseq", "ops_per_second"),
             ("50 % get, 50 % put", "mix", "ops_per_second"),
         )
     ],
-    Row(LARGE, "filluniquerandom with the settle", "large.settled", "ops_per_second_settled"),
+    Row(LARGE, "filluniquerandom and settle", "large.settled", "ops_per_second_settled"),
     *[
         Row(LARGE, title + about, f"large.settled.{step}{suffix}", goals={"rocksdb": goal} if goal else {})
         for about, suffix in ((", the files in the page cache", ""), (", the page cache bounded", ".bounded"))
@@ -238,6 +271,18 @@ ROWS = [
     Row(COSTS, "bytes written for a byte loaded", "anchor.loaded", "write_amp", benchmark="filluniquerandom", lower=True),
     Row(COSTS, "most resident memory, MiB", "anchor.settled", "rss_peak_mib", lower=True, info=True),
 ]  # fmt: skip
+
+# The project's README.md has the ratios of these, under these titles.
+SUMMARY_TITLES = {
+    (WRITES, "filluniquerandom and settle"): "load in random order, and settle",
+    (SETTLED, "readrandom"): "get", (SETTLED, "seek + 10 next"): "seek and 10 next", (SETTLED, "readseq"): "walk",
+    (LOADED, "readrandom"): "get, as loaded", (LOADED, "seek + 10 next"): "seek and 10 next, as loaded",
+    (LOADED, "readseq"): "walk, as loaded", (MIXED, "50 % get, 50 % put"): "half gets, half puts",
+    (MIXED, "gets beside a writer of up to 200,000/s"): "get beside a writer",
+    (THREADS, "readrandom, 16 threads"): "get, 16 threads", (THREADS, "synced commits, 16 threads"): "synced commit, 16 threads",
+    (LARGE, "readrandom, the page cache bounded"): "get, 4 x larger than memory",
+    (COSTS, "MiB on disk, settled"): "space on disk"}  # fmt: skip
+SUMMARY = [replace(row, title=SUMMARY_TITLES[row.section, row.title]) for row in ROWS if (row.section, row.title) in SUMMARY_TITLES]
 
 # Thousand operations a second, low guesses for two cores, from which --plan reckons until a run on the machine has
 # told: loads and overwrites, gets, seeks, rows of walks, mixed; and seconds to settle 5 million rows.

@@ -22,13 +22,9 @@ from pathlib import Path
 
 import matrix
 import report
+from results import Failure, check_checksums, missing, whole
 
-QUICK_DIVISOR = 500  # of ids and operations
 FREE_GIB_NEEDED = 16  # databases of all engines, settled and as loaded, and a copy
-
-
-class Failure(Exception):
-    pass
 
 
 def machine():
@@ -51,7 +47,7 @@ def identity(bench):
 
 
 def compact(record):
-    """Without what follows from the rest, and with six digits: some 800 of them are to be no megabyte."""
+    """Without what follows from the rest, and with six digits."""
     def shorter(value):
         return float(f"{value:.6g}") if isinstance(value, float) else value
     lines = [{key: shorter(value) for key, value in line.items()
@@ -61,13 +57,14 @@ def compact(record):
 
 def lines_of(path):
     """A line that was cut short by a crash is none."""
-    whole = path.read_text()
-    return whole[: whole.rfind("\n") + 1].splitlines()
+    text = path.read_text()
+    return text[: text.rfind("\n") + 1].splitlines()
 
 
-class Results:
-    """Kept results, a JSON line each, in the order in which they came. Those of steps that are other ones by now are
-    left out, and those of rounds that another machine did not finish."""
+class Kept:
+    """Kept results, a JSON line each, in the order in which they came; of what was run twice, the later one. Those of steps
+    that are other ones by now do not count, nor do those of rounds that another machine did not finish; but nothing is
+    ever removed from the file."""
 
     def __init__(self, path, told, parsed):
         self.path = path
@@ -79,24 +76,27 @@ class Results:
         for record in records:
             if record["revision"] != told["revision"]:
                 raise Failure(f"{path} is of revision {record['revision']}, {parsed.bench} of {told['revision']}")
-        records = [record for record in records if self.is_of_now(record, parsed)]
-        there = {(record["step"], record["round"], record["engine"]) for record in records}
-        self.records = [record for record in records if record["machine"] == told["machine"] or all(
-            (record["step"], record["round"], engine) in there for engine in STEP_BY_NAME[record["step"]].engines_of
-            if engine in parsed.engines)]  # fmt: skip
-        path.write_text("".join(json.dumps(record) + "\n" for record in self.records))
+        latest = {(record["step"], record["round"], record["engine"]): record
+                  for record in records if self.is_of_now(record, parsed)}  # fmt: skip
+        self.records = [record for (step, number, _), record in latest.items() if record["machine"] == told["machine"] or all(
+            (step, number, engine) in latest for engine in matrix.STEP_BY_NAME[step].engines_of if engine in parsed.engines)]
 
     @staticmethod
     def is_of_now(record, parsed):
-        step = STEP_BY_NAME.get(record["step"])
+        step = matrix.STEP_BY_NAME.get(record["step"])
         if step is None:
             return False
         limited_by = parsed.memory_limiter if step.bounded else ""
-        return record["flags"] == flags_of(step, record["engine"], parsed.quick) and record["limiter"] == limited_by
+        return record["flags"] == step.flags_of(record["engine"], parsed.quick) and record["limiter"] == limited_by
+
+    def begin(self):
+        """Results are to be added: the file ends with a whole line."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self.path.exists():
+            os.truncate(self.path, len("".join(line + "\n" for line in lines_of(self.path)).encode()))
 
     def add(self, record):
         record = compact({**record, **self.told})
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a") as file:
             file.write(json.dumps(record) + "\n")
             file.flush()
@@ -109,9 +109,6 @@ class Results:
 
     def of(self, step):
         return [record for record in self.records if record["step"] == step.name]
-
-
-STEP_BY_NAME = {step.name: step for step in matrix.STEPS}
 
 
 class Databases:
@@ -152,48 +149,28 @@ class Databases:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def flags_of(step, engine, quick):
-    """The command line of a step, but for program and directory."""
-    data = matrix.DATA[step.data]
-    num = step.num or data.num
-    divisor = QUICK_DIVISOR if quick else 1
-    num = max(num // divisor, 20)
-    flags = [
-        f"--engine={engine}", f"--benchmarks={step.benchmarks}", f"--num={num}", f"--key_size={matrix.KEY_SIZE}",
-        f"--value_size={data.value_size}", f"--cache_size={data.cache_mib << 20}",
-        f"--write_buffer_size={data.write_buffer_mib << 20}", f"--threads={step.threads}", f"--warmup={step.warmup}",
-        "--compression_type=zstd", "--bloom_bits=10", "--durability=" + ("sync" if "--sync" in step.flags else "os"),
-        "--json",
-    ]  # fmt: skip
-    if step.reads:
-        flags.append(f"--reads={max(step.reads // divisor // step.threads, 10)}")
-    if step.duration:
-        flags.append(f"--duration={step.duration / divisor}")
-    if step.start != "empty":
-        flags.append("--use_existing_db")
-    return flags + step.flags.split()
-
-
 class Runner:
-    def __init__(self, arguments, results, databases):
+    def __init__(self, arguments, kept, databases):
         self.arguments = arguments
-        self.results = results
+        self.kept = kept
         self.databases = databases
-        self.plan = Plan(arguments, results)
+        self.plan = Plan(arguments, kept)
 
     def run_all(self):
         self.try_limiter()
         for data in matrix.DATA.values():
             for round_number in range(1, self.arguments.rounds + 1):
                 steps = [step for step in self.arguments.steps if step.data == data.name]
-                if all(self.results.has(step, engine, round_number) for step in steps
+                if all(self.kept.has(step, engine, round_number) for step in steps
                        for engine in self.engines_of(step)):  # fmt: skip
                     continue
                 for step in steps:
-                    for engine in self.engines_of(step):
-                        if not self.results.has(step, engine, round_number):
+                    engines = self.engines_of(step)
+                    first = (round_number - 1) % len(engines)  # each is the first one in its turn
+                    for engine in engines[first:] + engines[:first]:
+                        if not self.kept.has(step, engine, round_number):
                             self.run_step(step, engine, round_number)
-                    report.check_checksums(self.results.of(step))
+                    check_checksums(self.kept.of(step))
                 self.databases.drop_all()
 
     def engines_of(self, step):
@@ -203,7 +180,7 @@ class Runner:
         self.plan.tell(step, engine, round_number)
         begin = time.monotonic()
         lines, command = self.run_db_bench(step, engine)
-        self.results.add({
+        self.kept.add({
             "step": step.name, "engine": engine, "round": round_number, "wall_seconds": time.monotonic() - begin,
             "at": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"), "flags": command,
             "limiter": " ".join(self.limiter_for(step)), "lines": lines,
@@ -211,7 +188,7 @@ class Runner:
 
     def run_db_bench(self, step, engine):
         directory, disposable = self.directory_for(step, engine)
-        flags = flags_of(step, engine, self.arguments.quick)
+        flags = step.flags_of(engine, self.arguments.quick)
         os.sync()  # nobody pays for what another one left to be written
         limiter = self.limiter_for(step)
         if limiter:
@@ -239,7 +216,7 @@ class Runner:
         source = f"{step.data}.{step.start}"
         if not self.databases.whole(source, engine):  # a run was broken off: its result is kept, its database is gone
             print(f"{source}, {engine}: loaded again, unmeasured", flush=True)
-            self.run_db_bench(STEP_BY_NAME[source], engine)
+            self.run_db_bench(matrix.STEP_BY_NAME[source], engine)
         if step.copies:
             return self.databases.copy(source, engine), True
         return self.databases.path(source, engine), False
@@ -273,9 +250,9 @@ def forget_pages(directory):
 class Plan:
     """How long it takes: as long as it took on this machine before, else as long as matrix.py guesses."""
 
-    def __init__(self, arguments, results):
+    def __init__(self, arguments, kept):
         self.arguments = arguments
-        self.results = results
+        self.kept = kept
         self.began = time.monotonic()
         self.history = {}
         for path in sorted(Path(arguments.build, "compare").glob("*/steps.jsonl")):
@@ -284,6 +261,7 @@ class Plan:
             for line in lines_of(path):
                 record = json.loads(line)
                 self.history[record["step"], record["engine"]] = record["wall_seconds"]
+        self.history |= {(record["step"], record["engine"]): record["wall_seconds"] for record in kept.records}
 
     def seconds(self, step, engine):
         if (step.name, engine) in self.history:
@@ -294,7 +272,7 @@ class Plan:
         return [(step, engine, round_number)
                 for round_number in range(1, self.arguments.rounds + 1) for step in self.arguments.steps
                 for engine in step.engines_of
-                if engine in self.arguments.engines and not self.results.has(step, engine, round_number)]  # fmt: skip
+                if engine in self.arguments.engines and not self.kept.has(step, engine, round_number)]  # fmt: skip
 
     def left(self):
         return sum(self.seconds(step, engine) for step, engine, _ in self.todo())
@@ -350,7 +328,7 @@ def parse(arguments):
         "or checksums differ; 2 for wrong usage.")  # fmt: skip
     parser.add_argument("build", nargs="?", default="build", metavar="BUILD_DIR", help="of the release build [build]")
     parser.add_argument("--quick", action="store_true",
-                        help=f"a {QUICK_DIVISOR}th of the data, one round: whether everything runs; no figures")
+                        help=f"a {matrix.QUICK_DIVISOR}th of the data, one round: whether everything runs; no figures")
     parser.add_argument("--engines", metavar="A,B", help="only these [all that the build has]")
     parser.add_argument("--steps", metavar="PATTERN", default="", help="only steps whose name the pattern matches")
     parser.add_argument("--rounds", type=int, metavar="N", help=f"of all steps, in alternation [{matrix.ROUNDS}]")
@@ -405,38 +383,35 @@ def main(arguments):
     folder = Path(parsed.build, "compare", f"{told['revision']}-{place}" + ("-quick" if parsed.quick else ""))
     if parsed.fresh or (parsed.quick and not parsed.report and not parsed.plan):
         shutil.rmtree(folder, ignore_errors=True)
-    results = Results(Path(parsed.kept) if parsed.kept else folder / "steps.jsonl", told, parsed)
+    kept = Kept(Path(parsed.kept) if parsed.kept else folder / "steps.jsonl", told, parsed)
     if parsed.plan:
-        Plan(parsed, results).show()
+        Plan(parsed, kept).show()
         return 0
     if not parsed.report:
         work = Path(parsed.work) / f"compare-{folder.name}" if parsed.work else folder / "databases"
         work.mkdir(parents=True, exist_ok=True)
         if not parsed.quick and shutil.disk_usage(work).free < FREE_GIB_NEEDED << 30:
             raise Failure(f"{work}: {FREE_GIB_NEEDED} GiB of free disk are needed")
-        Runner(parsed, results, Databases(work)).run_all()
-    expected = [[step.name, engine, number] for step in (parsed.steps if parsed.output or parsed.quick else matrix.STEPS)
-                for engine in step.engines_of if engine in parsed.engines
-                for number in range(1, parsed.rounds + 1)]  # fmt: skip
-    lacking = report.missing(results.records, expected)
+        kept.begin()
+        Runner(parsed, kept, Databases(work)).run_all()
     published = not (parsed.output or parsed.quick)
+    expected = whole(matrix.STEPS if published else parsed.steps, parsed.engines, parsed.rounds)
+    lacking = missing(kept.records, expected)
     if published and (parsed.engines != list(matrix.ENGINES) or parsed.rounds < matrix.ROUNDS):
         raise Failure(f"a report that is published is of {', '.join(matrix.ENGINES)}, in {matrix.ROUNDS} rounds at least; "
                       "--output DIR makes another one")  # fmt: skip
     if lacking and not parsed.output:
         raise Failure(f"{len(lacking)} runs are missing for a whole report, such as {lacking[0]}; "
                       "--output DIR makes one of what there is")  # fmt: skip
-    output = Path(parsed.output or (folder / "report" if parsed.quick else "docs/benchmarks"))
-    limiter = parsed.memory_limiter or None
+    output = Path(parsed.output) if parsed.output else folder / "report" if parsed.quick else report.PUBLISHED
     head = {key: value for key, value in told.items() if key != "machine"}  # each record has its own
-    report.write(output, {**head, "quick": parsed.quick, "memory_limiter": limiter, "expected": expected,
-                          "steps": results.records})  # fmt: skip
+    report.write(output, {**head, "quick": parsed.quick, "memory_limiter": parsed.memory_limiter or None}, kept.records)
     return 0
 
 
 if __name__ == "__main__":
     try:
         sys.exit(main(sys.argv[1:]))
-    except (Failure, report.Failure) as failure:
+    except Failure as failure:
         print(f"compare: {failure}", file=sys.stderr)
         sys.exit(1)

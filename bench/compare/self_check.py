@@ -18,6 +18,7 @@ from pathlib import Path
 
 import matrix
 import report
+import results
 import run
 
 # Tells of itself what the environment says: its revision, the call that fails, the engine that reads something else.
@@ -42,7 +43,7 @@ for position, benchmark in enumerate(flags["benchmarks"].split(",")):
     ops = 100 * (1 + position) if "duration" not in flags else {"varve": 70, "rocksdb": 30, "lmdb": 50}[flags["engine"]]
     line = {"engine": flags["engine"], "benchmark": benchmark, "ops": ops, "found": ops, "cpu_seconds": 1.5,
             "checksum": f"{(0xfedcba9876543210 * ops + odd) % 2**64:016x}", "disk_mib": 3, "write_amp": 2,
-            "rss_peak_mib": 5, "ops_per_second": {"varve": 400, "rocksdb": 100, "lmdb": 500}[flags["engine"]] * 1000}
+            "rss_peak_mib": 25, "budget_mib": 1152, "fg_allocs_per_op": 0, "seconds": ops / 1000, "ops_per_second": {"varve": 400, "rocksdb": 100, "lmdb": 500}[flags["engine"]] * 1000}
     if benchmark == "settle":
         line["ops_per_second_settled"] = 1000
     print(json.dumps(line))
@@ -59,7 +60,7 @@ def call(arguments, **environment):
     with contextlib.redirect_stdout(printed):
         try:
             run.main(["build", *arguments])
-        except (run.Failure, report.Failure) as caught:
+        except results.Failure as caught:
             failure = str(caught)
     for key in environment:
         if key != "FAKE_REVISION":
@@ -82,10 +83,16 @@ def check_alternation():
     expect(len(calls()) == len(KEPT_STEPS) * len(ENGINES) * matrix.ROUNDS, "each step runs once an engine and round")
     expect([line.split()[0] for line in calls()[:6]] == ["varve", "rocksdb", "lmdb"] * 2, "engines take turns")
     text = Path("docs/benchmarks/README.md").read_text()
-    expect("| readrandom | 400 (400 to 400) | 100 (100 to 100); **4.00** | 500 (500 to 500); *0.80: varve loses* |" in text,
+    expect("| readrandom | 400 (400 to 400) | 100 (100 to 100); **4.00** (4.00 to 4.00) | 500 (500 to 500); *0.80: varve loses* "
+           "(0.80 to 0.80) |" in text,
            "a table has medians, spread, ratios, and says where varve loses")  # fmt: skip
     expect("≥ 4 x RocksDB: reached; ≥ 1.5 x LMDB: **missed**" in text, "it says what was aimed at and reached")
     expect("- Reads of a settled tree, readrandom: 0.80 x LMDB" in text, "losses are listed")
+    expect("Resident memory: at most 2% of" in text and "in what is no load: none, in" in text,
+           "it says whether memory was kept to, and that nothing was allocated")  # fmt: skip
+    summary = report.README.read_text()
+    expect(summary.startswith("before\n") and summary.endswith("\nbehind\n") and "| 4.00 | 0.80 |" in summary,
+           "the project's README has the ratios")  # fmt: skip
     before = len(calls())
     call([])
     expect(len(calls()) == before, "what was measured is not measured again")
@@ -148,7 +155,7 @@ def check_other_machine(revision):
            "a report names both machines")  # fmt: skip
     _, failure = call(["--kept=taken"], FAKE_REVISION="0" * 12)
     expect(failure is not None and "taken is of revision" in failure, f"another revision is refused: {failure}")
-    expect(len(Path("taken").read_text().splitlines()) == len(lines), "and nothing of it is lost")
+    expect(len(Path("taken").read_text().splitlines()) == len(lines) + broken, "and nothing of it is lost")
     os.environ["FAKE_REVISION"] = revision
 
 
@@ -162,23 +169,40 @@ def check_complaints(revision):
     call(["--fresh"], FAKE_REVISION=revision)
     folder = Path("docs/benchmarks")
     expect(report.complaints(folder) == [], f"a report is published as it is: {report.complaints(folder)}")
-    results, text = (folder / "results.json").read_text(), (folder / "README.md").read_text()
+    packed, text = (folder / "results.json").read_text(), (folder / "README.md").read_text()
 
-    def planted(word, results=results, text=text):
-        (folder / "results.json").write_text(results)
+    def planted(word, packed=packed, text=text):
+        (folder / "results.json").write_text(packed)
         (folder / "README.md").write_text(text)
         found = report.complaints(folder)
         expect(len(found) >= 1 and any(word in line for line in found), f"'{word}' is complained of: {found}")
 
-    faulty = json.loads(results)
+    def changed(change):
+        faulty = json.loads(packed)
+        records = results.unpack(faulty)
+        change(records)
+        return json.dumps({**faulty, **results.pack(records)})
+
+    def elsewhere(records):
+        records[0]["machine"] = {**run.machine(), "processor": "other"}
+
+    def otherwise(records):
+        records[0]["flags"].append("--seed=2")
+
+    def falsely(records):
+        next(record for record in records if record["step"] == "anchor.mix")["lines"][0]["checksum"] = "0" * 16
+
     planted("is not what", text=text.replace("400", "900"))
-    planted("quick", json.dumps({**faulty, "quick": True}))
-    planted("no commit", json.dumps({**faulty, "revision": "0123456789ab"}))
-    planted("not measured", json.dumps({**faulty, "steps": faulty["steps"][1:], "expected": faulty["expected"][1:]}))
-    elsewhere = {**faulty["steps"][0], "machine": {**run.machine(), "processor": "other"}}
-    planted("different machines", json.dumps({**faulty, "steps": [elsewhere, *faulty["steps"][1:]]}))
-    faulty["steps"][8]["lines"][0]["checksum"] = "0" * 16
-    planted("not all read the same", json.dumps(faulty))
+    planted("quick", json.dumps({**json.loads(packed), "quick": True}))
+    planted("no commit", json.dumps({**json.loads(packed), "revision": "0123456789ab"}))
+    planted("not measured", changed(lambda records: records.pop(0)))
+    planted("different machines", changed(elsewhere))
+    planted("not a run of those", changed(otherwise))
+    planted("not all read the same", changed(falsely))
+    readme = report.README.read_text()
+    report.README.write_text(readme.replace("4.00", "5.00"))
+    planted("the summary in README.md is not what")
+    report.README.write_text(readme)
     (folder / report.plot_name(matrix.WRITES)).unlink()
     planted("is missing")
     expect(report.check(Path("nowhere")) == 0, "no report yet is fine")
@@ -207,7 +231,7 @@ def check_study(revision):
 
 def main():
     matrix.STEPS[:] = [dataclasses.replace(step, engines=ENGINES) for step in matrix.STEPS if step.name in KEPT_STEPS]
-    run.STEP_BY_NAME.update({step.name: step for step in matrix.STEPS})
+    matrix.STEP_BY_NAME.update({step.name: step for step in matrix.STEPS})
     matrix.ENGINES = ENGINES
     matrix.ROUNDS = 2
     run.FREE_GIB_NEEDED = 0
@@ -217,6 +241,7 @@ def main():
         fake = Path("build/tools/db-bench")
         fake.write_text(FAKE)
         fake.chmod(0o755)
+        report.README.write_text(f"before\n{report.BEGIN}\n{report.END}\nbehind\n")
         git = ["git", "-c", "user.name=check", "-c", "user.email=check@localhost"]
         subprocess.run([*git, "init", "-q"], check=True)
         subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "check"], check=True)
