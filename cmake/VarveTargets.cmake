@@ -5,12 +5,19 @@ macro(varve_sources variable)
   file(GLOB ${variable} CONFIGURE_DEPENDS ${ARGN})
 endmacro()
 
+# varve_compile_alone(FILE...): not joined with others where sources are compiled several at a time (CMAKE_UNITY_BUILD, as
+# the sanitizer presets do): a name local to it is local to another one, too, unless a comment says why else.
+function(varve_compile_alone)
+  set_source_files_properties(${ARGN} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+endfunction()
+
 # Flags and include paths of every target: "lsm/memtable.h" from the root, "varve/status.h" from include/.
 function(varve_configure_target target)
   set_target_properties(${target} PROPERTIES
     CXX_STANDARD 20 CXX_STANDARD_REQUIRED ON CXX_EXTENSIONS OFF
     POSITION_INDEPENDENT_CODE ON
-    CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)
+    CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON
+    UNITY_BUILD_CODE_BEFORE_INCLUDE "// NOLINTNEXTLINE(bugprone-suspicious-include)")
   target_include_directories(${target} PRIVATE
     "${PROJECT_SOURCE_DIR}" "${PROJECT_SOURCE_DIR}/include" "${PROJECT_BINARY_DIR}/generated")
   target_link_libraries(${target} PRIVATE varve_build_flags)
