@@ -139,7 +139,7 @@ def promises(records):
             if name.startswith("fill") or name in ("settle", "levelstats"):
                 continue
             benchmarks += 1
-            count = max(line["fg_allocs_per_op"] * line["ops"] for line in results.lines_of(record, name))
+            count = max((line["fg_allocs_per_op"] or 0) * line["ops"] for line in results.lines_of(record, name))
             if count > 0:
                 key = f"`{record['step']}`" + (f", {name}" if len(record["lines"]) > 1 else "")
                 worst[key] = max(worst.get(key, 0), count)
@@ -216,7 +216,7 @@ def head(told, records, engines):
         + (f"bounded by `{told['memory_limiter']}` where a row says so" if told["memory_limiter"] else "which was not bounded")
         + "; LMDB has no other cache",
         "- RocksDB is Debian's: for plain x86-64, and without io_uring, which its `MultiGet` could use. WiredTiger takes part at the "
-        "anchor settings only, since its loads take longest",
+        "anchor settings only, and not in mixed work of several threads, since it takes longest",
         "",
     ]  # fmt: skip
 

@@ -166,6 +166,8 @@ class Runner:
                     continue
                 for step in steps:
                     engines = self.engines_of(step)
+                    if not engines:
+                        continue
                     first = (round_number - 1) % len(engines)  # each is the first one in its turn
                     for engine in engines[first:] + engines[:first]:
                         if not self.kept.has(step, engine, round_number):

@@ -18,7 +18,6 @@ import datetime
 import os
 import random
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -99,9 +98,11 @@ def make_source():
     for file, text in planted.items():
         contents[file] = include_switch(text).encode()
     contents["base/mutant.h"] = contents["tests/mutants/mutant.h"]
-    for name in os.listdir(SOURCE) if os.path.isdir(SOURCE) else []:
-        if name not in {path.split("/")[0] for path in contents}:
-            shutil.rmtree(os.path.join(SOURCE, name), ignore_errors=True)
+    for folder, _, files in os.walk(SOURCE):
+        for file in files:
+            path = os.path.join(folder, file)
+            if os.path.relpath(path, SOURCE) not in contents:
+                os.remove(path)
     for name, content in contents.items():
         path = os.path.join(SOURCE, name)
         if os.path.isfile(path):
